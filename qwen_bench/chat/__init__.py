@@ -1,0 +1,1 @@
+"""Messages, ChatML rendering and template checks. Pure: text in, text out."""

@@ -1,0 +1,1 @@
+"""Scripted dialogues and the probes asked about them. Pure: same parameters, same bytes."""

@@ -1,0 +1,103 @@
+"""Seeded draws that are the same on every machine and in every language.
+
+A seed is the first 8 bytes of a SHA-256 over names, never `hash()`. Only `random.Random.random()` is
+used, because that stream is documented as stable across Python versions; shuffles and choices are
+our own. English and Chinese renderings of a skeleton make the same draws, because draws return
+indices and the word lists of both languages have equal lengths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def seed_of(*parts: object) -> int:
+    """Seed from names: first 8 bytes of SHA-256 over the parts joined by ``|``."""
+    digest = hashlib.sha256("|".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+class Stream:
+    """A stream of draws from one seed."""
+
+    def __init__(self, *parts: object) -> None:
+        self._random = Random(seed_of(*parts))  # noqa: S311  (reproducible, not secret)
+
+    def index(self, n: int) -> int:
+        """Uniform integer in [0, n)."""
+        return min(int(self._random.random() * n), n - 1)
+
+    def sample(self, n: int, k: int) -> list[int]:
+        """`k` different integers of [0, n) in random order.
+
+        Raises:
+            ValueError: k > n.
+        """
+        if k > n:
+            raise ValueError(f"{k} different items wanted, there are {n}")
+        pool = list(range(n))
+        for i in range(k):
+            j = i + self.index(n - i)
+            pool[i], pool[j] = pool[j], pool[i]
+        return pool[:k]
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """The items in random order."""
+        return [items[i] for i in self.sample(len(items), len(items))]
+
+
+class Draw:
+    """All draws of one instance: free ones and counterbalanced factor levels.
+
+    A factor level comes from a counter over the rotations inside one (group, slot), so level counts
+    differ by at most one: every block of n rotations holds each of the n levels once, in an order
+    of its own (specification of probes, 3.4).
+
+    Args:
+        scope: names that identify the suite seed and split.
+        group: name of the instance's family group.
+        slot: slot of the turn plan the instance stands in.
+        rotation: number of the rotation, from 0.
+    """
+
+    def __init__(self, scope: Sequence[object], group: str, slot: int, rotation: int) -> None:
+        self._scope = tuple(scope)
+        self._group = group
+        self._slot = slot
+        self._rotation = rotation
+        self.factors: dict[str, str] = {}
+
+    def stream(self, purpose: str) -> Stream:
+        """A stream of its own for one purpose, so that a new draw elsewhere changes nothing here."""
+        return Stream(*self._scope, self._group, self._slot, self._rotation, purpose)
+
+    def level(self, factor: str, n: int) -> int:
+        """Counterbalanced level of a factor with `n` levels; recorded in `factors`."""
+        block, place = divmod(self._rotation, n)
+        order = Stream(*self._scope, self._group, self._slot, "factor", factor, block).sample(n, n)
+        self.factors[factor] = str(order[place])
+        return order[place]
+
+
+def rotated(items: Sequence[T], places: int) -> list[T]:
+    """The items with the first `places` moved to the end.
+
+    >>> rotated("abcd", 1)
+    ['b', 'c', 'd', 'a']
+    """
+    places %= len(items)
+    return [*items[places:], *items[:places]]
+
+
+def with_first_at(items: Sequence[T], place: int) -> list[T]:
+    """The items rotated so that the first one stands at `place`.
+
+    >>> with_first_at("abcd", 3)
+    ['b', 'c', 'd', 'a']
+    """
+    return rotated(items, -place)

@@ -1,0 +1,111 @@
+"""What a family's builder gives: evidence to plant and questions to ask, as latent facts.
+
+A builder decides who, what and which answer; the words come from the language files. It is called
+once for each variant and language with equal draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from qwen_bench.probes.draws import Draw
+from qwen_bench.probes.model import AnswerKind, Variant
+
+
+class Words(BaseModel):
+    """Base of a builder's word schema: one split of one language file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Templates(Words):
+    """One evidence turn: the user's template and the acknowledgements to choose from."""
+
+    user: str
+    assistant: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One evidence turn: template texts and the objects they speak of."""
+
+    user: str
+    assistant: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about an instance.
+
+    Attributes:
+        family: family whose words phrase it.
+        name: short name, part of the probe id.
+        context: objects of the question template; never holds the answer.
+        needs: indices of the evidence turns a reader must have seen.
+        abstain_phrase: when it is a legal answer, the fixed phrase; else None.
+        gold_abstains: the gold is that phrase.
+        wording: key of the question templates, for families that have several wordings.
+    """
+
+    family: str
+    name: str
+    context: Mapping[str, Any]
+    gold: str
+    candidates: tuple[str, ...]
+    needs: tuple[int, ...]
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    abstain_phrase: str | None = None
+    gold_abstains: bool = False
+    wording: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The evidence of one family group in one dialogue, and its questions."""
+
+    evidence: tuple[Evidence, ...]
+    questions: tuple[Question, ...]
+
+
+class Brief(NamedTuple):
+    """What a builder is told: equal for both variants and all languages but for `variant` and words.
+
+    Attributes:
+        families: the evidence family first, then those that ask about the same evidence.
+        stages: number of evidence turns to fill.
+        params: from task.yaml.
+    """
+
+    draw: Draw
+    variant: Variant
+    families: tuple[str, ...]
+    stages: int
+    params: Mapping[str, Any]
+
+
+Build = Callable[[Brief, Any], Instance]
+
+
+class Builder(NamedTuple):
+    """A family's logic and the schema of its words."""
+
+    words: type[Words]
+    build: Build
+
+
+def acknowledgement(draw: Draw, templates: Templates, stage: str) -> str:
+    """One of the scripted replies of an evidence turn, counterbalanced."""
+    return templates.assistant[draw.level(f"reply to {stage}", len(templates.assistant))]
+
+
+def pick(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
+    """The items at the indices."""
+    return [items[i] for i in indices]
+
+
+ANSWER_KINDS: tuple[AnswerKind, ...] = ("single", "set", "yesno", "abstain", "rule")

@@ -1,0 +1,54 @@
+"""Renders word templates: Jinja2, sandboxed, every name must exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from qwen_bench.errors import QwenBenchError
+from qwen_bench.probes.definitions import Join
+
+
+def _capitalize_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+_ENVIRONMENT.filters["capitalize_first"] = _capitalize_first
+
+
+@lru_cache(maxsize=4096)
+def _template(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source)
+
+
+def render(source: str, context: Mapping[str, Any], join: Join) -> str:
+    """Text of a template; `join(loop)` in it yields what stands before the loop's item.
+
+    Raises:
+        QwenBenchError: the template is broken, names something unknown, or gives a text with line
+            breaks, double blanks or chat markers.
+    """
+    try:
+        text = _template(source).render(**context, join=_joiner(join)).strip()
+    except TemplateError as error:
+        raise QwenBenchError(f"a word template fails: {error}", why=f"template: {source}") from error
+    if "\n" in text or "  " in text or "<|" in text or not text:
+        raise QwenBenchError(
+            "a word template gives an empty text, a line break, a double blank or a chat marker",
+            why=f"template: {source}",
+        )
+    return text
+
+
+def _joiner(join: Join) -> Callable[[Any], str]:
+    def joined(loop: Any) -> str:  # noqa: ANN401  (jinja2's loop object is untyped)
+        if loop.first:
+            return ""
+        return join.last if loop.last else join.sep
+
+    return joined

@@ -1,0 +1,110 @@
+"""From raw model text to comparable text, remembering where each character came from.
+
+The order of the steps matters and is that of the probe specification, section 6.1.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from qwen_bench.scoring.variants import SIMPLIFIED
+
+_TURN_END = re.compile(r"<\|(?:im_end|endoftext|im_start)\|>")
+_ROLE_LINE = re.compile(
+    r"^[ \t]*(?:(?:user|assistant|system)[ \t]*$|(?:User|Human|Assistant):|(?:用户|助手)[：:])",
+    re.MULTILINE,
+)
+_MARKER = re.compile(
+    r"(?:final answer|the answer is|answer is|answer)\s*:|answer is\b|答案\s*[:是为]|^\s*(?:答|回答)\s*:",
+    re.MULTILINE,
+)
+_ZERO_WIDTH = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad")
+_BLANK = frozenset("*_`#~|>\"“”„«»「」『』《》〈〉()[]{}【】〔〕（）［］｛｝-‐‑‒–—―•·\t\r")
+_APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'", "＇": "'"}
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """Comparable text and, for each of its characters, the index in the original."""
+
+    text: str
+    origin: tuple[int, ...]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Span in the original of the characters [start, end) of `text`."""
+        return self.origin[start], self.origin[end - 1] + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """The part of an answer that counts, as a slice of the original.
+
+    `unfinished_thought` is set when a reasoning block was opened and never closed.
+    """
+
+    start: int
+    end: int
+    unfinished_thought: bool = False
+
+
+def visible_part(raw: str) -> Visible:
+    """Cuts the turn end, reasoning and invented further turns off an answer."""
+    end = len(raw)
+    if found := _TURN_END.search(raw):
+        end = found.start()
+    start = 0
+    closed = raw.rfind("</think>", 0, end)
+    if closed >= 0:
+        start = closed + len("</think>")
+    if raw.find("<think>", start, end) >= 0:
+        return Visible(start, start, unfinished_thought=True)
+    body = raw[start:end]
+    first_line = len(body) - len(body.lstrip())
+    after_first = body.find("\n", first_line)
+    if after_first >= 0 and (role := _ROLE_LINE.search(body, after_first + 1)):
+        end = start + role.start()
+    return Visible(start, end)
+
+
+def normalise(raw: str, start: int = 0, end: int | None = None) -> Normalised:
+    """NFKC, case folding, simplified characters, straight apostrophes; marks become blanks.
+
+    Newlines are kept (they end clauses and lines); runs of blanks collapse.
+    """
+    text: list[str] = []
+    origin: list[int] = []
+    for index in range(start, len(raw) if end is None else end):
+        char = raw[index]
+        if char in _ZERO_WIDTH:
+            continue
+        char = _APOSTROPHES.get(char, char)
+        if char in _BLANK:
+            char = " "
+        for folded in unicodedata.normalize("NFKC", char).casefold():
+            plain = SIMPLIFIED.get(folded, folded)
+            plain = " " if plain in _BLANK or (plain.isspace() and plain != "\n") else plain
+            if plain == " " and (not text or text[-1] in " \n"):
+                continue
+            text.append(plain)
+            origin.append(index)
+    while text and text[-1] in " \n":
+        text.pop()
+        origin.pop()
+    return Normalised("".join(text), tuple(origin))
+
+
+def answer_segment(text: str) -> tuple[int, int]:
+    """Start and end of the answer in normalised text: after the last explicit marker, else all."""
+    last = None
+    for last in _MARKER.finditer(text):
+        pass
+    if last is None:
+        return 0, len(text)
+    start = last.end()
+    line_end = text.find("\n", start)
+    if line_end >= 0 and not text[start:line_end].strip(" ,.:;。，"):
+        start = line_end + 1
+        line_end = text.find("\n", start)
+    return start, len(text) if line_end < 0 else line_end

@@ -1,0 +1,1 @@
+"""Intervals, paired tests and verdicts. Pure numpy; every random number is seeded."""

@@ -1,0 +1,167 @@
+"""Results of the statistics: what the terminal, the report and `compare.json` print.
+
+Fractions 0 to 1 everywhere; points appear only on display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive"]
+SettingClass = Literal["must match", "warn", "expected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Accuracy of one model in one slice.
+
+    Attributes:
+        n: probes, failures included.
+        clusters: skeletons they come from.
+        low, high: 95 % interval; None when there are too few clusters for one.
+        truncated, refused, too_long, error: counts of these statuses, all inside n.
+    """
+
+    n: int
+    clusters: int
+    correct: int
+    accuracy: float
+    low: float | None
+    high: float | None
+    truncated: int = 0
+    refused: int = 0
+    too_long: int = 0
+    error: int = 0
+    prompt_tokens_median: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeSummary:
+    """One run, one scorer. `overall` is the macro average over families, main condition only.
+
+    `by_length` and the other slices cover the main condition; `conditions` covers adjacent, blind
+    and main. `group_score` counts a twin group as 1 only if all its members are right.
+    `reasons` counts the scorer's words.
+    """
+
+    overall: Accuracy
+    group_score: Accuracy
+    by_length: Mapping[int, Accuracy]
+    by_family: Mapping[str, Accuracy]
+    by_family_length: Mapping[str, Mapping[int, Accuracy]]
+    by_lang: Mapping[str, Accuracy]
+    by_condition: Mapping[str, Accuracy]
+    blind_by_family: Mapping[str, Accuracy]
+    adjacent_by_family: Mapping[str, Accuracy]
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Paired comparison of two models in one slice.
+
+    Attributes:
+        base, candidate: accuracy of each side over the paired probes.
+        difference: candidate minus base.
+        low, high: 95 % interval of the difference; None without one.
+        p: two-sided cluster sign-flip p-value; None where no test is made.
+        p_adjusted: Holm-adjusted over the families; None elsewhere.
+        both_right, lost, gained, both_wrong: pairs by outcome; they add up to n.
+        word: None for slices that carry no verdict.
+    """
+
+    n: int
+    clusters: int
+    base: float
+    candidate: float
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    p_adjusted: float | None
+    both_right: int
+    lost: int
+    gained: int
+    both_wrong: int
+    word: Word | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModeComparison:
+    """Paired comparison under one scorer; slices cover the main condition.
+
+    `answered_only` is the overall cell over pairs answered on both sides, None without failures.
+    """
+
+    overall: Cell
+    answered_only: Cell | None
+    by_length: Mapping[int, Cell]
+    by_family: Mapping[str, Cell]
+    by_lang: Mapping[str, Cell]
+    by_condition: Mapping[str, Cell]
+    lost_ids: tuple[str, ...]
+    gained_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDifference:
+    """One setting that differs between two runs."""
+
+    field: str
+    base: str
+    candidate: str
+    kind: SettingClass
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Where every probe of either run went; the counts cover the union of ids (id and mode)."""
+
+    paired: int
+    only_base: int
+    only_candidate: int
+    error: int
+    too_long: int
+    truncated_base: int
+    truncated_candidate: int
+    refused_base: int
+    refused_candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One run of a comparison as it is named in outputs."""
+
+    run_id: str
+    label: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs paired by probe id and mode.
+
+    Attributes:
+        primary: the scorer whose overall cell gives the verdict.
+        modes: by scorer (`generate`, `rank`).
+        margin: margin in fractions (0.05 is five points).
+    """
+
+    base: Side
+    candidate: Side
+    settings: tuple[SettingDifference, ...]
+    warnings: tuple[str, ...]
+    accounting: Accounting
+    primary: str
+    modes: Mapping[str, ModeComparison]
+    margin: float
+    alpha: float
+    seed: int
+
+    @property
+    def verdict(self) -> Cell:
+        """The one cell that gates: the overall row of the primary scorer."""
+        return self.modes[self.primary].overall
