@@ -5,9 +5,11 @@ Fractions 0 to 1 everywhere; points appear only on display.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive"]
 SettingClass = Literal["must match", "warn", "expected"]
@@ -67,9 +69,12 @@ class Cell:
         difference: candidate minus base.
         low, high: 95 % interval of the difference; None without one.
         p: two-sided cluster sign-flip p-value; None where no test is made.
-        p_adjusted: Holm-adjusted over the families; None elsewhere.
+        p_adjusted: Holm-adjusted over the families, in the overall cell over several candidates;
+            None elsewhere.
         both_right, lost, gained, both_wrong: pairs by outcome; they add up to n.
         word: None for slices that carry no verdict.
+        more_probes: further probes that would settle an inconclusive difference; None where the
+            word is another or more probes of the same kind would not help.
     """
 
     n: int
@@ -87,6 +92,7 @@ class Cell:
     both_wrong: int
     word: Word | None
     note: str
+    more_probes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,173 @@
+"""The group of commands and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from qwen_bench import __version__
+from qwen_bench.cli.exits import Code, Exit
+from qwen_bench.cli.text import printable, write_line
+from qwen_bench.errors import QwenBenchError
+
+# name: (module, object in it, line in the list of commands)
+COMMANDS = {
+    "run": ("run", "run", "Ask a model every probe; with a baseline also compare."),
+    "compare": ("compare", "compare", "Paired comparison of run folders."),
+    "report": ("report", "report", "One self-contained HTML page from run folders."),
+    "probes": ("probes", "probes", "What will be asked: list, show."),
+    "finetune": ("finetune", "finetune", "Train a LoRA adapter with a recipe."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of work."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name.
+
+        Raises:
+            click.UsageError: there is none.
+        """
+        if cmd_name not in COMMANDS:
+            if cmd_name.startswith("-") or ctx.resilient_parsing:
+                return None
+            raise click.UsageError(f"no such command '{cmd_name}'{_near(cmd_name, COMMANDS)}", ctx)
+        module, name, _ = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(f"qwen_bench.cli.{module}"), name)
+        assert isinstance(found, click.Command), f"{module}.{name} is no command"  # noqa: S101
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="qwen-bench")
+def cli() -> None:
+    """Does a fine-tuned ChatML model still remember the conversation?"""
+
+
+def entry_point() -> None:
+    """The console script."""
+    code = main(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader is gone; without this the interpreter complains once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(code)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: the words after the program's name.
+
+    Returns:
+        The exit code; everything has been printed.
+    """
+    debug = "--debug" in arguments
+    try:
+        result = cli.main(args=list(arguments), prog_name="qwen-bench", standalone_mode=False)
+    except click.UsageError as error:
+        return _fail(usage_error(error), debug=debug)
+    except (KeyboardInterrupt, click.Abort):
+        return _end(Exit(Code.INTERRUPTED))
+    except BrokenPipeError:
+        return int(Code.DONE)
+    except QwenBenchError as error:
+        return _fail(error, debug=debug)
+    except Exception:  # noqa: BLE001 - a bug: show it whole
+        traceback.print_exc()
+        return _end(Exit(Code.BROKE, "this is a bug in qwen-bench; please report the lines above"))
+    return _end(result) if isinstance(result, Exit) else int(Code.DONE)
+
+
+def show_error(error: QwenBenchError, *, debug: bool = False) -> None:
+    """Print an error: what happened, why, and what mends it."""
+    if debug:
+        traceback.print_exception(error)
+    lines = [f"error: {error.message}"]
+    for word, texts in (("why", error.why), ("fix", error.fix)):
+        for number, text in enumerate(texts):
+            lines.append(f"  {word}: {text}" if number == 0 else f"       {text}")
+    for line in lines:
+        write_line(sys.stderr, printable(line))
+
+
+def _fail(error: QwenBenchError, *, debug: bool) -> int:
+    """Print an error and its exit line."""
+    show_error(error, debug=debug)
+    return _end(Exit(Code(error.exit_code)))
+
+
+def _end(result: Exit) -> int:
+    """Print the last line and return the code."""
+    if result.text or result.code is not Code.DONE:
+        write_line(sys.stderr, printable(result.line))
+    return int(result.code)
+
+
+def usage_error(error: click.UsageError) -> QwenBenchError:
+    """A usage error of click in the shape of all errors."""
+    from qwen_bench.errors import InputError
+
+    command = error.ctx.command_path if error.ctx else "qwen-bench"
+    message = error.message
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option {error.option_name}{_near(error.option_name, _flags(error.ctx))}"
+    elif isinstance(error, click.MissingParameter):
+        message = _lowered(error.format_message())
+    elif isinstance(error, click.BadParameter):
+        hint = error.param.opts[-1] if error.param is not None else ""
+        if isinstance(error.param, click.Argument):
+            hint = error.param.make_metavar(error.ctx or click.Context(cli))
+        message = f"{hint}: {_lowered(error.message)}" if hint else _lowered(error.message)
+    else:
+        message = _lowered(message)
+    return InputError(message, fix=f"{command} --help")
+
+
+def _lowered(message: str) -> str:
+    """A sentence of click as the first line of an error: small first letter, no full stop."""
+    text = " ".join(message.split()).rstrip(".")
+    return re.sub(r"^[A-Z](?=[a-z ])", lambda match: match[0].lower(), text)
+
+
+def _flags(context: click.Context | None) -> list[str]:
+    """Long flags of the command that was called."""
+    if context is None:
+        return []
+    return [
+        flag
+        for parameter in context.command.get_params(context)
+        for flag in parameter.opts
+        if flag.startswith("--")
+    ]
+
+
+def _near(word: str, known: Sequence[str] | dict[str, tuple[str, str, str]]) -> str:
+    """``; near: ...`` when something is near, else nothing."""
+    from qwen_bench.errors import near
+
+    hint = near(word, known)
+    return f"; {hint}" if hint.startswith("near") else ""

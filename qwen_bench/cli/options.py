@@ -1,0 +1,365 @@
+"""Every option, declared once, in the groups under which `--help` prints them.
+
+Parameter names equal flag names; what a command receives is one frozen `Options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from qwen_bench.cli import values
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Values of the options of `run`, `compare` and `report`; a command has those it declares.
+
+    Attributes:
+        passed: names of the options given on the command line.
+    """
+
+    model: tuple[str, ...] = ()
+    baseline: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    chat_template: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    suite: str = "core"
+    lengths: tuple[int, ...] | None = None
+    family: tuple[str, ...] = ()
+    condition: tuple[str, ...] = ()
+    lang: tuple[str, ...] | None = None
+    limit: int | None = None
+    seed: int = 0
+    mode: str | None = None
+    max_new_tokens: int | None = None
+    thinking: str = "auto"
+    system: str = "default"
+    runs_dir: str = "runs"
+    run_id: str | None = None
+    resume: str | None = None
+    retry_errors: bool = False
+    max_error_rate: float = 0.0
+    fingerprint: str = "full"
+    offline: bool = False
+    dry_run: bool = False
+    margin: float = 5.0
+    alpha: float = 0.05
+    fail_on: str = "never"
+    allow_mismatch: tuple[str, ...] = ()
+    allow_partial: bool = False
+    html: str | None = None
+    json: str | None = None
+    display: str = "auto"
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    passed: frozenset[str] = frozenset()
+
+    @property
+    def runs_path(self) -> Path:
+        """The run store."""
+        return Path(self.runs_dir)
+
+
+def options_of(context: click.Context) -> Options:
+    """The options of a command that click has parsed."""
+    known = {item.name for item in fields(Options)} - {"passed"}
+    passed = frozenset(
+        name
+        for name in context.params
+        if name in known and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    )
+    given = {name: value for name, value in context.params.items() if name in known}
+    return Options(**given, passed=passed)
+
+
+class GroupedOption(click.Option):
+    """An option that knows its heading in `--help`."""
+
+    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` lists options under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section a group, in order of declaration."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def _group(heading: str, declarations: Iterable[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:  # noqa: ANN401
+    """A decorator that adds a group of options, first declared first shown."""
+    built = [
+        click.option(*names, cls=GroupedOption, group=heading, **settings)
+        for names, settings in declarations
+    ]
+
+    def decorate(function: F) -> F:
+        for option in reversed(built):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_SELECTION: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+    (("--suite",), {"default": "core", "show_default": True, "help": "Suite of probes."}),
+    (
+        ("--lengths",),
+        {
+            "callback": values.turns,
+            "metavar": "T,T,...",
+            "help": "History lengths, user turns before the question.",
+        },
+    ),
+    (
+        ("--family",),
+        {"multiple": True, "metavar": "GLOB", "help": "Only these families; repeatable."},
+    ),
+    (
+        ("--condition",),
+        {"multiple": True, "metavar": "GLOB", "help": "Only these conditions; repeatable."},
+    ),
+    (("--lang",), {"callback": values.words, "metavar": "en,zh", "help": "Only these languages."}),
+    (
+        ("--limit",),
+        {
+            "callback": values.whole(1),
+            "metavar": "N",
+            "help": "Rotations of every programme; smaller limits are nested in larger ones.",
+        },
+    ),
+    (
+        ("--seed",),
+        {
+            "callback": values.whole(0),
+            "default": "0",
+            "show_default": True,
+            "metavar": "N",
+            "help": "Seed of the probe construction.",
+        },
+    ),
+)
+
+model_options = _group(
+    "Model",
+    (
+        (
+            ("--model",),
+            {
+                "multiple": True,
+                "metavar": "SPEC",
+                "help": "Model to ask; repeatable. Default: the embedded model.",
+            },
+        ),
+        (
+            ("--baseline",),
+            {"metavar": "SPEC_OR_RUN", "help": "Compare with this model or run folder."},
+        ),
+        (("--device",), {"default": "auto", "show_default": True, "help": "auto, cuda, mps, cpu."}),
+        (
+            ("--dtype",),
+            {"default": "auto", "show_default": True, "help": "Number format of the weights."},
+        ),
+        (
+            ("--chat-template",),
+            {"metavar": "FILE|chatml", "help": "Instead of the model's own; recorded by hash."},
+        ),
+        (("--trust-remote-code",), {"is_flag": True, "help": "Run code from the model folder."}),
+        (("--allow-pickle",), {"is_flag": True, "help": "Load pickled weights (*.bin)."}),
+    ),
+)
+
+probe_options = _group("Probes", _SELECTION)
+
+mode_option = _group(
+    "Probes",
+    (
+        (
+            ("--mode",),
+            {
+                "type": click.Choice(["generate", "rank", "both"]),
+                "help": "Free answers, log-probability of the candidates, or both.",
+            },
+        ),
+    ),
+)
+
+generation_options = _group(
+    "Generation",
+    (
+        (
+            ("--max-new-tokens",),
+            {"callback": values.whole(1), "metavar": "N", "help": "Budget of an answer."},
+        ),
+        (
+            ("--thinking",),
+            {
+                "type": click.Choice(["auto", "on", "off"]),
+                "default": "auto",
+                "show_default": True,
+                "help": "auto: what the template does by itself.",
+            },
+        ),
+        (
+            ("--system",),
+            {
+                "default": "default",
+                "show_default": True,
+                "metavar": "FILE|none|default",
+                "help": "System message: a file, an empty one, or what the template inserts.",
+            },
+        ),
+    ),
+)
+
+max_error_rate_option = _group(
+    "Run",
+    (
+        (
+            ("--max-error-rate",),
+            {
+                "callback": values.share,
+                "default": "0",
+                "show_default": True,
+                "metavar": "PCT",
+                "help": "Above it the command exits 1.",
+            },
+        ),
+    ),
+)
+
+runs_dir_option = _group(
+    "Run",
+    (
+        (
+            ("--runs-dir",),
+            {"default": "runs", "show_default": True, "metavar": "DIR", "help": "Run store."},
+        ),
+    ),
+)
+
+run_options = _group(
+    "Run",
+    (
+        (("--run-id",), {"metavar": "NAME", "help": "Name of the run folder."}),
+        (
+            ("--resume",),
+            {
+                "is_flag": False,
+                "flag_value": "latest",
+                "metavar": "[RUN|latest]",
+                "help": "Ask only what is missing in a run; without a value: in the newest one "
+                "with the same settings.",
+            },
+        ),
+        (("--retry-errors",), {"is_flag": True, "help": "With --resume: ask failed probes again."}),
+        (
+            ("--fingerprint",),
+            {
+                "type": click.Choice(["full", "fast"]),
+                "default": "full",
+                "show_default": True,
+                "help": "How local weights are hashed.",
+            },
+        ),
+        (
+            ("--offline",),
+            {"is_flag": True, "envvar": "HF_HUB_OFFLINE", "help": "No network use at all."},
+        ),
+        (("--dry-run",), {"is_flag": True, "help": "Print what would be asked, then exit."}),
+    ),
+)
+
+
+def verdict_options(fail_on: str) -> Any:  # noqa: ANN401 - a decorator
+    """The Verdict group; `fail_on` is the default of its flag."""
+    return _group(
+        "Verdict",
+        (
+            (
+                ("--margin",),
+                {
+                    "callback": values.points,
+                    "default": "5",
+                    "show_default": True,
+                    "metavar": "POINTS",
+                    "help": "Differences inside it do not matter; percentage points.",
+                },
+            ),
+            (
+                ("--alpha",),
+                {
+                    "callback": values.significance,
+                    "default": "0.05",
+                    "show_default": True,
+                    "metavar": "A",
+                    "help": "Significance level, two-sided.",
+                },
+            ),
+            (
+                ("--fail-on",),
+                {
+                    "type": click.Choice(["regression", "inconclusive", "never"]),
+                    "default": fail_on,
+                    "show_default": True,
+                    "help": "Exit 3 after a regression, 4 when it cannot be told.",
+                },
+            ),
+            (
+                ("--allow-mismatch",),
+                {
+                    "multiple": True,
+                    "metavar": "FIELD",
+                    "help": "Compare although this setting differs; repeatable.",
+                },
+            ),
+            (("--allow-partial",), {"is_flag": True, "help": "Compare unfinished runs."}),
+        ),
+    )
+
+
+output_options = _group(
+    "Output",
+    (
+        (("--html",), {"metavar": "FILE", "help": "Write the report page; - is stdout."}),
+        (("--json",), {"metavar": "FILE", "help": "Write the result as JSON; - is stdout."}),
+    ),
+)
+
+display_options = _group(
+    "Display",
+    (
+        (
+            ("--display",),
+            {
+                "type": click.Choice(["auto", "rich", "plain", "none"]),
+                "default": "auto",
+                "show_default": True,
+                "help": "Live bars, whole lines, or errors only.",
+            },
+        ),
+        (("-q", "--quiet"), {"is_flag": True, "help": "Short for --display none."}),
+        (("-v", "--verbose"), {"is_flag": True, "help": "Name every wrong or failed answer."}),
+        (("--debug",), {"is_flag": True, "help": "Show tracebacks."}),
+    ),
+)

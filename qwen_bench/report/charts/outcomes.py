@@ -1,0 +1,110 @@
+"""Outcomes of the pairs by history length: right in both, gained, lost, wrong in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from qwen_bench.report.charts.style import (
+    BAD,
+    FONT_SIZE,
+    GOOD,
+    KEPT,
+    MUTED,
+    NEITHER,
+    PAPER,
+    SMALL,
+    new_axes,
+    new_figure,
+)
+from qwen_bench.report.text import percent, plural
+from qwen_bench.stats.model import Cell
+
+PARTS = (
+    ("both_right", "right in both", KEPT, None),
+    ("gained", "gained", GOOD, None),
+    ("lost", "lost", BAD, "////"),
+    ("both_wrong", "wrong in both", NEITHER, None),
+)
+_ROW = 40
+
+
+def draw(by_length: Mapping[int, Cell]) -> Figure:
+    """Draw one bar of shares per length; lost is hatched so that colour is not needed.
+
+    The net difference hides flips in both directions; this chart does not.
+    """
+    lengths = sorted(by_length)
+    figure = new_figure(900, 60 + _ROW * len(lengths) + 34)
+    axes = new_axes(figure, left=110, right=200, top=44, bottom=34)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(lengths), 0)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_yticks(
+        [place + 0.5 for place in range(len(lengths))],
+        [plural(length, "turn") for length in lengths],
+    )
+    axes.tick_params(labelsize=SMALL, colors=MUTED)
+    for label in axes.get_yticklabels():
+        label.set(color="#000000", fontsize=FONT_SIZE)
+    for place, length in enumerate(lengths):
+        cell = by_length[length]
+        left = 0.0
+        for key, _, colour, hatch in PARTS:
+            share = getattr(cell, key) / cell.n if cell.n else 0.0
+            if share:
+                axes.barh(
+                    place + 0.5,
+                    share,
+                    left=left,
+                    height=0.62,
+                    color=colour,
+                    edgecolor=PAPER,
+                    linewidth=1,
+                    hatch=hatch,
+                    gid=f"part-{length}-{key}",
+                )
+            left += share
+        axes.text(
+            1.03,
+            place + 0.5,
+            f"{cell.lost} lost, {cell.gained} gained",
+            va="center",
+            fontsize=SMALL,
+            color=MUTED,
+        )
+    _key(figure)
+    return figure
+
+
+def hints(by_length: Mapping[int, Cell]) -> dict[str, str]:
+    """Hover text of every part of every bar."""
+    return {
+        f"part-{length}-{key}": f"{plural(length, 'turn')}: {getattr(cell, key)} of {cell.n} "
+        f"{name} ({percent(getattr(cell, key) / cell.n if cell.n else None)})"
+        for length, cell in by_length.items()
+        for key, name, _, _ in PARTS
+    }
+
+
+def _key(figure: Figure) -> None:
+    """Swatches with words above the bars; parts of a bar can be too thin for direct labels."""
+    width, height = figure.get_size_inches() * 72
+    x = 110.0
+    for _, name, colour, hatch in PARTS:
+        figure.add_artist(
+            Rectangle(
+                (x / width, (height - 27) / height),
+                14 / width,
+                13 / height,
+                facecolor=colour,
+                edgecolor=PAPER,
+                linewidth=0.8,
+                hatch=hatch,
+                transform=figure.transFigure,
+            )
+        )
+        figure.text((x + 21) / width, (height - 20.5) / height, name, va="center", fontsize=SMALL)
+        x += 44 + 8 * len(name)

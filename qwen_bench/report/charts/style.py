@@ -1,0 +1,118 @@
+"""Figures that look alike and come out byte for byte the same on every machine.
+
+Colours are drawn as the fixed hex values below; `svg.py` turns them into CSS variables so that the
+page decides, per theme, what they look like. Sizes are in CSS pixels at the page's full width.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+SERIES = ("#0072b2", "#c04f00", "#007a5a", "#a0407f", "#3d3d3d")
+MARKERS = ("o", "s", "D", "^", "v")
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1.5)))
+GRID = "#d9dce1"
+MUTED = "#5f6b7a"
+MARGIN = "#e9edf2"
+PAPER = "#fffffe"
+GOOD = "#0b6e4f"
+BAD = "#b3261e"
+KEPT = "#b8c4d2"
+NEITHER = "#e3e7ed"
+
+CSS_VARIABLES = {
+    **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
+    GRID: "var(--grid)",
+    MUTED: "var(--muted)",
+    MARGIN: "var(--margin)",
+    PAPER: "var(--paper)",
+    GOOD: "var(--good)",
+    BAD: "var(--bad)",
+    KEPT: "var(--kept)",
+    NEITHER: "var(--neither)",
+    "#000000": "currentColor",
+}
+
+FONT_SIZE = 13
+SMALL = 12
+_PIXELS_PER_INCH = 72  # SVG user units of matplotlib, which the page shows as CSS pixels
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """matplotlib's shipped defaults plus ours, whatever a user's matplotlibrc says.
+
+    Draw and save inside. Font warnings are silenced: CJK labels have no glyph in DejaVu Sans,
+    but the SVG keeps text as text and the reader's browser has the font.
+    """
+    shipped = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
+    ours = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "qwen-bench",
+        "font.family": ["DejaVu Sans"],
+        "font.size": FONT_SIZE,
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+        "hatch.linewidth": 1.1,
+        "path.simplify": False,
+    }
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcParams.update(shipped)
+        mpl.rcParams.update(ours)
+        yield
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """An empty figure of a fixed size in pixels, with an SVG canvas and no pyplot."""
+    figure = Figure(figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH))
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def new_axes(
+    figure: Figure, *, left: float, right: float, top: float, bottom: float
+) -> Axes:
+    """Axes with margins in pixels and neither frame nor ticks."""
+    width, height = figure.get_size_inches() * _PIXELS_PER_INCH
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, pad=7)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def spread(values: list[float], gap: float) -> list[float]:
+    """Move label positions apart until neighbours are `gap` apart, keeping their order.
+
+    >>> spread([0.50, 0.52, 0.90], 0.06)
+    [0.48, 0.54, 0.9]
+    """
+    order = sorted(range(len(values)), key=lambda index: (values[index], index))
+    groups: list[list[int]] = []
+    centres: list[float] = []
+    for index in order:
+        groups.append([index])
+        centres.append(values[index])
+        while (
+            len(groups) > 1
+            and centres[-1] - centres[-2] < gap * (len(groups[-1]) + len(groups[-2])) / 2 - 1e-12
+        ):
+            merged = groups[-2] + groups[-1]
+            groups[-2:] = [merged]
+            centres[-2:] = [sum(values[item] for item in merged) / len(merged)]
+    placed = [0.0] * len(values)
+    for members, centre in zip(groups, centres, strict=True):
+        for rank, index in enumerate(members):
+            placed[index] = round(centre + gap * (rank - (len(members) - 1) / 2), 6)
+    return placed

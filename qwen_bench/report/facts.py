@@ -1,0 +1,282 @@
+"""Facts about runs for the report: key figures, settings, commands, manifests.
+
+Reads manifests as plain mappings so that a manifest with missing or unknown fields still gives a
+page; a missing value is shown as a dash, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qwen_bench.report.text import count, duration, interval, percent, plain, plural, redact
+from qwen_bench.stats.isotonic import crossing, crossing_words
+
+if TYPE_CHECKING:
+    from qwen_bench.stats.model import Accuracy, ModeSummary
+    from qwen_bench.stats.pairing import RunView
+
+STATUS_FIELDS = (
+    ("truncated", "truncated"),
+    ("refused", "refused"),
+    ("too long", "too_long"),
+    ("error", "error"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A cell of a table: text, a second line, and the number behind it when there is one."""
+
+    text: str
+    detail: str = ""
+    number: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactRow:
+    """One row of a table with a column a run."""
+
+    name: str
+    values: tuple[Value, ...]
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCard:
+    """One run as the page names it.
+
+    Attributes:
+        side: 0 for the baseline; fixes colour and marker everywhere on the page.
+        facts: (name, value) of model, template, generation, engine.
+        commands: command lines that wrote the run, oldest first.
+        manifest: the whole manifest as JSON text, redacted.
+        remarks: what a reader must know before trusting the run.
+    """
+
+    side: int
+    label: str
+    run_id: str
+    facts: tuple[tuple[str, str], ...]
+    commands: tuple[str, ...]
+    manifest: str
+    remarks: tuple[str, ...]
+
+
+def run_cards(runs: Sequence[RunView], labels: Sequence[str]) -> tuple[RunCard, ...]:
+    """One card a run, in order."""
+    return tuple(
+        _card(side, label, run) for side, (label, run) in enumerate(zip(labels, runs, strict=True))
+    )
+
+
+def unique_labels(runs: Sequence[RunView]) -> tuple[str, ...]:
+    """Display names; equal labels are told apart by their run id."""
+    labels = [plain(run.label) for run in runs]
+    return tuple(
+        label if labels.count(label) == 1 else f"{label} ({plain(run.run_id)})"
+        for label, run in zip(labels, runs, strict=True)
+    )
+
+
+def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
+    """Accuracy and accounting of each run under one scorer."""
+    overall = [summary.overall for summary in summaries]
+    rows = [
+        FactRow(
+            "accuracy",
+            tuple(_accuracy(cell) for cell in overall),
+            "macro average over families, main condition; every probe counts, failures as wrong",
+        ),
+        FactRow(
+            "group score",
+            tuple(_accuracy(summary.group_score) for summary in summaries),
+            "a group of probes that differ only in the fact under test counts as 1 only if all are right",
+        ),
+        FactRow(
+            "falls under 50 %",
+            tuple(Value(falls_under(summary.by_length)) for summary in summaries),
+            "crossing of the non-increasing fit of accuracy over history length",
+        ),
+        FactRow(
+            "probes",
+            tuple(
+                Value(count(cell.n), f"{plural(cell.clusters, 'skeleton')}", cell.n)
+                for cell in overall
+            ),
+        ),
+    ]
+    rows += [
+        FactRow(
+            name,
+            tuple(
+                Value(count(number), percent(number / cell.n) if number and cell.n else "", number)
+                for cell in overall
+                for number in (getattr(cell, field),)
+            ),
+        )
+        for name, field in STATUS_FIELDS
+    ]
+    return tuple(rows)
+
+
+def effort_rows(runs: Sequence[RunView]) -> tuple[FactRow, ...]:
+    """Time, tokens and sharing ratio of each run, over all invocations that reported them."""
+    totals = [_efficiency(run.manifest) for run in runs]
+    if not any(totals):
+        return ()
+
+    def row(name: str, field: str, help_text: str) -> FactRow:
+        values = tuple(
+            Value("–")
+            if total.get(field) is None
+            else Value(
+                duration(total[field]) if field == "seconds" else count(total[field]),
+                "without killed invocations" if total.get("partial") and field == "seconds" else "",
+                total[field],
+            )
+            for total in totals
+        )
+        return FactRow(name, values, help_text)
+
+    ratios = tuple(
+        Value(f"{ratio:.1f} ×", "", ratio)
+        if total.get("forward_tokens")
+        and (ratio := total.get("naive_tokens", 0.0) / total["forward_tokens"])
+        else Value("–")
+        for total in totals
+    )
+    return (
+        row("answering time", "seconds", "wall time, model load excluded"),
+        row("tokens through the model", "forward_tokens", "both scorers together"),
+        FactRow("sharing ratio", ratios, "naive tokens for each token computed"),
+    )
+
+
+def falls_under(by_length: Mapping[int, Accuracy]) -> str:
+    """Where accuracy falls under 50 %, in words; a dash without lengths."""
+    lengths = sorted(by_length)
+    if not lengths:
+        return "–"
+    cells = [by_length[length] for length in lengths]
+    place = crossing(lengths, [cell.accuracy for cell in cells], [cell.n for cell in cells])
+    return crossing_words(place)
+
+
+def has_failures(summaries: Sequence[ModeSummary]) -> bool:
+    """Whether any probe of the main condition was truncated, refused, too long or an error."""
+    return any(
+        getattr(cell, field)
+        for summary in summaries
+        for cell in summary.by_length.values()
+        for _, field in STATUS_FIELDS
+    )
+
+
+def _accuracy(cell: Accuracy) -> Value:
+    return Value(percent(cell.accuracy), interval(cell.low, cell.high), cell.accuracy)
+
+
+def _efficiency(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Summed counters; `partial` when an invocation was killed before it could report."""
+    known = [
+        item["efficiency"]
+        for item in manifest.get("invocations") or ()
+        if isinstance(item.get("efficiency"), Mapping)
+    ]
+    if not known:
+        return {}
+    total: dict[str, Any] = {
+        field: sum(item.get(field) or 0 for item in known)
+        for field in ("seconds", "forward_tokens", "naive_tokens")
+    }
+    total["partial"] = len(known) < len(manifest["invocations"])
+    return total
+
+
+_FACTS = (
+    ("model", "model.spec"),
+    ("resolved to", "model.resolved"),
+    ("revision", "model.revision"),
+    ("fingerprint", "model.fingerprint"),
+    ("base fingerprint", "model.base_fingerprint"),
+    ("architecture", "model.architecture"),
+    ("parameters", "model.parameters"),
+    ("context window", "model.context_window"),
+    ("dtype", "model.dtype"),
+    ("chat template", "template.chat_template_sha256"),
+    ("template from", "template.source"),
+    ("default system text", "template.default_system"),
+    ("thinking", "template.thinking.effective"),
+    ("tokenizer", "template.tokenizer_sha256"),
+    ("temperature", "generation.temperature"),
+    ("new tokens at most", "generation.max_new_tokens"),
+    ("repetition penalty", "generation.repetition_penalty"),
+    ("engine", "engine.name"),
+    ("engine version", "engine.version"),
+    ("device", "engine.device"),
+    ("history policy", "suite.policy"),
+    ("scorer", "scorer.version"),
+    ("qwen-bench", "tool.version"),
+)
+
+
+def _card(side: int, label: str, run: RunView) -> RunCard:
+    manifest = redact(dict(run.manifest))
+    if not isinstance(manifest, dict):
+        raise TypeError("a manifest is a mapping")
+    facts = [(name, _short(look_up(manifest, path))) for name, path in _FACTS]
+    invocations = manifest.get("invocations") or []
+    packages = next((item["packages"] for item in invocations if item.get("packages")), {})
+    facts += [(plain(name), plain(version)) for name, version in sorted(packages.items())]
+    times = [item.get("started") for item in invocations[:1]]
+    times += [item.get("finished") for item in invocations[-1:]]
+    if times and all(times):
+        facts.append(("time", f"{plain(times[0])} to {plain(times[-1])}"))
+    return RunCard(
+        side=side,
+        label=label,
+        run_id=plain(run.run_id),
+        facts=tuple((name, value) for name, value in facts if value),
+        commands=tuple(
+            plain(shlex.join(str(word) for word in item["argv"]))
+            for item in invocations
+            if item.get("argv")
+        ),
+        manifest=plain(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)),
+        remarks=tuple(_remarks(manifest)),
+    )
+
+
+def _remarks(manifest: Mapping[str, Any]) -> list[str]:
+    remarks = []
+    status = manifest.get("status", "finished")
+    if status != "finished":
+        remarks.append(
+            f"This run is {plain(status)}, not finished: the missing probes are not a random sample."
+        )
+    if "unverified" in str(look_up(manifest, "model.fingerprint") or ""):
+        remarks.append("The server may have changed under its name: this model is unverified.")
+    remarks += [plain(text) for text in manifest.get("warnings") or ()]
+    return remarks
+
+
+def look_up(manifest: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - a JSON value
+    """The value at a dotted path, None where any part is missing."""
+    value: Any = manifest
+    for part in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return count(value)
+    return plain(value)

@@ -1,0 +1,197 @@
+"""Paired cells: from the outcomes of two models in one slice to a difference and its word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qwen_bench.stats.bootstrap import Resampler, standard_error
+from qwen_bench.stats.clusters import Bools, Floats, Ints, RowIndex, Table, index_rows
+from qwen_bench.stats.intervals import (
+    FEWEST_CLUSTERS,
+    PERCENTILE_CLUSTERS,
+    Z95,
+    Interval,
+    difference_interval,
+)
+from qwen_bench.stats.model import Cell
+from qwen_bench.stats.significance import mcnemar_p, sign_flip_p
+from qwen_bench.stats.verdict import about, more_probes, word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qwen_bench.scoring.outcome import Outcome
+
+_ZERO = 1e-12
+DEPENDS = "depends on unanswered probes"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The pairs of one scorer as columns, each (pairs,).
+
+    Attributes:
+        index: clusters and families as numbers.
+        base, candidate: 1 right, 0 wrong or without a score.
+        answered: both sides have a score.
+        main: main condition.
+    """
+
+    index: RowIndex
+    base: Ints
+    candidate: Ints
+    answered: Bools
+    main: Bools
+    families: tuple[str, ...]
+    lengths: tuple[int, ...]
+    langs: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
+    """Columns of (baseline, candidate) rows; the slice facts are the baseline's."""
+    rows = [base for base, _ in pairs]
+    return Columns(
+        index=index_rows([row.cluster for row in rows], [row.family for row in rows]),
+        base=np.array([base.value for base, _ in pairs], dtype=np.int64),
+        candidate=np.array([candidate.value for _, candidate in pairs], dtype=np.int64),
+        answered=np.array(
+            [base.score is not None and candidate.score is not None for base, candidate in pairs],
+            dtype=np.bool_,
+        ),
+        main=np.array([row.condition == "main" for row in rows], dtype=np.bool_),
+        families=tuple(row.family for row in rows),
+        lengths=tuple(row.length for row in rows),
+        langs=tuple(row.lang for row in rows),
+        conditions=tuple(row.condition for row in rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A slice before its verdict: a cell without word, and what the word needs."""
+
+    cell: Cell
+    interval: Interval
+    clusters_changed: int
+    error: float
+
+
+def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
+    """Difference, interval and p-value of one slice.
+
+    Single-family slices with one pair per cluster are tested by exact McNemar, all others by
+    cluster sign-flip.
+
+    Args:
+        data: all pairs of one scorer.
+        chosen: (pairs,) mask with at least one True.
+        resampler: source of the bootstrap draws; its seed also serves the permutations.
+    """
+    delta = data.candidate - data.base
+    table = data.index.table(delta, chosen)
+    interval = difference_interval(table, resampler)
+    n = int(chosen.sum())
+    both, lost = _count(data, chosen, 1, 1), _count(data, chosen, 1, 0)
+    gained, neither = _count(data, chosen, 0, 1), _count(data, chosen, 0, 0)
+    cell = Cell(
+        n=n,
+        clusters=table.clusters,
+        base=data.index.table(data.base, chosen).macro,
+        candidate=data.index.table(data.candidate, chosen).macro,
+        difference=table.macro,
+        low=interval.low,
+        high=interval.high,
+        p=_p_value(table, gained, lost, resampler.seed),
+        p_adjusted=None,
+        both_right=both,
+        lost=lost,
+        gained=gained,
+        both_wrong=neither,
+        word=None,
+        note="",
+    )
+    changed = int((np.abs(table.contributions) > _ZERO).sum())
+    return Measured(cell, interval, changed, _error(table, interval))
+
+
+def judge(
+    measured: Measured, margin: float, alpha: float, *, p_adjusted: float | None = None
+) -> Cell:
+    """The cell with its word, notes and number of further probes.
+
+    Args:
+        measured: the slice.
+        margin: a fraction.
+        alpha: level of the test.
+        p_adjusted: p-value that decides, where several are read together; else the raw one.
+    """
+    cell, interval = measured.cell, measured.interval
+    deciding = p_adjusted if p_adjusted is not None else cell.p
+    verdict, note = word(
+        1.0 if deciding is None else deciding,
+        cell.low,
+        cell.high,
+        margin,
+        alpha,
+        no_interval=interval.reason,
+    )
+    notes = [note] if note else []
+    more = None
+    if verdict == "inconclusive":
+        more = more_probes(
+            cell.difference,
+            measured.error,
+            margin,
+            n=cell.n,
+            clusters=cell.clusters,
+            flipped=measured.clusters_changed > 0,
+        )
+        if more is not None:
+            notes.append(f"about {about(more)} more probes would settle it")
+    if interval.kind == "zero variance":
+        notes.append("zero variance")
+    if FEWEST_CLUSTERS <= cell.clusters < PERCENTILE_CLUSTERS:
+        notes.append("few clusters")
+    if measured.clusters_changed and 2.0 ** (1 - measured.clusters_changed) > alpha:
+        notes.append("cannot reach alpha")
+    return replace(
+        cell, p_adjusted=p_adjusted, word=verdict, note="; ".join(notes), more_probes=more
+    )
+
+
+def held(cell: Cell, answered: Cell | None) -> Cell:
+    """The cell, inconclusive when the pairs answered on both sides lead to another word.
+
+    Args:
+        cell: all pairs, a missing score counted as wrong.
+        answered: the same slice without the pairs that lack a score; None when none is left.
+    """
+    if answered is not None and answered.word == cell.word:
+        return cell
+    return replace(cell, word="inconclusive", note=DEPENDS, more_probes=None)
+
+
+def _count(data: Columns, chosen: Bools, base: int, candidate: int) -> int:
+    """Number of chosen pairs with these two values."""
+    return int((chosen & (data.base == base) & (data.candidate == candidate)).sum())
+
+
+def _p_value(table: Table, gained: int, lost: int, seed: int) -> float:
+    """Exact McNemar where pairs are independent, else the cluster sign-flip test."""
+    if table.families > 1:
+        return sign_flip_p(table.contributions, seed=seed)
+    if table.counts.sum() == table.clusters:
+        return mcnemar_p(gained, lost)
+    sums: Floats = table.sums[:, 0]
+    return sign_flip_p(sums, seed=seed)
+
+
+def _error(table: Table, interval: Interval) -> float:
+    """Standard error behind the interval; linearised where there is no bootstrap interval."""
+    if interval.kind == "percentile" and interval.low is not None and interval.high is not None:
+        return (interval.high - interval.low) / (2 * Z95)
+    return standard_error(table)

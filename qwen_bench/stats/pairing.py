@@ -1,0 +1,237 @@
+"""Two runs joined probe by probe, with every row accounted for.
+
+Refuses what cannot be compared; computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qwen_bench.errors import NotComparableError, RunError
+from qwen_bench.stats.model import Accounting, SettingDifference
+from qwen_bench.stats.sanity import pairing_warnings
+from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from qwen_bench.scoring.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as statistics and reports see it.
+
+    Attributes:
+        run_id: name of the run folder.
+        label: name in tables and charts.
+        manifest: content of `manifest.json`.
+        outcomes: rows of `results.jsonl`; superseded ones may be among them.
+    """
+
+    run_id: str
+    label: str
+    manifest: Mapping[str, Any]
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The outcomes of two runs for one probe in one mode."""
+
+    base: Outcome
+    candidate: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two comparable runs.
+
+    Attributes:
+        pairs: sorted by probe id and mode.
+        only_base, only_candidate: rows without a partner, sorted alike.
+        partial: one of the runs is not finished.
+    """
+
+    base: RunView
+    candidate: RunView
+    pairs: tuple[Pair, ...]
+    only_base: tuple[Outcome, ...]
+    only_candidate: tuple[Outcome, ...]
+    settings: tuple[SettingDifference, ...]
+    accounting: Accounting
+    warnings: tuple[str, ...]
+    partial: bool
+
+
+def final_outcomes(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """One row for each probe and mode, sorted by that key.
+
+    The last row that is not an error counts; without one, the last error.
+
+    Args:
+        outcomes: rows in the order they were written.
+    """
+    final: dict[tuple[str, str], Outcome] = {}
+    for row in outcomes:
+        key = _key(row)
+        if row.status != "error" or key not in final or final[key].status == "error":
+            final[key] = row
+    return tuple(final[key] for key in sorted(final))
+
+
+def pair(
+    base: RunView,
+    candidate: RunView,
+    *,
+    allow_mismatch: Sequence[str] = (),
+    allow_partial: bool = False,
+    max_error_rate: float = 0.0,
+) -> Pairing:
+    """Join two runs by probe id and mode.
+
+    Args:
+        base: the run to measure against.
+        candidate: the run in question.
+        allow_mismatch: must-match fields whose difference is accepted; it is still shown.
+        allow_partial: accept runs that are not finished.
+        max_error_rate: largest accepted share of rows with status `error` in either run.
+
+    Raises:
+        InputError: `allow_mismatch` names no must-match field.
+        NotComparableError: settings, status or conversations differ, or no probe is common.
+        RunError: the error rate of a run is above the limit.
+    """
+    settings = differing_settings(base.manifest, candidate.manifest)
+    known = must_match_fields(base.manifest, candidate.manifest)
+    blocking = refused(settings, allow_mismatch, known)
+    if blocking:
+        raise NotComparableError(
+            "these runs cannot be compared",
+            [(item.field, item.base, item.candidate) for item in blocking],
+            fix=fixes(blocking, candidate.manifest),
+        )
+    partial = _check_finished(base, candidate, allowed=allow_partial)
+    left = {_key(row): row for row in final_outcomes(base.outcomes)}
+    right = {_key(row): row for row in final_outcomes(candidate.outcomes)}
+    common = sorted(left.keys() & right.keys())
+    if not common:
+        raise NotComparableError(
+            "these runs have no probe in common",
+            why=f"{base.label} has {len(left)} rows, {candidate.label} has {len(right)}",
+            fix="run both with the same suite, lengths, languages, conditions and mode",
+        )
+    pairs = tuple(Pair(left[key], right[key]) for key in common)
+    _check_conversations(pairs)
+    for view, rows in ((base, left), (candidate, right)):
+        _check_errors(view, tuple(rows.values()), max_error_rate)
+    only_base = tuple(left[key] for key in sorted(left.keys() - right.keys()))
+    only_candidate = tuple(right[key] for key in sorted(right.keys() - left.keys()))
+    accounting = _account(pairs, len(only_base), len(only_candidate))
+    texts = pairing_warnings(
+        [(item.base, item.candidate) for item in pairs],
+        (base.label, base.manifest),
+        (candidate.label, candidate.manifest),
+        settings,
+    )
+    return Pairing(
+        base=base,
+        candidate=candidate,
+        pairs=pairs,
+        only_base=only_base,
+        only_candidate=only_candidate,
+        settings=settings,
+        accounting=accounting,
+        warnings=(*texts, *_unpaired(base, candidate, accounting, partial=partial)),
+        partial=partial,
+    )
+
+
+def _key(row: Outcome) -> tuple[str, str]:
+    """What two runs are joined on."""
+    return row.probe_id, row.mode
+
+
+def _check_finished(base: RunView, candidate: RunView, *, allowed: bool) -> bool:
+    """Whether a run is unfinished; refuses it unless that is allowed."""
+    states = {view.run_id: str(view.manifest.get("status")) for view in (base, candidate)}
+    open_runs = [name for name, status in states.items() if status != "finished"]
+    if open_runs and not allowed:
+        raise NotComparableError(
+            "a run that is not finished cannot be compared",
+            why=[
+                *(f"{name}: {states[name]}" for name in open_runs),
+                "the missing probes are not a random part: long histories come last or fail first",
+            ],
+            fix=[
+                *(f"qwen-bench run --resume {name}" for name in open_runs),
+                "or compare the common part: --allow-partial",
+            ],
+        )
+    return bool(open_runs)
+
+
+def _check_conversations(pairs: Sequence[Pair]) -> None:
+    """Both models must have been asked the same messages in every pair."""
+    other = [item for item in pairs if item.base.messages_sha256 != item.candidate.messages_sha256]
+    if not other:
+        return
+    shown = [f"{item.base.probe_id} ({item.base.mode})" for item in other[:3]]
+    rest = [f"and {len(other) - 3} more"] if len(other) > 3 else []
+    raise NotComparableError(
+        "the two models were not asked the same conversations",
+        why=[f"messages_sha256 differs in {len(other)} of {len(pairs)} pairs", *shown, *rest],
+        fix="run both with the same version of qwen-bench; no flag overrides this",
+    )
+
+
+def _check_errors(view: RunView, rows: Sequence[Outcome], limit: float) -> None:
+    """No verdict when the machinery failed more often than allowed."""
+    errors = Counter(
+        row.error_type or row.reason or "error" for row in rows if row.status == "error"
+    )
+    total = errors.total()
+    if total <= limit * len(rows):
+        return
+    raise RunError(
+        f"{view.label}: {total} of {len(rows)} probes failed "
+        f"({100 * total / len(rows):.1f} %, limit {100 * limit:g} %), so there is no verdict",
+        why=[f"{count} x {name}" for name, count in sorted(errors.items())],
+        fix=f"qwen-bench run --resume {view.run_id} --retry-errors",
+    )
+
+
+def _account(pairs: Sequence[Pair], only_base: int, only_candidate: int) -> Accounting:
+    """Where every row went; `paired`, `only_base` and `only_candidate` add up to the union."""
+
+    def either(status: str) -> int:
+        return sum(status in (item.base.status, item.candidate.status) for item in pairs)
+
+    return Accounting(
+        paired=len(pairs),
+        only_base=only_base,
+        only_candidate=only_candidate,
+        error=either("error"),
+        too_long=either("too_long"),
+        truncated_base=sum(item.base.status == "truncated" for item in pairs),
+        truncated_candidate=sum(item.candidate.status == "truncated" for item in pairs),
+        refused_base=sum(item.base.status == "refused" for item in pairs),
+        refused_candidate=sum(item.candidate.status == "refused" for item in pairs),
+    )
+
+
+def _unpaired(
+    base: RunView, candidate: RunView, accounting: Accounting, *, partial: bool
+) -> list[str]:
+    """What the reader must know of rows without a partner."""
+    alone = [
+        f"{count} only in {view.label}"
+        for view, count in ((base, accounting.only_base), (candidate, accounting.only_candidate))
+        if count
+    ]
+    if not alone and not partial:
+        return []
+    kind = "a run is not finished: " if partial else ""
+    return [f"{kind}{accounting.paired} rows are paired" + "".join(f", {text}" for text in alone)]

@@ -1,0 +1,104 @@
+"""Warnings about comparisons that look like numbers but measure something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.stats.model import Cell, SettingDifference
+
+_SAME_OUTPUT_SHARE = 0.99
+_TRUNCATED_SHARE = 0.01
+_CEILING, _FLOOR = 0.98, 0.02
+_FEW_PAIRS = 30
+_LONGEST_SETTING = 40
+_THINKING_TAGS = ("<think>", "</think>")
+
+Named = tuple[str, Mapping[str, Any]]
+
+
+def pairing_warnings(
+    pairs: Sequence[tuple[Outcome, Outcome]],
+    base: Named,
+    candidate: Named,
+    settings: Sequence[SettingDifference],
+) -> list[str]:
+    """Warnings that need the rows and manifests, not the statistics.
+
+    Args:
+        pairs: (baseline, candidate) rows, at least one.
+        base: label and manifest of the baseline.
+        candidate: label and manifest of the candidate.
+        settings: differences between the manifests.
+    """
+    texts = [
+        f"{'allowed mismatch' if item.kind == 'must match' else 'the sides differ in'} "
+        f"{item.field}: {_short(item.base)} -> {_short(item.candidate)}"
+        for item in settings
+        if item.kind != "expected"
+    ]
+    prints = [(manifest.get("model") or {}).get("fingerprint") for _, manifest in (base, candidate)]
+    if prints[0] is not None and prints[0] == prints[1]:
+        texts.append("both sides are the same model")
+    else:
+        texts += _same_outputs(pairs)
+    for place, (label, manifest) in enumerate((base, candidate)):
+        rows = [pair[place] for pair in pairs]
+        texts += _truncated(label, rows) + _thinking(label, rows)
+        texts += [f"{label}: {text}" for text in manifest.get("warnings") or ()]
+    return texts
+
+
+def cell_warnings(cells: Mapping[str, Cell]) -> list[str]:
+    """Cells that cannot tell two models apart.
+
+    Args:
+        cells: by the name to print, for example ``8 turns`` or a family.
+    """
+    texts = []
+    flat = [
+        name
+        for name, cell in cells.items()
+        if min(cell.base, cell.candidate) > _CEILING or max(cell.base, cell.candidate) < _FLOOR
+    ]
+    if flat:
+        texts.append(f"both sides above 98 % or below 2 %, no contrast left: {', '.join(flat)}")
+    few = [name for name, cell in cells.items() if cell.n < _FEW_PAIRS]
+    if few:
+        texts.append(f"fewer than {_FEW_PAIRS} pairs: {', '.join(few)}")
+    return texts
+
+
+def _short(text: str) -> str:
+    """A setting that fits a line; hashes are told apart by their start."""
+    return text if len(text) <= _LONGEST_SETTING else f"{text[:12]}..."
+
+
+def _same_outputs(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[str]:
+    """An adapter that is not applied shows as identical outputs."""
+    same = sum(
+        base.output is not None
+        and base.output == candidate.output
+        and base.logprobs == candidate.logprobs
+        for base, candidate in pairs
+    )
+    if same < _SAME_OUTPUT_SHARE * len(pairs):
+        return []
+    return [f"{same} of {len(pairs)} outputs are identical: is the adapter applied?"]
+
+
+def _truncated(label: str, rows: Sequence[Outcome]) -> list[str]:
+    """Answers cut by the token budget."""
+    count = sum(row.status == "truncated" for row in rows)
+    if count <= _TRUNCATED_SHARE * len(rows):
+        return []
+    share = 100 * count / len(rows)
+    return [f"{label}: {count} of {len(rows)} answers were truncated ({share:.1f} %)"]
+
+
+def _thinking(label: str, rows: Sequence[Outcome]) -> list[str]:
+    """Thoughts that reached the scorer."""
+    count = sum(any(tag in (row.output or "") for tag in _THINKING_TAGS) for row in rows)
+    return [f"{label}: {count} outputs contain thinking tags"] if count else []

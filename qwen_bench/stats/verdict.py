@@ -1,0 +1,176 @@
+"""The word for a difference, and the two sentences that say it.
+
+Rules, first match wins (L and U are the 95 % bounds of candidate minus baseline, m the margin):
+inconclusive without an interval or when test and interval disagree; regressed when p <= alpha,
+U < 0 and L < -m; improved when p <= alpha, L > 0 and U > m; within noise when L >= -m and U <= m;
+not worse when L >= -m; inconclusive otherwise. A large p alone never yields "within noise", a small
+p alone never yields "regressed".
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor, log, log10
+from typing import TYPE_CHECKING
+
+from qwen_bench.stats.intervals import FEWEST_CLUSTERS, Z95
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qwen_bench.stats.model import Cell, Comparison, Word
+
+# z(0.975) + z(0.80): a difference this many standard errors wide is seen in 80 % of runs.
+_POWER_80 = Z95 + 0.8416212335729143
+_NO_FLIP_TAIL = 0.025
+_ROUNDING = 1e-12
+
+_VERBS: Mapping[Word, str] = {
+    "regressed": "{candidate} keeps less context than {base}",
+    "improved": "{candidate} keeps more context than {base}",
+    "within noise": "{candidate} keeps as much context as {base}, within the margin",
+    "not worse": "{candidate} keeps no less context than {base}, within the margin",
+    "inconclusive": "It is open whether {candidate} keeps as much context as {base}",
+}
+
+
+def word(
+    p: float,
+    low: float | None,
+    high: float | None,
+    margin: float,
+    alpha: float,
+    *,
+    no_interval: str = "too few clusters",
+) -> tuple[Word, str]:
+    """The verdict word of a paired difference and the note that belongs to it.
+
+    Args:
+        p: two-sided p-value, adjusted where several are read together.
+        low: lower 95 % bound of candidate minus baseline, a fraction; None without an interval.
+        high: upper bound, None together with `low`.
+        margin: loss that does not matter, a fraction, 0 or more.
+        alpha: level of the test.
+        no_interval: note when there is no interval.
+    """
+    if low is None or high is None:
+        return "inconclusive", no_interval
+    inside_below = low >= -margin - _ROUNDING
+    inside_above = high <= margin + _ROUNDING
+    lower = high < 0 and not inside_below
+    higher = low > 0 and not inside_above
+    if (lower or higher) and p > alpha:
+        return "inconclusive", "test and interval disagree"
+    if lower or higher:
+        clearly = (high < -margin - _ROUNDING) if lower else (low > margin + _ROUNDING)
+        return "regressed" if lower else "improved", "by more than the margin" if clearly else ""
+    if inside_below and inside_above:
+        side = "lower" if high < 0 else "higher" if low > 0 else ""
+        return "within noise", f"{side}, inside the margin" if side else ""
+    return ("not worse" if inside_below else "inconclusive"), ""
+
+
+def more_probes(
+    difference: float,
+    standard_error: float,
+    margin: float,
+    *,
+    n: int,
+    clusters: int,
+    flipped: bool,
+) -> int | None:
+    """Further probes after which an inconclusive difference would be settled.
+
+    Settled means that the interval excludes 0 or a loss beyond the margin, whichever needs less, in
+    80 % of runs if the observed difference is the true one: SE <= max(D + m, -D) / 2.801585.
+    Without any flip it is the number of clusters whose exact bound lies inside the margin.
+
+    Args:
+        difference: observed D, a fraction.
+        standard_error: of the difference, from the clusters.
+        margin: a fraction.
+        n: probes so far.
+        clusters: clusters so far.
+        flipped: whether any cluster changed.
+
+    Returns:
+        None when more probes of the same kind would not settle it.
+    """
+    if not flipped:
+        if not 0 < margin < 1:
+            return None
+        needed = ceil(log(_NO_FLIP_TAIL) / log(1 - margin))
+    else:
+        target = max(difference + margin, -difference) / _POWER_80
+        if target <= 0:
+            return None
+        needed = max(ceil(clusters * (standard_error / target) ** 2), FEWEST_CLUSTERS)
+    return ceil((needed - clusters) * n / clusters) if needed > clusters else None
+
+
+def about(count: int) -> str:
+    """A count rounded up to two digits, with thousands separated: 1234 gives ``1,300``."""
+    step = 10 ** max(0, floor(log10(count)) - 1) if count else 1
+    return f"{-(-count // step) * step:,}"
+
+
+def points(fraction: float) -> str:
+    """A difference in points with its sign and one decimal; zero has no sign."""
+    text = f"{100 * fraction:+.1f}"
+    return "0.0" if text in {"+0.0", "-0.0"} else text
+
+
+def sentences(comparison: Comparison) -> tuple[str, str]:
+    """The verdict in one sentence, and where along the history the difference starts.
+
+    Both are chosen by rules from the primary scorer's cells; terminal, page and Markdown print
+    them alike.
+    """
+    cell = comparison.verdict
+    start = _VERBS[cell.word or "inconclusive"].format(
+        base=comparison.base.label, candidate=comparison.candidate.label
+    )
+    margin = f"margin {100 * comparison.margin:g}"
+    if cell.low is None or cell.high is None:
+        spread = f"no interval, {margin}"
+    else:
+        spread = f"95 % interval {points(cell.low)} to {points(cell.high)}, {margin}"
+    tail = f"; {cell.note}" if cell.note and cell.word not in {"regressed", "improved"} else ""
+    plural = "" if cell.n == 1 else "s"
+    first = f"{start}: {points(cell.difference)} points ({spread}), {cell.n} paired probe{plural}"
+    second = _along_history(comparison.modes[comparison.primary].by_length, cell.word)
+    return f"{first}{tail}.", second
+
+
+def _along_history(by_length: Mapping[int, Cell], overall: Word | None) -> str:
+    """First length whose interval excludes zero, in the direction of the verdict if it has one."""
+    lengths = sorted(by_length)
+    bounds = {
+        length: (cell.low, cell.high)
+        for length, cell in by_length.items()
+        if cell.low is not None and cell.high is not None
+    }
+    if not bounds:
+        return "No history length has enough clusters for an interval of its own."
+    losses = [length for length in lengths if length in bounds and bounds[length][1] < 0]
+    gains = [length for length in lengths if length in bounds and bounds[length][0] > 0]
+    if overall == "regressed":
+        gains = []
+    elif overall == "improved":
+        losses = []
+    starts = sorted(losses + gains)
+    if not starts:
+        return "At no single history length does the interval of the difference exclude zero."
+    first = starts[0]
+    name = "loss" if first in losses else "gain"
+    before = [length for length in lengths if length < first]
+    if not before:
+        return f"The {name} shows already at {_turns(first)} of history."
+    return (
+        f"The {name} starts at {_turns(first)} of history; "
+        f"up to {_turns(before[-1])} no {name} larger than the margin is shown."
+    )
+
+
+def _turns(length: int) -> str:
+    """A history length in words."""
+    return f"{length} turn" if length == 1 else f"{length} turns"
