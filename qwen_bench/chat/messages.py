@@ -29,8 +29,6 @@ def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def conversation_sha256(messages: Sequence[Message]) -> str:
-    """SHA-256 of the canonical JSON of a conversation, before policy, system option and template."""
-    text = json.dumps(
-        as_dicts(messages), ensure_ascii=False, sort_keys=True, separators=(",", ":")
-    )
+    """SHA-256 of a conversation's canonical JSON, before policy, system option and template."""
+    text = json.dumps(as_dicts(messages), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

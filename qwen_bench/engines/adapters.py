@@ -17,7 +17,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from qwen_bench.engines.fingerprint import adapter_fingerprint
+from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.errors import AdapterMismatchError, ModelError
 
@@ -77,12 +77,14 @@ def attach_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool = False
     base.peft.requires_grad_(requires_grad=False)
     loaded = get_peft_model_state_dict(base.peft, adapter_name=name, save_embedding_layers=False)
     check_loaded(set(tensors), set(loaded))
-    zero = zero_adapter(tensors)
+    warnings = [line for line in (zero_adapter(tensors),) if line]
+    if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
+        warnings.append("its folder holds another tokenizer; the one of the base is used")
     attached = AttachedAdapter(
         name,
         folder,
         adapter_fingerprint(folder, base.source.fingerprint),
-        (f"{folder.name}: {zero}",) if zero else (),
+        tuple(f"adapter {folder.name}: {line}" for line in warnings),
         _template(folder),
     )
     base.adapters[key] = attached
@@ -170,7 +172,8 @@ def check_loaded(in_file: set[str], in_model: set[str]) -> None:
 
 def zero_adapter(tensors: Mapping[str, torch.Tensor]) -> str | None:
     """A warning when every matrix that could change the base is zero, else None."""
-    factors = [name for name in tensors if ".lora_B" in name or ".lora_embedding_B" in name]
+    # PEFT starts LoRA at zero in B for linear layers, but in A for embeddings.
+    factors = [name for name in tensors if ".lora_B" in name or ".lora_embedding_A" in name]
     others = [name for name in tensors if ".lora_" not in name]
     if factors and not any(tensors[name].any() for name in (*factors, *others)):
         return f"all {len(factors)} lora_B matrices are zero, so this adapter changes nothing"

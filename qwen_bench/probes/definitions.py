@@ -117,7 +117,9 @@ def load_family(folder: Path) -> Family:
         known = {"join", "eval", "train"}
         for key in content:
             if key not in known:
-                raise DataError(path, _line(path, (key,)), f"unknown key '{key}'; {near(key, known)}")
+                raise DataError(
+                    path, _line(path, (key,)), f"unknown key '{key}'; {near(key, known)}"
+                )
         joins[lang] = _checked(Join, path, content.get("join", {"sep": "", "last": ""}), ("join",))
         splits: tuple[Split, ...] = ("eval", "train")
         for split in splits:
@@ -151,7 +153,9 @@ def _checked(model: type[Any], path: Path, content: object, place: tuple[str, ..
         more = error.error_count() - 1
         what = f"{'.'.join(str(part) for part in location)}: {first['msg']}"
         if first["type"] == "extra_forbidden":
-            what = f"unknown key '{first['loc'][-1]}' in {'.'.join(map(str, location[:-1])) or 'file'}"
+            what = (
+                f"unknown key '{first['loc'][-1]}' in {'.'.join(map(str, location[:-1])) or 'file'}"
+            )
         raise DataError(
             path,
             _line(path, location),

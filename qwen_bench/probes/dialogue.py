@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.draws import Draw, Stream
 from qwen_bench.probes.filler import FillerBank, fill
@@ -100,9 +101,7 @@ def build_dialogue(
     )
 
 
-def _place(
-    sources: Sources, skeleton: int, variant: Variant, lang: Lang
-) -> Iterator[Placed]:
+def _place(sources: Sources, skeleton: int, variant: Variant, lang: Lang) -> Iterator[Placed]:
     rotation = skeleton // ROTATION
     for index, group in enumerate(MIXED_GROUPS):
         members = [f for f in sources.families.values() if f.group == group]
@@ -178,20 +177,12 @@ class _Frame:
                     continue
                 text = self._text(question, item)
                 last = (Message("user", text),)
-                if "main" in asking.conditions:
-                    for length in asking.lengths:
-                        if item.asked_at(length):
-                            needs = tuple(item.turns[i] for i in question.needs)
-                            messages = tuple(m for turn in history[:length] for m in turn)
-                            yield self._asked(item, question, "main", length, needs, messages + last)
-                if "adjacent" in asking.conditions:
-                    own = tuple(m for number in item.turns for m in history[number - 1])
-                    needs = tuple(i + 1 for i in question.needs)
-                    yield self._asked(
-                        item, question, "adjacent", len(item.turns), needs, own + last
+                for place in _places(item, question, asking):
+                    shown = (
+                        item.turns if place.condition == "adjacent" else range(1, place.length + 1)
                     )
-                if "blind" in asking.conditions:
-                    yield self._asked(item, question, "blind", 0, (), last)
+                    messages = tuple(m for number in shown for m in history[number - 1])
+                    yield AskedProbe(self._probe(item, question, place, text), messages + last)
 
     def _text(self, question: Question, item: Placed) -> str:
         family = self.sources.families[question.family]
@@ -202,18 +193,11 @@ class _Frame:
             templates[level], {**question.context, "only": words.only}, family.joins[self.lang]
         )
 
-    def _asked(
-        self,
-        item: Placed,
-        question: Question,
-        condition: Condition,
-        length: int,
-        needs: tuple[int, ...],
-        messages: Conversation,
-    ) -> AskedProbe:
+    def _probe(self, item: Placed, question: Question, place: _Place, text: str) -> Probe:
         family = self.sources.families[question.family]
         extra = (question.abstain_phrase,) if question.abstain_phrase else ()
-        probe = Probe(
+        condition, length, needs = place
+        return Probe(
             id=ProbeId(
                 f"{self.cluster}/{self.variant}/{self.lang}/{question.family}.{question.name}"
                 f"/T{length}/{condition}"
@@ -231,7 +215,7 @@ class _Frame:
             distance_first=length - needs[0] if needs else None,
             position=_position(needs[-1], length) if needs else None,
             needs=needs,
-            question_text=messages[-1].content,
+            question_text=text,
             gold=question.gold,
             candidates=question.candidates,
             rank_candidates=(*question.candidates, *extra),
@@ -245,7 +229,26 @@ class _Frame:
             ),
             factors={"slot": str(MIXED_SLOTS.index(item.slot)), **item.factors},
         )
-        return AskedProbe(probe, messages)
+
+
+class _Place(NamedTuple):
+    """Where a question is asked: condition, history length, and needed turns in that history."""
+
+    condition: Condition
+    length: int
+    needs: tuple[int, ...]
+
+
+def _places(item: Placed, question: Question, asking: Asking) -> Iterator[_Place]:
+    if "main" in asking.conditions:
+        needs = tuple(item.turns[i] for i in question.needs)
+        for length in asking.lengths:
+            if item.asked_at(length):
+                yield _Place("main", length, needs)
+    if "adjacent" in asking.conditions:
+        yield _Place("adjacent", len(item.turns), tuple(i + 1 for i in question.needs))
+    if "blind" in asking.conditions:
+        yield _Place("blind", 0, ())
 
 
 def _position(turn: int, length: int) -> float:

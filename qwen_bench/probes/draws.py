@@ -1,8 +1,9 @@
 """Seeded draws that are the same on every machine and in every language.
 
-A seed is the first 8 bytes of a SHA-256 over names, never `hash()`. Only `random.Random.random()` is
-used, because that stream is documented as stable across Python versions; shuffles and choices are
-our own. English and Chinese renderings of a skeleton make the same draws, because draws return
+A seed is the first 8 bytes of a SHA-256 over names, never `hash()`. Only
+`random.Random.random()` is used, because that stream is documented as stable across Python
+versions; shuffles and choices
+are our own. English and Chinese renderings of a skeleton make the same draws, because draws return
 indices and the word lists of both languages have equal lengths.
 """
 
@@ -73,7 +74,7 @@ class Draw:
         self.factors: dict[str, str] = {}
 
     def stream(self, purpose: str) -> Stream:
-        """A stream of its own for one purpose, so that a new draw elsewhere changes nothing here."""
+        """A stream for one purpose, so that a new draw elsewhere changes nothing here."""
         return Stream(*self._scope, self._group, self._slot, self._rotation, purpose)
 
     def level(self, factor: str, n: int) -> int:

@@ -74,6 +74,7 @@ def fill(bank: FillerBank, free: Sequence[bool], stream: Stream) -> list[Turn | 
     """Filler for the free turns, None for the others.
 
     Args:
+        bank: threads to draw from.
         free: for each turn, whether it is free. A shorter list gives a prefix of the result.
         stream: decides the order of the threads.
 

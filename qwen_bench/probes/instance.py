@@ -73,7 +73,7 @@ class Instance:
 
 
 class Brief(NamedTuple):
-    """What a builder is told: equal for both variants and all languages but for `variant` and words.
+    """What a builder is told; all variants and languages of a skeleton are told the same.
 
     Attributes:
         families: the evidence family first, then those that ask about the same evidence.

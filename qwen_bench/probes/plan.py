@@ -66,7 +66,7 @@ def slot_of(group: int, skeleton: int) -> int:
 
 
 def stage_count(draw: Draw, slot: Slot, fewest: int, most: int) -> int:
-    """Number of evidence turns: the fewest in small slots, fewest and most in turn in roomy ones."""
+    """Number of evidence turns: the fewest in small slots, both extremes in turn in roomy ones."""
     if slot.size < ROOMY_SLOT or fewest == most:
         return fewest
     return (fewest, most)[draw.level("evidence turns", 2)]

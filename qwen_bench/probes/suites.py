@@ -68,7 +68,7 @@ class Selection:
     Attributes:
         lengths: history lengths in user turns, 1 to 64.
         families, conditions: glob patterns.
-        limit: rotations, more or fewer than the suite has; smaller limits are nested in larger ones.
+        limit: rotations, more or fewer than the suite has; limits are nested.
     """
 
     lengths: tuple[int, ...] | None = None
@@ -195,7 +195,9 @@ def make_sources(
     )
 
 
-def find_probe(probe_id: str, suite: str | None = None, seed: int = 0) -> tuple[Dialogue, AskedProbe]:
+def find_probe(
+    probe_id: str, suite: str | None = None, seed: int = 0
+) -> tuple[Dialogue, AskedProbe]:
     """A probe of any suite by its id, with its dialogue.
 
     Raises:

@@ -36,7 +36,9 @@ def render(source: str, context: Mapping[str, Any], join: Join) -> str:
     try:
         text = _template(source).render(**context, join=_joiner(join)).strip()
     except TemplateError as error:
-        raise QwenBenchError(f"a word template fails: {error}", why=f"template: {source}") from error
+        raise QwenBenchError(
+            f"a word template fails: {error}", why=f"template: {source}"
+        ) from error
     if "\n" in text or "  " in text or "<|" in text or not text:
         raise QwenBenchError(
             "a word template gives an empty text, a line break, a double blank or a chat marker",

@@ -164,6 +164,15 @@ def points_interval(low: float | None, high: float | None) -> str:
     return f"{points(low)} to {points(high)}"
 
 
+def true_minus(sentence: str) -> str:
+    """A sentence with the hyphens before numbers as minus signs; names are left alone.
+
+    >>> true_minus("lora-3: -9.2 points (-13.4 to -5.2)")
+    'lora-3: −9.2 points (−13.4 to −5.2)'
+    """
+    return re.sub(r"(?<=[ (])-(?=\d)", MINUS, sentence)
+
+
 def p_value(p: float | None) -> str:
     """A p-value with three decimals, small ones as a bound; a dash for None.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qwen_bench.probes.model import Probe
-from qwen_bench.scoring.mentions import abstains, find_mentions, is_negated
+from qwen_bench.scoring.mentions import Mention, abstains, find_mentions, is_negated
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
 
 TIE = 1e-9
@@ -27,36 +27,43 @@ class Verdict(NamedTuple):
 def judge_text(probe: Probe, raw: str) -> Verdict:
     """Scores a generated answer to a probe of kind `single` or `abstain`."""
     visible = visible_part(raw)
-    if visible.unfinished_thought:
-        return Verdict(0, "no_answer")
     text = normalise(raw, visible.start, visible.end)
-    if not text.text:
-        return Verdict(0, "empty")
+    if visible.unfinished_thought or not text.text:
+        return Verdict(0, "no_answer" if visible.unfinished_thought else "empty")
     start, end = answer_segment(text.text)
     segment = text.text[start:end]
     mentions = find_mentions(segment, probe.candidates, probe.aliases)
+    judge = _judge_unanswerable if probe.gold_abstains else _judge_single
+    reason, decisive = judge(probe, segment, mentions)
+    matched = text.span(start + decisive.start, start + decisive.end) if decisive else None
+    return Verdict(int(reason == "correct"), reason, matched)
+
+
+def _judge_single(
+    probe: Probe, segment: str, mentions: list[Mention]
+) -> tuple[str, Mention | None]:
+    """The word for an answer where one was stated, and the mention that decides."""
+    of_gold = [mention for mention in mentions if mention.candidate == probe.gold]
+    if not mentions:
+        return ("abstained" if abstains(segment) else "no_candidate"), None
+    if not of_gold:
+        return "wrong_candidate", mentions[0]
+    if len(of_gold) < len(mentions) or abstains(segment):
+        return "multiple", of_gold[0]
+    if all(is_negated(segment, mention) for mention in of_gold):
+        return "negated", of_gold[0]
+    return "correct", of_gold[0]
+
+
+def _judge_unanswerable(
+    _: Probe, segment: str, mentions: list[Mention]
+) -> tuple[str, Mention | None]:
+    """The same where nothing was stated: only an abstain phrase without a candidate is right."""
+    if not mentions:
+        return ("correct" if abstains(segment) else "no_candidate"), None
     named = {mention.candidate for mention in mentions}
-    says_never = abstains(segment)
-
-    def span_of(candidate: str) -> tuple[int, int] | None:
-        for mention in mentions:
-            if mention.candidate == candidate:
-                return text.span(start + mention.start, start + mention.end)
-        return None
-
-    if probe.gold_abstains:
-        if not named:
-            return Verdict(1, "correct") if says_never else Verdict(0, "no_candidate")
-        return Verdict(0, "multiple" if says_never or len(named) > 1 else "wrong_candidate")
-    if not named:
-        return Verdict(0, "abstained" if says_never else "no_candidate")
-    if probe.gold not in named:
-        return Verdict(0, "wrong_candidate", span_of(mentions[0].candidate))
-    if len(named) > 1 or says_never:
-        return Verdict(0, "multiple", span_of(probe.gold))
-    if all(is_negated(segment, mention) for mention in mentions):
-        return Verdict(0, "negated", span_of(probe.gold))
-    return Verdict(1, "correct", span_of(probe.gold))
+    several = abstains(segment) or len(named) > 1
+    return ("multiple" if several else "wrong_candidate"), mentions[0]
 
 
 def judge_ranking(probe: Probe, means: list[float]) -> tuple[str, Verdict]:

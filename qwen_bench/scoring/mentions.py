@@ -20,7 +20,8 @@ _ABSTAIN = re.compile(
     r"|\bnever (?:mentioned|said|told|stated|specified)\b"
     r"|\b(?:did not|didn't|have not|haven't|has not|hasn't|had not|hadn't) "
     r"(?:mention|mentioned|say|said|tell|told|state|stated|specify|specified|provide|provided)\b"
-    r"|\b(?:do not|don't|does not|doesn't) (?:know|have (?:that|this|any) information|mention|say|specify)\b"
+    r"|\b(?:do not|don't|does not|doesn't) "
+    r"(?:know|have (?:that|this|any) information|mention|say|specify)\b"
     r"|\bno (?:mention|information)\b|\bunknown\b|\bnot sure which\b"
     r"|没提过|没有提过|没提到|没有提到|未提及|未提到|没说过|没有说过|没说|没有说|没告诉|没有告诉"
     r"|不知道|不清楚|没有相关信息|未说明|没讲过|没有讲过"
@@ -46,27 +47,26 @@ def find_mentions(
     forms = _forms(tuple(candidates), tuple((key, tuple(aliases[key])) for key in sorted(aliases)))
     taken = [False] * len(text)
     found = []
-    for form, pattern, candidate in forms:
+    for pattern, candidate in forms:
         for match in pattern.finditer(text):
             start, end = match.span()
             if not any(taken[start:end]):
                 taken[start:end] = [True] * (end - start)
                 found.append(Mention(candidate, start, end))
-        del form
     return sorted(found, key=lambda mention: mention.start)
 
 
 @lru_cache(maxsize=1024)
 def _forms(
     candidates: tuple[str, ...], aliases: tuple[tuple[str, tuple[str, ...]], ...]
-) -> list[tuple[str, re.Pattern[str], str]]:
+) -> list[tuple[re.Pattern[str], str]]:
     by_form: dict[str, str] = {}
     extra = dict(aliases)
     for candidate in candidates:
         for form in (candidate, *extra.get(candidate, ())):
             by_form.setdefault(normalise(form).text, candidate)
     ordered = sorted(by_form.items(), key=lambda item: (-len(item[0]), item[0]))
-    return [(form, _pattern(form), candidate) for form, candidate in ordered if form]
+    return [(_pattern(form), candidate) for form, candidate in ordered if form]
 
 
 def _pattern(form: str) -> re.Pattern[str]:

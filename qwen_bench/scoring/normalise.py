@@ -17,11 +17,11 @@ _ROLE_LINE = re.compile(
     re.MULTILINE,
 )
 _MARKER = re.compile(
-    r"(?:final answer|the answer is|answer is|answer)\s*:|answer is\b|答案\s*[:是为]|^\s*(?:答|回答)\s*:",
+    r"(?:final answer|answer is|answer)\s*:|answer is\b|答案\s*[:是为]|^\s*(?:答|回答)\s*:",
     re.MULTILINE,
 )
 _ZERO_WIDTH = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad")
-_BLANK = frozenset("*_`#~|>\"“”„«»「」『』《》〈〉()[]{}【】〔〕（）［］｛｝-‐‑‒–—―•·\t\r")
+_BLANK = frozenset('*_`#~|>"“”„«»「」『』《》〈〉()[]{}【】〔〕（）［］｛｝-‐‑‒–—―•·\t\r')
 _APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'", "＇": "'"}
 
 
@@ -97,12 +97,10 @@ def normalise(raw: str, start: int = 0, end: int | None = None) -> Normalised:
 
 def answer_segment(text: str) -> tuple[int, int]:
     """Start and end of the answer in normalised text: after the last explicit marker, else all."""
-    last = None
-    for last in _MARKER.finditer(text):
-        pass
-    if last is None:
+    markers = list(_MARKER.finditer(text))
+    if not markers:
         return 0, len(text)
-    start = last.end()
+    start = markers[-1].end()
     line_end = text.find("\n", start)
     if line_end >= 0 and not text[start:line_end].strip(" ,.:;。，"):
         start = line_end + 1

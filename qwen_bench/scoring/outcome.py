@@ -62,5 +62,5 @@ class Outcome:
 
     @property
     def value(self) -> int:
-        """1 if right, else 0; a missing score counts as 0 so that failures stay in the denominator."""
+        """1 if right, else 0: a missing score counts as 0, failures stay in the denominator."""
         return 1 if self.score == 1 else 0

@@ -68,7 +68,7 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
 def no_flip_bound(clusters: int) -> float:
     """Exact 97.5 % bound on the rate of an event never seen in K clusters: 1 - 0.025^(1/K)."""
-    return 1.0 - pow(_TAIL, 1.0 / clusters)
+    return 1.0 - float(_TAIL ** (1.0 / clusters))
 
 
 def accuracy_interval(table: Table, resampler: Resampler) -> Interval:

@@ -13,8 +13,8 @@ from qwen_bench.probes.suites import Selection, build_suite, find_probe, load_su
 # SHA-256 of all probes of a suite as JSON lines. A change here is a change of probes: raise the
 # suite's version in tasks/suites.yaml and say in CHANGELOG.md whether old numbers stay comparable.
 RECORDED = {
-    "demo": "",
-    "quick": "",
+    "demo": "c57c4b3e06c803b7afd157b8bddeddceed806fa3ad1f28abc9c05f1515314316",
+    "quick": "16cfbf141628f7aa843c5dcd1ef64ec79cb4543cbf1ef28ef9a1ba295a46e17d",
 }
 
 DIGEST = """
@@ -144,9 +144,12 @@ def test_both_languages_share_every_latent_draw():
         for one, two in zip(en.probes, zh.probes, strict=True):
             assert one.probe.needs == two.probe.needs
             assert one.probe.factors == two.probe.factors
-            assert one.probe.candidates.index(one.probe.gold) == two.probe.candidates.index(
-                two.probe.gold
-            ) if not one.probe.gold_abstains else two.probe.gold_abstains
+            assert (
+                one.probe.candidates.index(one.probe.gold)
+                == two.probe.candidates.index(two.probe.gold)
+                if not one.probe.gold_abstains
+                else two.probe.gold_abstains
+            )
 
 
 def test_blind_prompts_of_both_variants_are_identical():

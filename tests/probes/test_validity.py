@@ -121,9 +121,7 @@ def test_ranking_gives_solvers_the_same_scores_as_text():
     engine = SolverEngine("recency", {a.probe.id: a.probe for a in asked})
     unit = Unit(
         "some",
-        tuple(
-            Request(a.probe.id, a.messages, "rank", a.probe.rank_candidates) for a in asked
-        ),
+        tuple(Request(a.probe.id, a.messages, "rank", a.probe.rank_candidates) for a in asked),
     )
 
     ranked = [

@@ -64,7 +64,11 @@ def test_every_family_has_four_phrasings_of_evidence_and_question(lang, split):
         if hasattr(words, "evidence"):
             assert len(words.evidence) >= 4, name
         questions = words.questions
-        lists = [questions] if isinstance(questions, list) else [questions.lexical, questions.paraphrase]
+        lists = (
+            [questions]
+            if isinstance(questions, list)
+            else [questions.lexical, questions.paraphrase]
+        )
         for templates in lists:
             assert len(set(templates)) >= 4, name
 
@@ -74,7 +78,9 @@ def test_lists_have_equal_lengths_in_both_languages_so_that_draws_agree():
         if isinstance(value, dict):
             return {key: shape(item) for key, item in value.items() if key != "value_suffix"}
         if isinstance(value, list):
-            return [len(value)] + ([shape(value[0])] if value and not isinstance(value[0], str) else [])
+            return [len(value)] + (
+                [shape(value[0])] if value and not isinstance(value[0], str) else []
+            )
         return None
 
     for family in load_families(TASKS).values():
@@ -112,9 +118,7 @@ def test_chinese_names_share_no_character_and_hold_no_numeral(split):
 @pytest.mark.parametrize("lang", LANGS)
 def test_train_and_eval_share_no_word_list_entry_and_no_sentence(lang):
     for name, family in load_families(TASKS).items():
-        ours, theirs = (
-            set(strings_in(family.words[lang, split].model_dump())) for split in SPLITS
-        )
+        ours, theirs = (set(strings_in(family.words[lang, split].model_dump())) for split in SPLITS)
         pronouns = {"she", "her", "he", "him", "his", "她", "他"}
         assert ours & theirs <= pronouns | {""}, name
     values = [set(itertools.chain(*all_values(lang, split).values())) for split in SPLITS]
@@ -207,7 +211,7 @@ class TestBadTaskFiles:
         path.write_text(lines, encoding="utf-8")
         number = next(i for i, line in enumerate(lines.splitlines(), 1) if "onyl" in line)
 
-        with pytest.raises(DataError, match=rf"en.yaml:\d+  error") as caught:
+        with pytest.raises(DataError, match=r"en.yaml:\d+  error") as caught:
             load_family(folder)
 
         assert "only" in str(caught.value) or "onyl" in str(caught.value)

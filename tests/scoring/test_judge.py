@@ -49,9 +49,7 @@ def a_probe(
 
 WILLOW = a_probe("Willow", ROOMS)
 HALL = a_probe("望江厅", HALLS, "zh", {h: (h.removesuffix("厅"),) for h in HALLS})
-TWELFTH = a_probe(
-    "12", ("12", "2"), aliases={"12": ("12th", "twelfth"), "2": ("2nd", "second")}
-)
+TWELFTH = a_probe("12", ("12", "2"), aliases={"12": ("12th", "twelfth"), "2": ("2nd", "second")})
 MARCH = a_probe(
     "3月5日",
     ("3月5日", "3月15日"),
@@ -133,7 +131,16 @@ def test_an_invented_value_is_wrong_where_nothing_was_stated():
     assert judge_text(NEVER_ZH, "我不记得细节").reason == "no_candidate"
 
 
-PREAMBLES = ["", "Sure! ", "It is ", "Of course: ", "I think ", "Based on our chat, ", "- ", "Answer: "]
+PREAMBLES = [
+    "",
+    "Sure! ",
+    "It is ",
+    "Of course: ",
+    "I think ",
+    "Based on our chat, ",
+    "- ",
+    "Answer: ",
+]
 SUFFIXES = ["", ".", "!", " Room.", ", I believe.", "\n", " :)", "\nuser\nCedar"]
 
 

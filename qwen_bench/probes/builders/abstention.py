@@ -50,11 +50,7 @@ def build(brief: Brief, words: AbstentionWords) -> Instance:
         for i, (entity, value) in enumerate(zip(entities, values, strict=True))
         if stated or i != asked
     ]
-    neutral = (
-        None
-        if stated
-        else {"say": entities[asked].say, "neutral": entities[asked].neutral}
-    )
+    neutral = None if stated else {"say": entities[asked].say, "neutral": entities[asked].neutral}
     templates = words.evidence[draw.level("evidence template", len(words.evidence))]
     return Instance(
         evidence=(

@@ -54,7 +54,6 @@ class BindingWords(Words):
     evidence: list[Templates]
     questions: Questions
     only: str
-    aliases: dict[str, list[str]] = {}
 
 
 def build(brief: Brief, words: BindingWords) -> Instance:

@@ -1,0 +1,37 @@
+"""`qwen-bench compare`: paired comparison of run folders; reads files only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qwen_bench.cli import options as declared
+
+if TYPE_CHECKING:
+    from qwen_bench.cli.exits import Exit
+
+
+@click.command(cls=declared.GroupedCommand)
+@click.argument("base", metavar="BASE_RUN")
+@click.argument("candidates", metavar="CAND_RUN...", nargs=-1, required=True)
+@declared.runs_dir_option
+@declared.max_error_rate_option
+@declared.verdict_options("regression")
+@declared.output_options
+@declared.display_options
+@click.pass_context
+def compare(context: click.Context, base: str, candidates: tuple[str, ...], **_: object) -> Exit:
+    """Compare run folders, probe by probe; the first is the baseline."""
+    from qwen_bench.cli.chosen import read_runs
+    from qwen_bench.cli.display import new_screen
+    from qwen_bench.cli.judge import judge, named_views, present
+    from qwen_bench.cli.outputs import check_targets
+
+    options = declared.options_of(context)
+    screen = new_screen(options)
+    check_targets([("--html", options.html), ("--json", options.json)])
+    runs = read_runs([base, *candidates], options.runs_path, screen)
+    views = named_views(runs)
+    judged = judge(views[0], views[1:], options)
+    return present(judged, views, options, screen)

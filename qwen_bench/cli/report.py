@@ -1,0 +1,43 @@
+"""`qwen-bench report`: one self-contained HTML page from run folders; reads files only."""
+
+from __future__ import annotations
+
+import click
+
+from qwen_bench.cli import options as declared
+from qwen_bench.errors import InputError
+
+MOST_RUNS = 5
+
+
+@click.command(cls=declared.GroupedCommand)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="The page; - is stdout.",
+    cls=declared.GroupedOption, group="Output",
+)
+@click.option(
+    "--title", metavar="TEXT", help="Title of the page.", cls=declared.GroupedOption, group="Output"
+)
+@declared.runs_dir_option
+@declared.max_error_rate_option
+@declared.verdict_options("never")
+@declared.display_options
+@click.pass_context
+def report(
+    context: click.Context, runs: tuple[str, ...], output: str, title: str | None, **_: object
+) -> None:
+    """Write a report page: one run gives a profile, of more the first is the baseline."""
+    from qwen_bench.cli.chosen import read_runs
+    from qwen_bench.cli.display import new_screen
+    from qwen_bench.cli.judge import judge, named_views
+    from qwen_bench.cli.outputs import check_targets, write_page
+
+    options = declared.options_of(context)
+    screen = new_screen(options)
+    if len(runs) > MOST_RUNS:
+        raise InputError(f"at most {MOST_RUNS} runs in one report")
+    check_targets([("-o", output)])
+    views = named_views(read_runs(runs, options.runs_path, screen))
+    comparisons = judge(views[0], views[1:], options).comparisons
+    write_page(output, views, comparisons, screen, title=title)

@@ -1,0 +1,106 @@
+"""Who answers, in the words of the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+import transformers
+
+from qwen_bench.chat.rendering import effective_thinking, template_system
+from qwen_bench.engines.adapters import AttachedAdapter
+from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.prompts import Prompter, StopTokens
+from qwen_bench.engines.protocol import Identity, Json
+from qwen_bench.engines.selfcheck import Choice
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.work import CHUNK
+
+
+def describe(
+    base: LoadedBase,
+    spec: ModelSpec,
+    adapter: AttachedAdapter | None,
+    prompter: Prompter,
+    stops: StopTokens,
+    choice: Choice,
+) -> Identity:
+    """Identity of an hf engine; local paths keep their last component only."""
+    settings, tokenizer = prompter.settings, base.tokenizer
+    source = base.source
+    thinking = effective_thinking(settings, tokenizer)
+    system = settings.system if settings.system not in {"default", "none"} else None
+    if settings.system == "none":
+        system = ""
+    model: dict[str, Json] = {
+        "spec": spec.text,
+        "label": spec.default_label,
+        "kind": spec.kind,
+        "resolved": f"{source.resolved} + {adapter.folder.name}" if adapter else source.resolved,
+        "revision": source.revision,
+        "fingerprint": adapter.fingerprint if adapter else source.fingerprint,
+        "base_fingerprint": source.fingerprint if adapter else None,
+        "architecture": base.architecture,
+        "parameters": base.parameters,
+        "context_window": base.context_window,
+        "dtype": str(base.dtype).removeprefix("torch."),
+    }
+    template: dict[str, Json] = {
+        "chat_template_sha256": settings.template.sha256,
+        "tokenizer_sha256": base.tokenizer_sha256,
+        "source": settings.template.source,
+        "default_system": template_system(settings, tokenizer),
+        "thinking": {"requested": settings.thinking, "effective": thinking},
+    }
+    generation: dict[str, Json] = {
+        "temperature": 0.0,
+        "repetition_penalty": 1.0,
+        "stop": list(stops.names),
+        "system_sha256": None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        "checkpoint_defaults": _plain(base.checkpoint_defaults),
+    }
+    engine: dict[str, Json] = {
+        "name": "hf",
+        "version": transformers.__version__,
+        "device": base.device.type,
+        "batch_size": "auto",
+        "prefix_sharing": choice.way,
+        "prefix_sharing_reason": choice.reason or None,
+        "self_check_difference": choice.difference,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "chunk_tokens": CHUNK,
+    }
+    return Identity(model, template, generation, engine, _warnings(base, prompter, stops, adapter))
+
+
+def _warnings(
+    base: LoadedBase, prompter: Prompter, stops: StopTokens, adapter: AttachedAdapter | None
+) -> tuple[str, ...]:
+    name = base.source.resolved
+    settings = prompter.settings
+    lines = list(adapter.warnings) if adapter else []
+    penalty = base.checkpoint_defaults.get("repetition_penalty")
+    if penalty not in {None, 1.0}:
+        lines.append(f"{name} sets repetition_penalty {penalty}; the benchmark uses 1.0")
+    if base.eos_ids and stops.closer not in base.eos_ids:
+        lines.append(
+            f"the template of {name} closes turns with {stops.closer_name}, which its generation "
+            "config does not stop at; the benchmark stops there"
+        )
+    requested = settings.thinking
+    if requested != "auto" and effective_thinking(settings, base.tokenizer) != requested:
+        lines.append(f"the chat template of {name} has no thinking switch; --thinking is ignored")
+    if "<|im_end|>" not in base.tokenizer.get_vocab() and stops.closer_name != "<|im_end|>":
+        lines.append(f"{name} does not know <|im_end|> as one token; answers may not stop")
+    return tuple(lines)
+
+
+def _plain(value: Any) -> Json:  # noqa: ANN401 - whatever a generation config holds
+    """The value as JSON; what JSON does not know as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

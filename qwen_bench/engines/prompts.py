@@ -1,0 +1,132 @@
+"""Between messages and token ids: one tokenizer, one template, the tokens that stop an answer.
+
+Ids are always resolved from strings, because they differ between generations of a model. Knows no
+weights and no tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qwen_bench.chat.lint import IM_START
+from qwen_bench.chat.messages import Message
+from qwen_bench.chat.rendering import ChatSettings, prompt_text, render
+from qwen_bench.errors import TemplateError
+
+STOP_STRINGS = ("<|im_end|>", "<|endoftext|>", IM_START)
+_MARK = "qzjx"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered and encoded conversation."""
+
+    text: str
+    ids: tuple[int, ...]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class StopTokens:
+    """Tokens that end an answer.
+
+    Attributes:
+        ids: all of them.
+        names: their strings, sorted.
+        closer: the token that ends an assistant turn; scored after every candidate.
+        closer_name: its string.
+    """
+
+    ids: frozenset[int]
+    names: tuple[str, ...]
+    closer: int
+    closer_name: str
+
+
+class Prompter:
+    """Turns messages into ids and ids into text.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        settings: template, system option, thinking mode.
+    """
+
+    def __init__(self, tokenizer: Any, settings: ChatSettings) -> None:  # noqa: ANN401 - untyped
+        self.tokenizer = tokenizer
+        self.settings = settings
+        start = tokenizer.convert_tokens_to_ids(IM_START)
+        self._start = start if IM_START in tokenizer.get_vocab() else None
+
+    def prompt(self, messages: Sequence[Message]) -> Prompt:
+        """Render, check and encode a conversation that ends with a user message.
+
+        Raises:
+            TemplateError: part of the conversation is lost, or a content opens a turn by itself.
+        """
+        text = prompt_text(messages, self.settings, self.tokenizer)
+        ids = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        if self._start is not None and ids.count(self._start) != text.count(IM_START):
+            raise TemplateError(
+                f"{ids.count(self._start)} turn starts are encoded, "
+                f"{text.count(IM_START)} are written",
+                why="the tokenizer does not read the turn markers of the template as one token",
+            )
+        return Prompt(text, ids)
+
+    def candidate(self, text: str) -> tuple[int, ...]:
+        """Ids of a candidate as the model would write it after a prompt; markers are plain text."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        return tuple(ids)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens removed."""
+        decoded = self.tokenizer.decode(
+            list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(decoded)
+
+    def name(self, token: int) -> str:
+        """String of one token."""
+        return str(self.tokenizer.convert_ids_to_tokens(token))
+
+    def stop_tokens(self, shipped: Sequence[int]) -> StopTokens:
+        """Union of what the checkpoint stops at, the tokenizer's end, and the ChatML markers.
+
+        Args:
+            shipped: ids of the checkpoint's generation config.
+
+        Raises:
+            TemplateError: the template ends an assistant turn with nothing.
+        """
+        closer = self._closer()
+        vocabulary = self.tokenizer.get_vocab()
+        ids = set(shipped)
+        ids |= {vocabulary[name] for name in STOP_STRINGS if name in vocabulary}
+        if self.tokenizer.eos_token_id is not None:
+            ids.add(self.tokenizer.eos_token_id)
+        if len(closer) == 1:
+            ids.add(closer[0])
+        names = tuple(sorted(self.name(token) for token in ids))
+        return StopTokens(frozenset(ids), names, closer[0], self.name(closer[0]))
+
+    def _closer(self) -> tuple[int, ...]:
+        """Ids between an assistant's content and the end of its line."""
+        chat = (Message("user", "a"), Message("assistant", _MARK), Message("user", "b"))
+        text = render(chat, self.settings.template, self.tokenizer)
+        after = text.partition(_MARK)[2].split("\n", 1)[0]
+        ids = tuple(self.tokenizer.encode(after, add_special_tokens=False)) if after else ()
+        if not ids and self.tokenizer.eos_token_id is not None:
+            return (self.tokenizer.eos_token_id,)
+        if not ids:
+            raise TemplateError(
+                f"the chat template of {self.settings.template.name} does not end assistant turns",
+                fix="pass another template with --chat-template FILE or chatml",
+            )
+        return ids

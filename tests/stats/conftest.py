@@ -1,0 +1,116 @@
+"""Runs made by hand: rows and manifests with the fields statistics read."""
+
+import pytest
+
+from qwen_bench.scoring.outcome import Outcome
+from qwen_bench.stats.pairing import RunView
+
+MANIFEST = {
+    "run_id": "run",
+    "status": "finished",
+    "suite": {
+        "name": "core",
+        "version": "1.0",
+        "sha256": "5" * 64,
+        "seed": 0,
+        "filler_sha256": "f" * 64,
+        "policy": "full",
+        "families": ["fact_recall", "pronoun"],
+        "limit": None,
+    },
+    "model": {"spec": "mock:oracle", "fingerprint": "w1", "dtype": "float32"},
+    "template": {"chat_template_sha256": "t1", "thinking": {"requested": "auto"}},
+    "generation": {"temperature": 0.0, "max_new_tokens": 64, "checkpoint_defaults": {"top_p": 0.8}},
+    "engine": {"name": "hf", "device": "cpu"},
+    "scorer": {"version": "0.1"},
+    "invocations": [{"packages": {"torch": "2.13"}}],
+    "warnings": [],
+}
+
+
+def make_outcome(value=1, *, cluster="mixed-0", question="q", **changes):
+    """One row; a value of None is a row without a score."""
+    status = changes.get("status", "ok" if value is not None else "too_long")
+    fields = {
+        "mode": "generate",
+        "family": "fact_recall",
+        "lang": "en",
+        "length": 4,
+        "distance": 2,
+        "position": 0.5,
+        "condition": "main",
+        "policy": "full",
+        "variant": "A",
+        "evidence_visible": True,
+        "status": status,
+        "output": None if value is None else f"answer {value}",
+        "score": value,
+        "reason": "correct" if value else "wrong_candidate",
+        "messages_sha256": "m",
+        **changes,
+    }
+    place = f"{fields['variant']}/{fields['lang']}/{fields['family']}.{question}"
+    ident = f"{cluster}/{place}/T{fields['length']}/{fields['condition']}"
+    fields.setdefault("probe_id", ident)
+    group = f"{cluster}/{fields['lang']}/{fields['family']}.{question}/T{fields['length']}"
+    fields.setdefault("twin_group", group)
+    return Outcome(cluster=cluster, **fields)
+
+
+def make_manifest(**changes):
+    """The manifest above with dotted fields replaced, dots written as two underscores."""
+    manifest = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in MANIFEST.items()
+    }
+    for name, value in changes.items():
+        *parts, last = name.split("__")
+        target = manifest
+        for part in parts:
+            target[part] = dict(target[part])
+            target = target[part]
+        target[last] = value
+    return manifest
+
+
+def make_run(outcomes, label="base", **changes):
+    """A finished run with these rows; every label has weights of its own."""
+    changes.setdefault("model__fingerprint", label)
+    return RunView(label, label, make_manifest(**changes), tuple(outcomes))
+
+
+@pytest.fixture
+def outcome():
+    return make_outcome
+
+
+@pytest.fixture
+def manifest():
+    return make_manifest
+
+
+@pytest.fixture
+def run():
+    return make_run
+
+
+@pytest.fixture
+def grid():
+    """Rows of many clusters: one for each family, length and language, value by a rule."""
+
+    def build(value, *, clusters=40, families=("fact_recall", "pronoun"), lengths=(1, 4), **changes):
+        return [
+            make_outcome(
+                value(number, family, length, lang),
+                cluster=f"mixed-{number:03d}",
+                family=family,
+                length=length,
+                lang=lang,
+                **changes,
+            )
+            for number in range(clusters)
+            for family in families
+            for length in lengths
+            for lang in ("en", "zh")
+        ]
+
+    return build

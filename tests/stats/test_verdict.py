@@ -1,0 +1,215 @@
+"""The word for a difference, and the sentences."""
+
+from dataclasses import replace
+
+import pytest
+
+from qwen_bench.stats.intervals import no_flip_bound
+from qwen_bench.stats.model import Accounting, Cell, Comparison, ModeComparison, Side
+from qwen_bench.stats.verdict import about, more_probes, points, sentences, word
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "high", "expected"),
+    [
+        (0.0005, -0.180, -0.070, ("regressed", "by more than the margin")),
+        (0.003, -0.120, -0.030, ("regressed", "")),
+        (0.004, -0.045, -0.010, ("within noise", "lower, inside the margin")),
+        (0.410, -0.031, 0.012, ("within noise", "")),
+        (0.004, 0.010, 0.045, ("within noise", "higher, inside the margin")),
+        (0.0005, 0.060, 0.140, ("improved", "by more than the margin")),
+        (0.001, 0.020, 0.090, ("improved", "")),
+        (0.300, -0.020, 0.090, ("not worse", "")),
+        (0.200, -0.110, 0.020, ("inconclusive", "")),
+        (0.060, -0.130, -0.052, ("inconclusive", "test and interval disagree")),
+        (0.060, 0.010, 0.090, ("inconclusive", "test and interval disagree")),
+        (1.0, -no_flip_bound(14), no_flip_bound(14), ("inconclusive", "")),
+        (1.0, -no_flip_bound(120), no_flip_bound(120), ("within noise", "")),
+        (0.001, None, None, ("inconclusive", "too few clusters")),
+        (0.05, -0.05, -0.01, ("within noise", "lower, inside the margin")),
+        (0.05, -0.06, 0.0, ("inconclusive", "")),
+    ],
+)
+def test_the_first_matching_row_gives_the_word(p, low, high, expected):
+    assert word(p, low, high, 0.05, 0.05) == expected
+
+
+@pytest.mark.parametrize(("clusters", "expected"), [(71, "inconclusive"), (72, "within noise")])
+def test_identical_answers_need_72_clusters_at_the_default_margin(clusters, expected):
+    bound = no_flip_bound(clusters)
+
+    assert word(1.0, -bound, bound, 0.05, 0.05)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.02, -0.01, "regressed"),
+        (0.01, 0.02, "improved"),
+        (0.0, 0.0, "within noise"),
+        (0.0, 0.01, "not worse"),
+        (-0.01, 0.01, "inconclusive"),
+    ],
+)
+def test_without_a_margin_the_sign_of_the_interval_decides(low, high, expected):
+    assert word(0.01, low, high, 0.0, 0.05)[0] == expected
+
+
+@pytest.mark.parametrize("p", [0.0001, 0.5, 1.0])
+def test_a_p_value_alone_gives_no_word(p):
+    assert word(p, -0.2, 0.2, 0.05, 0.05)[0] == "inconclusive"
+
+
+def test_without_a_flip_the_number_of_probes_leads_to_72_clusters():
+    count = more_probes(0.0, 0.0, 0.05, n=140, clusters=14, flipped=False)
+
+    assert count == (72 - 14) * 10
+
+
+def test_more_probes_make_the_standard_error_small_enough():
+    count = more_probes(-0.03, 0.03, 0.05, n=400, clusters=40, flipped=True)
+
+    needed = 40 + count / 10
+    assert 0.03 * (40 / needed) ** 0.5 == pytest.approx(0.03 / 2.801585, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("difference", "margin"), [(0.0, 0.0), (0.0, 0.0)]
+)
+def test_no_number_of_probes_settles_a_zero_difference_without_a_margin(difference, margin):
+    assert more_probes(difference, 0.1, margin, n=9, clusters=9, flipped=True) is None
+    assert more_probes(difference, 0.0, margin, n=9, clusters=9, flipped=False) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(7, "7"), (41, "41"), (123, "130"), (1201, "1,300"), (0, "0")]
+)
+def test_counts_are_rounded_up_to_two_digits(count, text):
+    assert about(count) == text
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"), [(-0.0919, "-9.2"), (0.0521, "+5.2"), (0.0, "0.0"), (-0.0004, "0.0")]
+)
+def test_differences_are_printed_in_points_with_a_sign(fraction, text):
+    assert points(fraction) == text
+
+
+def cell(low, high, word_=None, note="", difference=None):
+    middle = 0.0 if low is None else (low + high) / 2
+    return Cell(
+        n=576,
+        clusters=48,
+        base=0.8,
+        candidate=0.7,
+        difference=middle if difference is None else difference,
+        low=low,
+        high=high,
+        p=0.01,
+        p_adjusted=None,
+        both_right=398,
+        lost=71,
+        gained=18,
+        both_wrong=89,
+        word=word_,
+        note=note,
+    )
+
+
+def comparison(overall, by_length):
+    mode = ModeComparison(overall, None, by_length, {}, {}, {}, (), ())
+    return Comparison(
+        base=Side("r1", "Qwen2.5-0.5B-Instruct", "a"),
+        candidate=Side("r2", "lora-v3", "b"),
+        settings=(),
+        warnings=(),
+        accounting=Accounting(576, 0, 0, 0, 0, 0, 0, 0, 0),
+        primary="generate",
+        modes={"generate": mode},
+        margin=0.05,
+        alpha=0.05,
+        seed=0,
+    )
+
+
+LENGTHS = {
+    16: cell(-0.292, -0.125),
+    1: cell(-0.021, 0.021),
+    2: cell(-0.042, 0.021),
+    4: cell(-0.083, 0.021),
+    8: cell(-0.177, -0.042),
+}
+
+
+def test_a_regression_is_said_in_two_sentences():
+    overall = cell(-0.134, -0.052, "regressed", "by more than the margin", difference=-0.092)
+
+    assert sentences(comparison(overall, LENGTHS)) == (
+        "lora-v3 keeps less context than Qwen2.5-0.5B-Instruct: -9.2 points "
+        "(95 % interval -13.4 to -5.2, margin 5), 576 paired probes.",
+        "The loss starts at 8 turns of history; "
+        "up to 4 turns no loss larger than the margin is shown.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("word_", "low", "high", "note", "start", "end"),
+    [
+        ("improved", 0.06, 0.14, "", "lora-v3 keeps more context than", "576 paired probes."),
+        ("within noise", -0.03, 0.01, "", "lora-v3 keeps as much context as", "paired probes."),
+        ("not worse", -0.02, 0.09, "", "lora-v3 keeps no less context than", "paired probes."),
+        (
+            "inconclusive",
+            -0.11,
+            0.02,
+            "about 1,200 more probes would settle it",
+            "It is open whether lora-v3 keeps as much context as",
+            "576 paired probes; about 1,200 more probes would settle it.",
+        ),
+        ("inconclusive", None, None, "too few clusters", "It is open", "; too few clusters."),
+    ],
+)
+def test_every_word_has_its_sentence(word_, low, high, note, start, end):
+    first, _ = sentences(comparison(cell(low, high, word_, note), LENGTHS))
+
+    assert first.startswith(start)
+    assert first.endswith(end)
+    assert ("no interval, margin 5" in first) == (low is None)
+
+
+@pytest.mark.parametrize(
+    ("word_", "by_length", "second"),
+    [
+        (
+            "regressed",
+            {1: cell(-0.2, -0.1), 2: cell(-0.2, 0.1)},
+            "The loss shows already at 1 turn of history.",
+        ),
+        (
+            "improved",
+            {1: cell(-0.2, 0.1), 2: cell(0.01, 0.2)},
+            "The gain starts at 2 turns of history; "
+            "up to 1 turn no gain larger than the margin is shown.",
+        ),
+        (
+            "improved",
+            {1: cell(-0.2, -0.1), 2: cell(0.01, 0.2)},
+            "The gain starts at 2 turns of history; "
+            "up to 1 turn no gain larger than the margin is shown.",
+        ),
+        (
+            "within noise",
+            {1: cell(-0.2, 0.1)},
+            "At no single history length does the interval of the difference exclude zero.",
+        ),
+        (
+            "inconclusive",
+            {1: cell(None, None)},
+            "No history length has enough clusters for an interval of its own.",
+        ),
+    ],
+)
+def test_the_second_sentence_names_the_first_length_that_excludes_zero(word_, by_length, second):
+    overall = replace(cell(-0.1, -0.06), word=word_)
+
+    assert sentences(comparison(overall, by_length))[1] == second
