@@ -142,9 +142,7 @@ def _json_object(path: Path, number: int, line: bytes) -> Mapping[str, object]:
         what = what[:1].lower() + what[1:]
         raise DataError(path, number, f"not valid JSON at column {column}: {what}") from None
     if isinstance(content, list):
-        raise DataError(
-            path, number, "this is a JSON array, not one object a line", fix=_FORM
-        )
+        raise DataError(path, number, "this is a JSON array, not one object a line", fix=_FORM)
     if not isinstance(content, dict):
         raise DataError(path, number, f"{_kind(content)}, not a JSON object", fix=_FORM)
     return content

@@ -32,10 +32,10 @@ class Block(NamedTuple):
 
 
 def blocks(text: str) -> tuple[Block, ...]:
-    """Split a ChatML rendering into its blocks; text before the first one is ignored.
+    r"""Split a ChatML rendering into its blocks; text before the first one is ignored.
 
-    >>> blocks("<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n")
-    (Block(role='user', content='Hi', closed=True), Block(role='assistant', content='', closed=False))
+    >>> blocks("<|im_start|>user\nHi<|im_end|>\n")
+    (Block(role='user', content='Hi', closed=True),)
     """
     found = []
     for piece in text.split(IM_START)[1:]:
@@ -110,8 +110,7 @@ def _lost(messages: Sequence[Message], index: int) -> TemplateError:
     turn = sum(message.role == "user" for message in messages[: index + 1])
     what = f"turn {turn} of {total}" if turn else "the system message"
     return TemplateError(
-        f"the rendered prompt lost {what}; "
-        "this model cannot be tested for retention as configured",
+        f"the rendered prompt lost {what}; this model cannot be tested for retention as configured",
         why=f"message {index} ({messages[index].role}) does not follow its own role header",
         fix="pass another template with --chat-template FILE or chatml",
     )

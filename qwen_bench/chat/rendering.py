@@ -1,8 +1,8 @@
 """From messages to the prompt text a model sees.
 
-The checkpoint's own template does the work, through `apply_chat_template`; this module decides which
-template, adds the system option, passes flags only when they were set, and checks the result. It
-does not know token ids and imports no tokenizer library.
+The checkpoint's own template does the work, through `apply_chat_template`; this module decides
+which template, adds the system option, passes flags only when they were set, and checks the
+result. It does not know token ids and imports no tokenizer library.
 """
 
 from __future__ import annotations
@@ -159,7 +159,9 @@ def prompt_text(
             it loses part of the conversation.
     """
     if not messages or messages[-1].role != "user":
-        last = f"message {len(messages) - 1} is from the {messages[-1].role}" if messages else "none"
+        last = (
+            f"message {len(messages) - 1} is from the {messages[-1].role}" if messages else "none"
+        )
         raise TemplateError(f"a prompt ends with a user message; {last}")
     full = with_system(messages, settings, tokenizer)
     text = render(full, settings.template, tokenizer, thinking=settings.thinking)

@@ -28,9 +28,9 @@ def opens_thought(prompt: str) -> bool:
 
 
 def split_thought(text: str, *, prompt_opened: bool = False) -> Answer:
-    """Cut the thought off a reply.
+    r"""Cut the thought off a reply.
 
-    >>> split_thought("It is Li.</think>\\n\\nLi.", prompt_opened=True)
+    >>> split_thought("It is Li.</think>\n\nLi.", prompt_opened=True)
     Answer(text='Li.', thought='It is Li.', complete=True)
     >>> split_thought("<think>It is")
     Answer(text='', thought='It is', complete=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @declared.output_options
 @declared.display_options
 @click.pass_context
-def compare(context: click.Context, base: str, candidates: tuple[str, ...], **_: object) -> Exit:
+def compare(context: click.Context, /, base: str, candidates: tuple[str, ...], **_: object) -> Exit:
     """Compare run folders, probe by probe; the first is the baseline."""
     from qwen_bench.cli.chosen import read_runs
     from qwen_bench.cli.display import new_screen

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 from qwen_bench.cli.text import printable, quoted_block, shortened, write_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.progress import Progress
@@ -28,9 +28,7 @@ Mode = Literal["rich", "plain", "none"]
 PLAIN_SECONDS = 30.0
 
 
-def choose(
-    wanted: str, *, quiet: bool, stream: TextIO, environment: Mapping[str, str]
-) -> Mode:
+def choose(wanted: str, *, quiet: bool, stream: TextIO, environment: Mapping[str, str]) -> Mode:
     """The display for a stream.
 
     Args:

@@ -5,7 +5,6 @@ Shared by `run --baseline` and `compare`, so that there is one way to judge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ from qwen_bench.cli.table import comparison_lines
 from qwen_bench.errors import QwenBenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.runs.store import StoredRun
@@ -157,5 +158,5 @@ def _ending(code: Code, judged: Judged, options: Options) -> Exit:
         return Exit(code, f"{MEANING[code]}, see {options.html}#flips")
     if code is Code.DONE and options.fail_on != "never":
         words = ", ".join(dict.fromkeys(str(item.verdict.word) for item in judged.comparisons))
-        return Exit(code, f"no regression ({words})")
+        return Exit(code, f"no regression found ({words})")
     return Exit(code)

@@ -7,14 +7,17 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from qwen_bench import __version__
 from qwen_bench.cli.exits import Code, Exit
 from qwen_bench.cli.text import printable, write_line
-from qwen_bench.errors import QwenBenchError
+from qwen_bench.errors import InputError, QwenBenchError, near
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # name: (module, object in it, line in the list of commands)
 COMMANDS = {
@@ -87,7 +90,12 @@ def main(arguments: Sequence[str]) -> int:
     """
     debug = "--debug" in arguments
     try:
-        result = cli.main(args=list(arguments), prog_name="qwen-bench", standalone_mode=False)
+        result = cli.main(
+            args=list(arguments),
+            prog_name="qwen-bench",
+            standalone_mode=False,
+            obj=tuple(arguments),
+        )
     except click.UsageError as error:
         return _fail(usage_error(error), debug=debug)
     except (KeyboardInterrupt, click.Abort):
@@ -129,14 +137,12 @@ def _end(result: Exit) -> int:
 
 def usage_error(error: click.UsageError) -> QwenBenchError:
     """A usage error of click in the shape of all errors."""
-    from qwen_bench.errors import InputError
-
     command = error.ctx.command_path if error.ctx else "qwen-bench"
     message = error.message
     if isinstance(error, click.NoSuchOption):
         message = f"no such option {error.option_name}{_near(error.option_name, _flags(error.ctx))}"
     elif isinstance(error, click.MissingParameter):
-        message = _lowered(error.format_message())
+        message = f"missing {_what(error)}"
     elif isinstance(error, click.BadParameter):
         hint = error.param.opts[-1] if error.param is not None else ""
         if isinstance(error.param, click.Argument):
@@ -145,6 +151,14 @@ def usage_error(error: click.UsageError) -> QwenBenchError:
     else:
         message = _lowered(message)
     return InputError(message, fix=f"{command} --help")
+
+
+def _what(error: click.MissingParameter) -> str:
+    """The parameter that is missing, as it is typed."""
+    if isinstance(error.param, click.Option):
+        return f"option {error.param.opts[0]}"
+    name = error.param.make_metavar(error.ctx) if error.param and error.ctx else "argument"
+    return f"argument {name}"
 
 
 def _lowered(message: str) -> str:
@@ -167,7 +181,5 @@ def _flags(context: click.Context | None) -> list[str]:
 
 def _near(word: str, known: Sequence[str] | dict[str, tuple[str, str, str]]) -> str:
     """``; near: ...`` when something is near, else nothing."""
-    from qwen_bench.errors import near
-
     hint = near(word, known)
     return f"; {hint}" if hint.startswith("near") else ""

@@ -99,14 +99,16 @@ class GroupedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+            if record is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "group", "Display"), []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
 
 
-def _group(heading: str, declarations: Iterable[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:  # noqa: ANN401
+def _group(
+    heading: str, declarations: Iterable[tuple[tuple[str, ...], dict[str, Any]]]
+) -> Callable[[F], F]:
     """A decorator that adds a group of options, first declared first shown."""
     built = [
         click.option(*names, cls=GroupedOption, group=heading, **settings)
@@ -148,15 +150,21 @@ _SELECTION: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
             "help": "Rotations of every programme; smaller limits are nested in larger ones.",
         },
     ),
+)
+
+seed_option = _group(
+    "Probes",
     (
-        ("--seed",),
-        {
-            "callback": values.whole(0),
-            "default": "0",
-            "show_default": True,
-            "metavar": "N",
-            "help": "Seed of the probe construction.",
-        },
+        (
+            ("--seed",),
+            {
+                "callback": values.whole(0),
+                "default": "0",
+                "show_default": True,
+                "metavar": "N",
+                "help": "Seed of the probe construction.",
+            },
+        ),
     ),
 )
 
@@ -189,7 +197,13 @@ model_options = _group(
     ),
 )
 
-probe_options = _group("Probes", _SELECTION)
+_selection_options = _group("Probes", _SELECTION)
+
+
+def probe_options(function: F) -> F:
+    """What is asked: suite, selection, seed."""
+    return _selection_options(seed_option(function))
+
 
 mode_option = _group(
     "Probes",
@@ -291,11 +305,18 @@ run_options = _group(
 )
 
 
-def verdict_options(fail_on: str) -> Any:  # noqa: ANN401 - a decorator
-    """The Verdict group; `fail_on` is the default of its flag."""
+def verdict_options(fail_on: str | None) -> Callable[[F], F]:
+    """The Verdict group; `fail_on` is the default of its flag, None for a command without it."""
+    gate: dict[str, Any] = {
+        "type": click.Choice(["regression", "inconclusive", "never"]),
+        "default": fail_on,
+        "show_default": True,
+        "help": "Exit 3 after a regression, 4 when it cannot be told.",
+    }
     return _group(
         "Verdict",
         (
+            *([(("--fail-on",), gate)] if fail_on is not None else []),
             (
                 ("--margin",),
                 {
@@ -314,15 +335,6 @@ def verdict_options(fail_on: str) -> Any:  # noqa: ANN401 - a decorator
                     "show_default": True,
                     "metavar": "A",
                     "help": "Significance level, two-sided.",
-                },
-            ),
-            (
-                ("--fail-on",),
-                {
-                    "type": click.Choice(["regression", "inconclusive", "never"]),
-                    "default": fail_on,
-                    "show_default": True,
-                    "help": "Exit 3 after a regression, 4 when it cannot be told.",
                 },
             ),
             (

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError, QwenBenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qwen_bench.cli.display import Screen
     from qwen_bench.probes.suites import Suite
     from qwen_bench.stats.model import Comparison

@@ -13,19 +13,24 @@ MOST_RUNS = 5
 @click.command(cls=declared.GroupedCommand)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
-    "-o", "--output", required=True, metavar="FILE", help="The page; - is stdout.",
-    cls=declared.GroupedOption, group="Output",
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="The page; - is stdout.",
+    cls=declared.GroupedOption,
+    group="Output",
 )
 @click.option(
     "--title", metavar="TEXT", help="Title of the page.", cls=declared.GroupedOption, group="Output"
 )
 @declared.runs_dir_option
 @declared.max_error_rate_option
-@declared.verdict_options("never")
+@declared.verdict_options(None)
 @declared.display_options
 @click.pass_context
 def report(
-    context: click.Context, runs: tuple[str, ...], output: str, title: str | None, **_: object
+    context: click.Context, /, runs: tuple[str, ...], output: str, title: str | None, **_: object
 ) -> None:
     """Write a report page: one run gives a profile, of more the first is the baseline."""
     from qwen_bench.cli.chosen import read_runs

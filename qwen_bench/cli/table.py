@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from qwen_bench.stats.model import Accuracy, Cell, Comparison, ModeComparison, ModeSummary
 
 _ANSWERS = {
@@ -41,9 +42,11 @@ def comparison_lines(
     """
     primary = comparison.modes[comparison.primary]
     lines = [
-        f"{comparison.candidate.label} against {comparison.base.label} · suite {suite['name']} "
-        f"{suite['version']} · {primary.overall.n} paired probes · "
-        f"{primary.overall.clusters} skeletons",
+        (
+            f"{comparison.candidate.label} against {comparison.base.label} · suite {suite['name']} "
+            f"{suite['version']} · {primary.overall.n} paired probes · "
+            f"{primary.overall.clusters} skeletons"
+        ),
     ]
     order = [comparison.primary, *(mode for mode in comparison.modes if mode != comparison.primary)]
     for mode in order:
@@ -56,6 +59,7 @@ def comparison_lines(
             lines.append(
                 f" answered only: {answered.n} pairs, difference {signed(answered.difference)}"
             )
+    lines += _falls(primary)
     lines += _accounting(comparison)
     lines += [f" warning: {warning}" for warning in comparison.warnings]
     lines += ["", *(f" {sentence}" for sentence in sentences if sentence)]
@@ -94,9 +98,22 @@ def _paired_row(name: str, cell: Cell, word: str) -> str:
 def _changes(cell: Cell) -> list[str]:
     """How many answers changed."""
     return [
-        f" changed answers: {cell.lost} lost, {cell.gained} gained · "
-        f"unchanged: {cell.both_right} right, {cell.both_wrong} wrong"
+        (
+            f" changed answers: {cell.lost} lost, {cell.gained} gained · "
+            f"unchanged: {cell.both_right} right, {cell.both_wrong} wrong"
+        )
     ]
+
+
+def _falls(modes: ModeComparison) -> list[str]:
+    """Where each side's plain accuracy falls under one half."""
+    from qwen_bench.stats.isotonic import crossing_words, falls_under_half
+
+    falls = falls_under_half(modes.by_length)
+    if falls is None:
+        return []
+    base, candidate = (crossing_words(place) for place in falls)
+    return [f" falls under 50 %: base {base}, candidate {candidate}"]
 
 
 def _accounting(comparison: Comparison) -> list[str]:
@@ -159,8 +176,10 @@ def efficiency_line(label: str, efficiency: Mapping[str, Any] | None) -> str | N
     if not efficiency or not efficiency.get("forward_tokens"):
         return None
     parts = [
-        f"{label}  tokens  {_millions(efficiency['forward_tokens'])} forward for "
-        f"{_millions(efficiency['naive_tokens'])} naive"
+        (
+            f"{label}  tokens  {_millions(efficiency['forward_tokens'])} forward for "
+            f"{_millions(efficiency['naive_tokens'])} naive"
+        )
     ]
     if efficiency.get("sharing_ratio"):
         parts.append(f"sharing {efficiency['sharing_ratio']:.1f} x")

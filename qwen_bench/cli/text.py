@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ud800-\udfff]")
@@ -18,7 +20,7 @@ _ASCII = str.maketrans(
 
 
 def printable(text: str) -> str:
-    """One line of text without characters that a terminal would obey.
+    r"""One line of text without characters that a terminal would obey.
 
     Control characters become their visible symbols, bidirectional and line-breaking controls
     their code points.

@@ -1,7 +1,7 @@
 """PEFT adapters: checked before and after they are put on a base, never merged into it.
 
-A silently ignored adapter looks like a fine-tune that changed nothing, so every way to lose one is an
-error here. Knows tensors and names; nothing of prompts.
+A silently ignored adapter looks like a fine-tune that changed nothing, so every way to lose one
+is an error here. Knows tensors and names; nothing of prompts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ _PREFIX = "base_model.model."
 _LORA = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
 _LAYER = re.compile(r"(.*\.)(\d+)(\..+)")
 # Which side of the base weight (out, in) each factor must agree with, and on which of its own.
-_SIDES = {"lora_A": (1, 1), "lora_B": (0, 0), "lora_embedding_A": (0, 1), "lora_embedding_B": (1, 0)}
+_SIDES = {
+    "lora_A": (1, 1),
+    "lora_B": (0, 0),
+    "lora_embedding_A": (0, 1),
+    "lora_embedding_B": (1, 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,9 @@ class AttachedAdapter:
     chat_template: str | None
 
 
-def attach_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool = False) -> AttachedAdapter:
+def attach_adapter(
+    base: LoadedBase, folder: Path, *, allow_pickle: bool = False
+) -> AttachedAdapter:
     """Check an adapter and put it on the base; the base itself stays usable.
 
     Raises:

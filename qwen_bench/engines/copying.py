@@ -1,7 +1,7 @@
 """Copied caches: the way for models whose layers keep a running state or forget old tokens.
 
 While the trunk advances, the whole cache is copied at each fork, expanded to the rows that leave
-there, and dropped when they are done. Rows of one batch have suffixes of equal length, so there is no
+there, and dropped when they are done. Rows of one batch have suffixes of equal length: there is no
 padding and no mask; a cache is never cut back. Tokens shared inside a branch are computed again.
 """
 
@@ -18,8 +18,8 @@ from qwen_bench.engines.forward import Forward
 from qwen_bench.engines.tree import PrefixTree
 from qwen_bench.engines.work import (
     CHUNK,
+    Computation,
     Finished,
-    Ledger,
     Limits,
     Readout,
     Row,
@@ -45,17 +45,10 @@ class Branch(NamedTuple):
     row: Row | None
 
 
-def batches(
-    tree: PrefixTree,
-    tasks: Sequence[Task],
-    forward: Forward,
-    ledger: Ledger,
-    limits: Limits,
-    stop_ids: frozenset[int],
-    closer: int,
-) -> Iterator[list[Finished]]:
+def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:
     """Compute the tasks; yields what each batch of rows finished. Arguments as in `packed`."""
-    wanted = wanted_tokens(tree, tasks, closer)
+    tree, forward, limits = work.tree, work.forward, work.limits
+    wanted = wanted_tokens(tree, tasks, work.closer)
     trunk = tree.path(max((task.prompt_end for task in tasks), key=tree.depth))
     branches = _branches(tree, tasks, trunk)
     seen: dict[int, Readout] = {}
@@ -65,24 +58,22 @@ def batches(
     for fork in sorted({branch.fork for branch in branches}):
         for start in range(length, fork, CHUNK):
             nodes = trunk[start : min(fork, start + CHUNK)]
-            ledger.feed(nodes)
+            work.ledger.feed(nodes)
             forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
         length = fork
         for batch in _equal_lengths(branches, fork, limits, _bytes(cache)):
             rows_cache = _expanded(cache, len(batch), forward)
-            _read_branches(tree, batch, wanted, forward, ledger, rows_cache, seen)
-            _decode(batch, seen, forward, ledger, rows_cache, stop_ids)
-            ledger.settle()
+            _read_branches(work, batch, wanted, rows_cache, seen)
+            _decode(work, batch, seen, rows_cache)
+            work.ledger.settle()
             done = [item for branch in batch if branch.row for item in branch.row.finished()]
             ready = [task for task in ranking if all(path[-1] in seen for path in task.candidates)]
-            done += [Finished(task, rank_scores(tree, task, closer, seen)) for task in ready]
+            done += [Finished(task, rank_scores(tree, task, work.closer, seen)) for task in ready]
             ranking = [task for task in ranking if task not in ready]
             yield sorted(done, key=lambda finished: finished.task.number)
 
 
-def _branches(
-    tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]
-) -> list[Branch]:
+def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> list[Branch]:
     """Sequences to compute. Each forks before its prompt's end, whose logits are needed."""
     on_trunk = set(trunk)
     rows = generation_rows(tasks)
@@ -131,11 +122,9 @@ def _bytes(cache: Any) -> int:  # noqa: ANN401 - a transformers Cache
 
 
 def _read_branches(
-    tree: PrefixTree,
+    work: Computation,
     batch: Sequence[Branch],
     wanted: dict[int, tuple[int, ...]],
-    forward: Forward,
-    ledger: Ledger,
     cache: Any,  # noqa: ANN401 - a transformers Cache
     seen: dict[int, Readout],
 ) -> None:
@@ -143,9 +132,11 @@ def _read_branches(
     length = len(batch[0].nodes)
     keep = [place for place in range(length) if any(item.nodes[place] in wanted for item in batch)]
     for branch in batch:
-        ledger.feed(branch.nodes)
-    logits = forward(
-        [[tree.token(node) for node in branch.nodes] for branch in batch], cache=cache, keep=keep
+        work.ledger.feed(branch.nodes)
+    logits = work.forward(
+        [[work.tree.token(node) for node in branch.nodes] for branch in batch],
+        cache=cache,
+        keep=keep,
     )
     for branch, rows in zip(batch, logits, strict=True):
         reads = [
@@ -158,17 +149,15 @@ def _read_branches(
 
 
 def _decode(
+    work: Computation,
     batch: Sequence[Branch],
     seen: dict[int, Readout],
-    forward: Forward,
-    ledger: Ledger,
     cache: Any,  # noqa: ANN401 - a transformers Cache
-    stop_ids: frozenset[int],
 ) -> None:
     """Generate greedily for the branches that want an answer; finished rows leave the batch."""
     for branch in batch:
         if branch.row is not None:
-            branch.row.take(seen[branch.row.start], stop_ids)
+            branch.row.take(seen[branch.row.start], work.stop_ids)
     held = list(range(len(batch)))
     while True:
         live = [place for place in held if (row := batch[place].row) is not None and row.live]
@@ -176,10 +165,10 @@ def _decode(
             return
         if live != held:
             index = [held.index(place) for place in live]
-            cache.reorder_cache(torch.tensor(index, device=forward.device))
+            cache.reorder_cache(torch.tensor(index, device=work.forward.device))
             held = live
         rows = [row for place in live if (row := batch[place].row) is not None]
-        ledger.decode(len(rows))
-        logits = forward([[row.tokens[-1]] for row in rows], cache=cache, keep=(0,))
+        work.ledger.decode(len(rows))
+        logits = work.forward([[row.tokens[-1]] for row in rows], cache=cache, keep=(0,))
         for row, readout in zip(rows, read_out(logits[:, 0], [()] * len(rows)), strict=True):
-            row.take(readout, stop_ids)
+            row.take(readout, work.stop_ids)

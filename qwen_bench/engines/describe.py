@@ -21,10 +21,11 @@ from qwen_bench.engines.work import CHUNK
 def describe(
     base: LoadedBase,
     spec: ModelSpec,
-    adapter: AttachedAdapter | None,
     prompter: Prompter,
     stops: StopTokens,
     choice: Choice,
+    *,
+    adapter: AttachedAdapter | None,
 ) -> Identity:
     """Identity of an hf engine; local paths keep their last component only."""
     settings, tokenizer = prompter.settings, base.tokenizer

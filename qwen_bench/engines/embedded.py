@@ -7,7 +7,6 @@ the GGUF takes many times longer than reading the result. Knows nothing of promp
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -102,7 +101,7 @@ def _convert(gguf: Path, target: Path) -> None:
         model.save_pretrained(work)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(work)
         try:
-            os.replace(work, target)
+            work.replace(target)
         except OSError:
             if not (target / "config.json").is_file():
                 raise

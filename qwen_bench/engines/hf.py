@@ -34,7 +34,7 @@ from qwen_bench.engines.protocol import (
 from qwen_bench.engines.selfcheck import WAYS, Choice, Way, choose_way
 from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.engines.work import Finished, Ledger, Limits, Ranked, Task, Written
+from qwen_bench.engines.work import Computation, Finished, Ledger, Limits, Ranked, Task, Written
 
 
 class Planned(NamedTuple):
@@ -78,13 +78,15 @@ class HfEngine:
         self._limits = limits if limits is not None else Limits()
         self._prompter = Prompter(base.tokenizer, settings)
         self._stops = self._prompter.stop_tokens(base.eos_ids)
-        self._counters = Efficiency()
+        self._counters = Efficiency(load_seconds=base.load_seconds)
         self._forward = Forward(base.model, base.config, base.device, base.dtype, self._counters)
         with torch.inference_mode(), base.weights(adapter.name if adapter else None):
             self._choice = (
                 choose_way(self._forward, base.model) if way is None else Choice(way, None, "")
             )
-        self._identity = describe(base, spec, adapter, self._prompter, self._stops, self._choice)
+        self._identity = describe(
+            base, spec, self._prompter, self._stops, self._choice, adapter=adapter
+        )
 
     def identity(self) -> Identity:
         """Who answers."""
@@ -158,26 +160,21 @@ class HfEngine:
             chosen = pending[:1] if single else pending
             work = self._compute(tree, chosen, ledger)
             done: set[int] = set()
-            while True:
-                begun = time.perf_counter()
-                finished = _next_or_none(work, ledger)
-                if not isinstance(finished, list):
-                    break
-                done |= {item.task.number for item in finished}
-                replies = [self._reply(planned[item.task.number], item) for item in finished]
-                self._count(replies, begun)
+            begun = time.perf_counter()
+            while (step := _next_step(work, ledger)).finished is not None:
+                replies = [self._reply(planned[item.task.number], item) for item in step.finished]
+                done |= {item.task.number for item in step.finished}
                 share = (time.perf_counter() - begun) / max(1, len(replies))
+                self._count(replies, begun)
                 yield [replace(reply, seconds=share) for reply in replies]
+                begun = time.perf_counter()
+            self._count([], begun)
             pending = [task for task in pending if task.number not in done]
-            if finished is None or not pending:
-                single = single and bool(pending)
+            if not step.out_of_memory:
                 continue
             _release(self._base.device)
             if single:
-                failed = pending.pop(0)
-                replies = [_out_of_memory(planned[failed.number])]
-                self._count(replies, begun)
-                yield replies
+                yield [self._out_of_memory(planned[pending.pop(0).number])]
             elif self._limits.rows == 1:
                 single = True
             else:
@@ -186,14 +183,9 @@ class HfEngine:
     def _compute(
         self, tree: PrefixTree, tasks: list[Task], ledger: Ledger
     ) -> Iterator[list[Finished]]:
+        stops = self._stops
         work = WAYS[self._choice.way](
-            tree,
-            tasks,
-            self._forward,
-            ledger,
-            self._limits,
-            self._stops.ids,
-            self._stops.closer,
+            Computation(tree, self._forward, ledger, self._limits, stops.ids, stops.closer), tasks
         )
         name = self._adapter.name if self._adapter else None
         while True:
@@ -229,9 +221,7 @@ class HfEngine:
 
     def _written(self, reply: Reply, prompt: Prompt, result: Written) -> Reply:
         words = result.tokens[:-1] if result.stopped else result.tokens
-        answer = split_thought(
-            self._prompter.text(words), prompt_opened=opens_thought(prompt.text)
-        )
+        answer = split_thought(self._prompter.text(words), prompt_opened=opens_thought(prompt.text))
         reason = None if result.stopped else "length" if answer.complete else "thinking"
         return replace(
             reply,
@@ -253,6 +243,19 @@ class HfEngine:
         places = [place for place, token in enumerate(words) if token == closing]
         return places[-1] + 1 if places else len(words)
 
+    def _out_of_memory(self, plan: Planned) -> Reply:
+        self._counters.requests += 1
+        return Reply(
+            plan.request.id,
+            plan.request.mode,
+            "error",
+            reason="oom",
+            prompt_tokens=len(plan.prompt.ids),
+            prompt_sha256=plan.prompt.sha256,
+            error_type="OutOfMemoryError",
+            error_message="needs more memory than the device has, even alone",
+        )
+
     def _count(self, replies: list[Reply], begun: float) -> None:
         self._counters.requests += len(replies)
         self._counters.seconds += time.perf_counter() - begun
@@ -269,18 +272,25 @@ def _grow(tree: PrefixTree, number: int, plan: Planned) -> Task:
     return Task(number, end, nodes, plan.request.max_new_tokens if not nodes else 0)
 
 
-def _next_or_none(work: Iterator[list[Finished]], ledger: Ledger) -> list[Finished] | bool | None:
-    """Next batch; None at the end; False when memory ran out.
+class Step(NamedTuple):
+    """The next batch of a computation; None at its end, which may come from a lack of memory."""
+
+    finished: list[Finished] | None
+    out_of_memory: bool
+
+
+def _next_step(work: Iterator[list[Finished]], ledger: Ledger) -> Step:
+    """Compute one batch.
 
     The exception ends here, before any retry: its traceback holds the tensors of the failed batch.
     """
     try:
-        return next(work, None)
+        return Step(next(work, None), out_of_memory=False)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     ledger.discard()
-    return False
+    return Step(None, out_of_memory=True)
 
 
 def _rows(tasks: list[Task]) -> int:
@@ -293,16 +303,3 @@ def _release(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
-
-
-def _out_of_memory(plan: Planned) -> Reply:
-    return Reply(
-        plan.request.id,
-        plan.request.mode,
-        "error",
-        reason="oom",
-        prompt_tokens=len(plan.prompt.ids),
-        prompt_sha256=plan.prompt.sha256,
-        error_type="OutOfMemoryError",
-        error_message="needs more memory than the device has, even alone",
-    )

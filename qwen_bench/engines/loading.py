@@ -6,6 +6,7 @@ prompts, trees or probes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class LoadedBase:
     tokenizer_sha256: str
     architecture: str
     parameters: int
+    load_seconds: float
     peft: Any = None
     adapters: dict[str, Any] = field(default_factory=dict)
 
@@ -119,6 +121,7 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
         EngineError: the device does not exist.
         ModelError: the folder's files cannot be used.
     """
+    begun = time.perf_counter()
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
     source = locate(spec, options)
@@ -151,8 +154,11 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
             why="they would be random numbers",
         )
     model.to(device).eval().requires_grad_(requires_grad=False)
-    shipped = model.generation_config.to_diff_dict()
-    shipped.pop("transformers_version", None)
+    shipped = {
+        name: value
+        for name, value in model.generation_config.to_diff_dict().items()
+        if not name.startswith(("_", "output_", "transformers_", "use_cache"))
+    }
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(
         eos_token_id=eos, pad_token_id=model.generation_config.pad_token_id
@@ -170,7 +176,16 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
         tokenizer_sha256=tokenizer_sha256(source.folder),
         architecture=type(model).__name__,
         parameters=sum(tensor.numel() for tensor in model.parameters()),
+        load_seconds=time.perf_counter() - begun,
     )
+
+
+def shipped_template(tokenizer: Any) -> str | None:  # noqa: ANN401 - untyped
+    """The chat template a tokenizer came with; of several the one named `default`."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    return template if isinstance(template, str) else None
 
 
 def choose_device(name: str) -> torch.device:

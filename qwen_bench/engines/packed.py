@@ -1,7 +1,7 @@
 """Tree attention: all branches of a unit in one sequence, for models with full attention only.
 
-The trunk is read once. Everything that hangs on it, questions and candidates alike, is packed into
-one sequence; a mask lets each token see the trunk up to its fork, its ancestors, and itself, and its
+The trunk is read once. Everything that hangs on it, questions and candidates, is packed into one
+sequence; a mask lets each token see the trunk up to its fork, its ancestors, and itself, and its
 position id is its depth in the tree. Nothing is padded, copied or computed twice. Answers are then
 decoded together, one token of each live row a step.
 """
@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from qwen_bench.engines.forward import Forward
-from qwen_bench.engines.tree import Layout, Limb, PrefixTree, lay_out
+from qwen_bench.engines.tree import Layout, Limb, lay_out
 from qwen_bench.engines.work import (
     CHUNK,
+    Computation,
     Finished,
-    Ledger,
     Limits,
     Readout,
     Row,
@@ -31,7 +30,7 @@ from qwen_bench.engines.work import (
 )
 
 
-class BufferLayer(CacheLayerMixin):  # type: ignore[misc] - transformers is untyped
+class BufferLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyped
     """Keys and values of one layer in a buffer of fixed size that can be cut back for free.
 
     Tensors are (1, key/value heads, tokens, head size).
@@ -98,30 +97,21 @@ class Buffers:
             layer.length = length
 
 
-def batches(
-    tree: PrefixTree,
-    tasks: Sequence[Task],
-    forward: Forward,
-    ledger: Ledger,
-    limits: Limits,
-    stop_ids: frozenset[int],
-    closer: int,
-) -> Iterator[list[Finished]]:
+def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:
     """Compute the tasks; yields what each packed group finished.
 
     Args:
-        tree: tree of the unit.
+        work: tree, model, books and limits.
         tasks: those to answer now.
-        forward: the model.
-        ledger: books of the unit.
-        limits: bounds that decide how many limbs go together.
-        stop_ids: tokens that end an answer.
-        closer: end-of-turn token, scored after every candidate.
+
+    Raises:
+        RuntimeError: memory ran out, or whatever the model raises.
     """
-    wanted = wanted_tokens(tree, tasks, closer)
+    tree, forward = work.tree, work.forward
+    wanted = wanted_tokens(tree, tasks, work.closer)
     rows = generation_rows(tasks)
     layout = lay_out(tree, [task.prompt_end for task in tasks], list(wanted))
-    groups = _group(layout, limits, wanted, forward.config.vocab_size)
+    groups = _group(layout, work.limits, wanted, forward.config.vocab_size)
     trunk_rows = [row for node, row in rows.items() if node in set(layout.trunk)]
     group_rows = [
         [rows[node] for limb in group for node in limb.nodes if node in rows] for group in groups
@@ -132,16 +122,16 @@ def batches(
         for group, waiting in zip(groups, group_rows, strict=True)
     )
     buffers = Buffers(forward.config.num_hidden_layers, len(layout.trunk) + room)
-    seen = _read_trunk(tree, layout.trunk, wanted, forward, ledger, buffers)
+    seen = _read_trunk(work, layout.trunk, wanted, buffers)
     ranking = [task for task in tasks if task.candidates]
     for group, waiting in zip(groups, group_rows, strict=True):
         buffers.cut(len(layout.trunk))
-        visible = _read_limbs(tree, group, wanted, forward, ledger, buffers, seen)
-        _decode(tree, waiting, visible, seen, forward, ledger, buffers, stop_ids)
-        ledger.settle()
+        visible = _read_limbs(work, group, wanted, buffers, seen)
+        _decode(work, waiting, visible, seen, buffers)
+        work.ledger.settle()
         done = [finished for row in waiting for finished in row.finished()]
         ready = [task for task in ranking if all(nodes[-1] in seen for nodes in task.candidates)]
-        done += [Finished(task, rank_scores(tree, task, closer, seen)) for task in ready]
+        done += [Finished(task, rank_scores(tree, task, work.closer, seen)) for task in ready]
         ranking = [task for task in ranking if task not in ready]
         yield sorted(done, key=lambda finished: finished.task.number)
 
@@ -170,20 +160,18 @@ def _group(
 
 
 def _read_trunk(
-    tree: PrefixTree,
+    work: Computation,
     trunk: Sequence[int],
     wanted: dict[int, tuple[int, ...]],
-    forward: Forward,
-    ledger: Ledger,
     buffers: Buffers,
 ) -> dict[int, Readout]:
     """Fill the buffers with the trunk; returns the readouts of wanted trunk nodes."""
-    seen: dict[int, Readout] = {}
+    tree, seen = work.tree, dict[int, Readout]()
     for start in range(0, len(trunk), CHUNK):
         nodes = trunk[start : start + CHUNK]
         keep = [place for place, node in enumerate(nodes) if node in wanted]
-        ledger.feed(nodes)
-        logits = forward(
+        work.ledger.feed(nodes)
+        logits = work.forward(
             [[tree.token(node) for node in nodes]],
             cache=buffers.cache,
             keep=keep,
@@ -196,11 +184,9 @@ def _read_trunk(
 
 
 def _read_limbs(
-    tree: PrefixTree,
+    work: Computation,
     limbs: Sequence[Limb],
     wanted: dict[int, tuple[int, ...]],
-    forward: Forward,
-    ledger: Ledger,
     buffers: Buffers,
     seen: dict[int, Readout],
 ) -> dict[int, torch.Tensor]:
@@ -212,7 +198,7 @@ def _read_limbs(
     nodes = [node for limb in limbs for node in limb.nodes]
     if not nodes:
         return {}
-    trunk = buffers.length
+    tree, forward, trunk = work.tree, work.forward, buffers.length
     forks = torch.tensor([limb.fork for limb in limbs for _ in limb.nodes], device=forward.device)
     offsets = [sum(len(limb.nodes) for limb in limbs[:place]) for place in range(len(limbs))]
     ends = torch.tensor(
@@ -225,7 +211,7 @@ def _read_limbs(
     of_limbs = (order[None] <= order[:, None]) & (order[:, None] < ends[None])
     visible = torch.cat([of_trunk, of_limbs], dim=1)
     keep = [place for place, node in enumerate(nodes) if node in wanted]
-    ledger.feed(nodes)
+    work.ledger.feed(nodes)
     logits = forward(
         [[tree.token(node) for node in nodes]],
         cache=buffers.cache,
@@ -240,32 +226,29 @@ def _read_limbs(
 
 
 def _decode(
-    tree: PrefixTree,
+    work: Computation,
     rows: Sequence[Row],
     visible: dict[int, torch.Tensor],
     seen: dict[int, Readout],
-    forward: Forward,
-    ledger: Ledger,
     buffers: Buffers,
-    stop_ids: frozenset[int],
 ) -> None:
     """Generate greedily, one token of every live row a step; finished rows leave at once."""
     if not rows:
         return
-    start = buffers.length
-    room = start + sum(row.budget for row in rows)
+    tree, forward = work.tree, work.forward
+    room = buffers.length + sum(row.budget for row in rows)
     sees = torch.zeros((len(rows), room), dtype=torch.bool, device=forward.device)
     for index, row in enumerate(rows):
         if row.start in visible:
             sees[index, : len(visible[row.start])] = visible[row.start]
         else:
             sees[index, : tree.depth(row.start)] = True
-        row.take(seen[row.start], stop_ids)
+        row.take(seen[row.start], work.stop_ids)
     live = [index for index, row in enumerate(rows) if row.live]
     while live:
         behind = buffers.length
         sees[live, list(range(behind, behind + len(live)))] = True
-        ledger.decode(len(live))
+        work.ledger.decode(len(live))
         logits = forward(
             [[rows[index].tokens[-1] for index in live]],
             cache=buffers.cache,
@@ -276,5 +259,5 @@ def _decode(
             visible=sees[live, : behind + len(live)],
         )
         for index, readout in zip(live, read_out(logits[0], [()] * len(live)), strict=True):
-            rows[index].take(readout, stop_ids)
+            rows[index].take(readout, work.stop_ids)
         live = [index for index in live if rows[index].live]

@@ -16,7 +16,7 @@ from qwen_bench.engines import copying, packed
 from qwen_bench.engines.forward import Forward
 from qwen_bench.engines.protocol import Efficiency
 from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.engines.work import Finished, Ledger, Limits, Ranked, Task
+from qwen_bench.engines.work import Computation, Finished, Ledger, Limits, Ranked, Task
 
 Way = Literal["packed", "copying"]
 WAYS: dict[Way, Callable[..., Iterator[list[Finished]]]] = {
@@ -123,8 +123,8 @@ def _difference(
     expected: dict[tuple[int, int], tuple[float, float]],
 ) -> float:
     worst = 0.0
-    ledger = Ledger(Efficiency())
-    for batch in WAYS[way](tree, tasks, forward, ledger, Limits(), frozenset(), 0):
+    work = Computation(tree, forward, Ledger(Efficiency()), Limits(), frozenset(), 0)
+    for batch in WAYS[way](work, tasks):
         for task, result in batch:
             if isinstance(result, Ranked):
                 for place, score in enumerate(result.scores):

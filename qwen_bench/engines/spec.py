@@ -1,7 +1,8 @@
 """The model SPEC: one string that says which model answers.
 
-Reads names and folders, never weights; imports no model library. Reading order, so that no SPEC has
-two meanings: label, `mock:` and `embedded`, explicit paths, existing folders, BASE+ADAPTER, Hub ids.
+Reads names and folders, never weights; imports no model library. Reading order, so that no SPEC
+has two meanings: label, `mock:` and `embedded`, existing folders, BASE+ADAPTER, explicit paths,
+Hub ids.
 """
 
 from __future__ import annotations
@@ -93,11 +94,10 @@ def distinct_labels(specs: Sequence[ModelSpec]) -> tuple[str, ...]:
     while len(set(labels)) < len(labels) and depth < max(map(len, parts)):
         depth += 1
         labels = [
-            spec.label or "/".join(names[-depth:])
-            for spec, names in zip(specs, parts, strict=True)
+            spec.label or "/".join(names[-depth:]) for spec, names in zip(specs, parts, strict=True)
         ]
-    for label, spec in zip(labels, specs, strict=True):
-        if labels.count(label) > 1:
+    for place, (label, spec) in enumerate(zip(labels, specs, strict=True)):
+        if label in labels[:place]:
             raise InputError(
                 f"label '{label}' is used twice; write other={spec.text.removeprefix(f'{label}=')}"
             )
@@ -119,7 +119,7 @@ def _parse_body(body: str) -> ModelSpec:
         return ModelSpec(body, "mock", rest)
     if colon and re.fullmatch(r"[a-z]{2,}", scheme):
         raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)
-    folder = Path(body).expanduser()
+    folder = _path(body)
     if folder.is_dir():
         explicit = _is_explicit_path(body)
         notice = f"{body} is a folder here and is used; {body}@main would mean the Hub"
@@ -141,6 +141,18 @@ def _is_explicit_path(body: str) -> bool:
     return body in {".", ".."} or body.startswith(("./", "../", "/", "~"))
 
 
+def _path(text: str) -> Path:
+    """A path that can be asked whether it exists."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"cannot read the model SPEC '{text}'; the forms are", why=FORMS
+        ) from error
+    return path
+
+
 def _folder(body: str, folder: Path, notice: str | None) -> ModelSpec:
     if (folder / ADAPTER_CONFIG).is_file():
         base = _named_base(body, folder)
@@ -154,7 +166,7 @@ def _with_adapter(body: str, head: str, tail: str) -> ModelSpec:
     base = _parse_body(head)
     if base.kind in {"mock", "adapter"}:
         raise InputError(f"{head} cannot be the base of an adapter", why=FORMS)
-    folder = Path(tail).expanduser()
+    folder = _path(tail)
     if not folder.is_dir():
         raise _no_folder(tail, folder)
     if not (folder / ADAPTER_CONFIG).is_file():

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
+from qwen_bench.engines.forward import Forward
 from qwen_bench.engines.protocol import Efficiency
 from qwen_bench.engines.tree import PrefixTree
+
+if TYPE_CHECKING:
+    import torch
 
 CHUNK = 512
 """Tokens of one forward while the trunk is read in."""
@@ -115,6 +117,27 @@ class Ledger:
         self._decoded = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """What a way of computing works with.
+
+    Attributes:
+        tree: tree of the unit.
+        forward: the model.
+        ledger: books of the unit.
+        limits: bounds that decide how much goes together.
+        stop_ids: tokens that end an answer.
+        closer: end-of-turn token, scored after every candidate.
+    """
+
+    tree: PrefixTree
+    forward: Forward
+    ledger: Ledger
+    limits: Limits
+    stop_ids: frozenset[int]
+    closer: int
+
+
 class Readout(NamedTuple):
     """What is kept of the logits at one position.
 
@@ -173,9 +196,7 @@ def wanted_tokens(
     return {node: tuple(tokens) for node, tokens in wanted.items()}
 
 
-def rank_scores(
-    tree: PrefixTree, task: Task, closer: int, seen: dict[int, Readout]
-) -> Ranked:
+def rank_scores(tree: PrefixTree, task: Task, closer: int, seen: dict[int, Readout]) -> Ranked:
     """Sum up the log-probabilities of a ranking task from the nodes read."""
     scores = []
     for nodes in task.candidates:

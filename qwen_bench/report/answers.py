@@ -16,12 +16,17 @@ from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, segmen
 from qwen_bench.report.transcript import Transcript, transcript
 
 if TYPE_CHECKING:
-    from qwen_bench.probes.model import AskedProbe, Probe
+    from qwen_bench.probes.model import AskedProbe
     from qwen_bench.probes.suites import Suite
     from qwen_bench.scoring.outcome import Outcome
 
-CONVERSATION_BUDGET = 1_500_000
-"""Characters of conversation in a page; about 2 MB once it is HTML."""
+CONVERSATION_BUDGET = 1_000_000
+"""Characters of conversation in a page; 1.5 to 2 MB once it is HTML."""
+
+LONGEST_ANSWER = 20_000
+"""Characters of one answer; what is cut is said beside it."""
+
+_BARE_ENTRY = 300  # what an entry without a conversation takes of the budget
 
 OUTCOME_WORDS = {
     (1, 1): "right in both",
@@ -136,9 +141,7 @@ def changed(
 
     found = []
     for probe_id in sorted(ids, key=order):
-        words = tuple(
-            _change(sides[0][probe_id], side.get(probe_id)) for side in sides[1:]
-        )
+        words = tuple(_change(sides[0][probe_id], side.get(probe_id)) for side in sides[1:])
         found.append((probe_id, words, [side.get(probe_id) for side in sides]))
     return _reading(found, asked, absent)
 
@@ -229,10 +232,17 @@ def _reading(
         answers = tuple(
             _answer(side, outcome) for side, outcome in enumerate(outcomes) if outcome is not None
         )
-        left -= (shown.characters if shown else 300) + sum(
-            len(outcome.output or "") for outcome in outcomes if outcome is not None
+        left -= (shown.characters if shown else _BARE_ENTRY) + sum(
+            min(len(outcome.output or ""), LONGEST_ANSWER) for outcome in outcomes if outcome
         )
-        entry = _entry(number, first, words, answers, probe.probe if probe else None, shown)
+        entry = _entry(
+            number,
+            first,
+            words=words,
+            answers=answers,
+            asked=probe,
+            shown=shown if left >= 0 else None,
+        )
         (full if left >= 0 else rows).append(entry)
     return Reading(tuple(full), tuple(rows), absent, mismatched)
 
@@ -240,11 +250,13 @@ def _reading(
 def _entry(
     number: int,
     outcome: Outcome,
+    *,
     words: tuple[str, ...],
     answers: tuple[Answer, ...],
-    probe: Probe | None,
+    asked: AskedProbe | None,
     shown: Transcript | None,
 ) -> Entry:
+    probe = asked.probe if asked else None
     return Entry(
         anchor=f"answer-{number}-{slug(outcome.family)[:30]}-t{outcome.length}",
         probe_id=plain(outcome.probe_id),
@@ -257,7 +269,9 @@ def _entry(
         question=segments(probe.question_text) if probe else None,
         question_text=plain(probe.question_text) if probe else "",
         expected=plain(probe.gold) if probe else None,
-        others=tuple(plain(item) for item in probe.candidates if item != probe.gold) if probe else (),
+        others=tuple(plain(item) for item in probe.candidates if item != probe.gold)
+        if probe
+        else (),
         transcript=shown,
     )
 
@@ -269,10 +283,15 @@ def _answer(side: int, outcome: Outcome) -> Answer:
     if outcome.output is None and outcome.error_message:
         note = f"{note}: {plain(outcome.error_message)}"
     text = outcome.output
+    if text is not None and len(text) > LONGEST_ANSWER:
+        note = f"{note}; cut here, {len(text):,} characters in all"
+        text = text[:LONGEST_ANSWER]
     return Answer(
         side=side,
         right=outcome.value == 1,
-        text=None if text is None else segments(text, (outcome.matched,) if outcome.matched else ()),
+        text=None
+        if text is None
+        else segments(text, (outcome.matched,) if outcome.matched else ()),
         note=note,
         long=text is not None and len(text) > FOLD_ABOVE_CHARACTERS,
     )

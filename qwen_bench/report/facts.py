@@ -12,7 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qwen_bench.report.text import count, duration, interval, percent, plain, plural, redact
+from qwen_bench.report.text import (
+    count,
+    duration,
+    interval,
+    one_line,
+    percent,
+    plain,
+    plural,
+    redact,
+)
 from qwen_bench.stats.isotonic import crossing, crossing_words
 
 if TYPE_CHECKING:
@@ -75,9 +84,9 @@ def run_cards(runs: Sequence[RunView], labels: Sequence[str]) -> tuple[RunCard, 
 
 def unique_labels(runs: Sequence[RunView]) -> tuple[str, ...]:
     """Display names; equal labels are told apart by their run id."""
-    labels = [plain(run.label) for run in runs]
+    labels = [one_line(run.label) or one_line(run.run_id) for run in runs]
     return tuple(
-        label if labels.count(label) == 1 else f"{label} ({plain(run.run_id)})"
+        label if labels.count(label) == 1 else f"{label} ({one_line(run.run_id)})"
         for label, run in zip(labels, runs, strict=True)
     )
 
@@ -94,7 +103,7 @@ def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
         FactRow(
             "group score",
             tuple(_accuracy(summary.group_score) for summary in summaries),
-            "a group of probes that differ only in the fact under test counts as 1 only if all are right",
+            "probes that differ only in the fact under test count as one, right only if all are",
         ),
         FactRow(
             "falls under 50 %",
@@ -230,7 +239,9 @@ def _card(side: int, label: str, run: RunView) -> RunCard:
         raise TypeError("a manifest is a mapping")
     facts = [(name, _short(look_up(manifest, path))) for name, path in _FACTS]
     invocations = manifest.get("invocations") or []
-    packages = next((item["packages"] for item in invocations if item.get("packages")), {})
+    packages: Mapping[str, str] = next(
+        (item["packages"] for item in invocations if item.get("packages")), {}
+    )
     facts += [(plain(name), plain(version)) for name, version in sorted(packages.items())]
     times = [item.get("started") for item in invocations[:1]]
     times += [item.get("finished") for item in invocations[-1:]]
@@ -246,7 +257,9 @@ def _card(side: int, label: str, run: RunView) -> RunCard:
             for item in invocations
             if item.get("argv")
         ),
-        manifest=plain(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)),
+        manifest=plain(
+            json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+        ),
         remarks=tuple(_remarks(manifest)),
     )
 
@@ -256,7 +269,7 @@ def _remarks(manifest: Mapping[str, Any]) -> list[str]:
     status = manifest.get("status", "finished")
     if status != "finished":
         remarks.append(
-            f"This run is {plain(status)}, not finished: the missing probes are not a random sample."
+            f"This run is {plain(status)}, not finished: what is missing is not a random sample."
         )
     if "unverified" in str(look_up(manifest, "model.fingerprint") or ""):
         remarks.append("The server may have changed under its name: this model is unverified.")

@@ -66,9 +66,7 @@ def strip_chart(slug: str, cell: Cell, margin: float) -> Chart:
     )
     title = "Overall difference against the margin"
     with own_settings():
-        svg = figure_to_svg(
-            strip.draw(cell, margin=margin), slug, title=title, description=finding
-        )
+        svg = figure_to_svg(strip.draw(cell, margin=margin), slug, title=title, description=finding)
     return Chart(slug, title, finding, svg)
 
 
@@ -77,7 +75,9 @@ def forest_chart(slug: str, candidate: str, comparison: ModeComparison, margin: 
     groups = [
         forest.Group(
             "history length",
-            tuple((plural(n, "turn"), comparison.by_length[n]) for n in sorted(comparison.by_length)),
+            tuple(
+                (plural(n, "turn"), comparison.by_length[n]) for n in sorted(comparison.by_length)
+            ),
         ),
         forest.Group("family", tuple(comparison.by_family.items())),
         forest.Group("", (("all", comparison.overall),), strong=True),

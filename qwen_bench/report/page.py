@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qwen_bench.errors import InputError
 from qwen_bench.report import text
-from qwen_bench.report.answers import Reading, changed, rebuild, wrong
+from qwen_bench.report.answers import REASON_WORDS, Reading, changed, rebuild, wrong
 from qwen_bench.report.facts import (
     STATUS_FIELDS,
     FactRow,
@@ -25,7 +25,6 @@ from qwen_bench.report.facts import (
     effort_rows,
     has_failures,
     key_figures,
-    look_up,
     run_cards,
     unique_labels,
 )
@@ -59,8 +58,8 @@ BADGES = {
 
 MODE_NAMES = {"generate": "Written answers (generate)", "rank": "Ranked answers (rank)"}
 MODE_WORDS = {
-    "generate": "The model writes its answer; it is right when it names the right value and no other.",
-    "rank": "The model ranks the possible answers by log-probability per token; the best one counts.",
+    "generate": "The model writes its answer, right when it names the right value and no other.",
+    "rank": "The model ranks the possible answers by log-probability per token; the first counts.",
 }
 
 
@@ -184,7 +183,9 @@ def page_data(
     suite_facts = runs[0].manifest.get("suite") or {}
     if comparisons:
         primary = comparisons[0].primary
-        shared = [mode for mode in comparisons[0].modes if all(mode in c.modes for c in comparisons)]
+        shared = [
+            mode for mode in comparisons[0].modes if all(mode in c.modes for c in comparisons)
+        ]
     else:
         shared = list(summaries[0])
         primary = suite_facts.get("primary") or next(iter(sorted(shared)), "generate")
@@ -193,7 +194,7 @@ def page_data(
         key=lambda mode: (mode != primary, mode),
     )
     return PageData(
-        title=text.plain(title) if title else _title(labels),
+        title=text.one_line(title) if title else _title(labels),
         profile=not comparisons,
         runs=run_cards(runs, labels),
         verdicts=tuple(
@@ -203,12 +204,10 @@ def page_data(
         modes=tuple(
             _mode_section(
                 mode,
-                runs,
                 labels,
                 [summary[mode] for summary in summaries],
                 comparisons,
-                suite,
-                is_primary=mode == modes[0],
+                answers=_reading(mode, runs, comparisons, suite) if mode == modes[0] else None,
             )
             for mode in modes
         ),
@@ -250,7 +249,7 @@ def render(data: PageData) -> str:
         script_hash=base64.b64encode(digest).decode(),
         statuses=STATUS_FIELDS,
         has_failures=has_failures,
-        look_up=look_up,
+        reason_words=REASON_WORDS,
     )
 
 
@@ -288,13 +287,11 @@ def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
 
 def _mode_section(
     mode: str,
-    runs: Sequence[RunView],
     labels: Sequence[str],
     summaries: Sequence[ModeSummary],
     comparisons: Sequence[Comparison],
-    suite: Suite | None,
     *,
-    is_primary: bool,
+    answers: Reading | None,
 ) -> ModeSection:
     lengths = sorted({n for summary in summaries for n in summary.by_length})
     families = dict.fromkeys(name for summary in summaries for name in summary.by_family)
@@ -302,7 +299,7 @@ def _mode_section(
         mode=mode,
         name=MODE_NAMES.get(mode, text.plain(mode)),
         about=MODE_WORDS.get(mode, ""),
-        primary=is_primary,
+        primary=answers is not None,
         summaries=tuple(summaries),
         lengths=tuple(lengths),
         families=tuple(families),
@@ -314,7 +311,7 @@ def _mode_section(
             _candidate_section(mode, side, labels[side], comparison)
             for side, comparison in enumerate(comparisons, 1)
         ),
-        answers=_reading(mode, runs, comparisons, suite) if is_primary else None,
+        answers=answers,
     )
 
 

@@ -18,11 +18,15 @@ FOLD_ABOVE_CHARACTERS = 4_000
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u200b\u2028\u2029\u2060\ufeff"
 _CHIP = re.compile(f"[{_BIDI}{_INVISIBLE}]")
-_REPLACED = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_NONCHARACTERS = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+_REPLACED = re.compile(f"[\x00\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 _CONTROL = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)[^/\\\s\"':,;]+|/root(?=[/\s\"':,;]|$)")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
 _SECRET_NAME = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
+_NOT_SECRET = re.compile(
+    r"tokenizer|tokens$|sha256$|(?:eos|bos|pad|unk|stop)[_-]token", re.IGNORECASE
+)
 _SECRET_VALUE = re.compile(r"\b(?:hf_|sk-|ghp_|xox[bp]-)[A-Za-z0-9_-]{12,}|Bearer\s+[^\s\"',]+")
 
 
@@ -57,6 +61,11 @@ def plain(text: object) -> str:
     For places without markup: attributes, titles, charts.
     """
     return _CHIP.sub(lambda match: f"U+{ord(match.group()):04X}", clean(str(text)))
+
+
+def one_line(text: object) -> str:
+    """Any value as `plain` text with every run of white space as one blank."""
+    return " ".join(plain(text).split())
 
 
 def segments(text: str, spans: Sequence[tuple[int, int]] = ()) -> tuple[Segment, ...]:
@@ -99,19 +108,30 @@ def redact(value: object, *, name: str = "") -> object:
     Args:
         value: JSON value.
         name: key the value stands under; a name with key, token, secret or password hides
-            strings. Counts such as ``max_new_tokens`` are numbers and stay.
+            strings, as it does for a flag and the word after it in a command line.
     """
     if isinstance(value, str):
-        if _SECRET_NAME.search(name) and not name.endswith(("sha256", "tokens")):
+        flag, equals, _ = value.partition("=")
+        if _is_secret(name):
             return "[redacted]"
+        if equals and flag.startswith("-") and _is_secret(flag):
+            return f"{flag}=[redacted]"
         text = _URL_CREDENTIALS.sub("[redacted]@", value)
         text = _SECRET_VALUE.sub("[redacted]", text)
         return _HOME.sub("~", text)
     if isinstance(value, dict):
         return {key: redact(item, name=str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redact(item, name=name) for item in value]
+        flags = ["", *value]
+        return [
+            redact(item, name=str(flag) if str(flag).startswith("-") else name)
+            for flag, item in zip(flags, value, strict=False)
+        ]
     return value
+
+
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
 
 
 def slug(text: str) -> str:

@@ -131,7 +131,9 @@ def _mentions(text: str, forms: Sequence[str]) -> list[tuple[int, int]]:
         match.span()
         for form in forms
         for match in re.finditer(
-            rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])" if form.isascii() else re.escape(form),
+            rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
+            if form.isascii()
+            else re.escape(form),
             text,
             re.IGNORECASE,
         )

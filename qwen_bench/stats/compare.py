@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from qwen_bench.engines.protocol import MODES
 from qwen_bench.errors import NotComparableError
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure
@@ -20,7 +19,7 @@ from qwen_bench.stats.intervals import FEWEST_CLUSTERS, PERCENTILE_CLUSTERS
 from qwen_bench.stats.model import Cell, Comparison, ModeComparison, Side
 from qwen_bench.stats.sanity import cell_warnings
 from qwen_bench.stats.significance import holm
-from qwen_bench.stats.verdict import points
+from qwen_bench.stats.verdict import points, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +53,7 @@ def compare(
     """
     modes: dict[str, ModeComparison] = {}
     warnings: list[str] = []
-    for mode in MODES:
+    for mode in sorted({item.base.mode for item in pairing.pairs}):
         pairs = [(item.base, item.candidate) for item in pairing.pairs if item.base.mode == mode]
         if not any(base.condition == "main" for base, _ in pairs):
             continue
@@ -65,7 +64,7 @@ def compare(
         modes[mode] = _mode(data, ids, overall, resampler, margin=margin, alpha=alpha)
         if mode == primary:
             warnings += _statistical(overall)
-            turns = {f"{length} turns": c for length, c in modes[mode].by_length.items()}
+            turns = {turns_of(length): c for length, c in modes[mode].by_length.items()}
             warnings += cell_warnings({**turns, **modes[mode].by_family})
     if primary not in modes:
         raise NotComparableError(

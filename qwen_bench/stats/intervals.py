@@ -112,6 +112,9 @@ def _clustered(table: Table, resampler: Resampler, *, floor: float) -> Interval:
         return Interval(None, None, "none", "too few clusters")
     value, error = table.macro, standard_error(table)
     if error == 0.0:
+        # A family in a single cluster shows no variance because it has none to show.
+        if ((table.counts > 0).sum(axis=0) < 2).any():
+            return Interval(None, None, "none", "families in too few clusters")
         return Interval(value, value, "zero variance")
     studentised = table.clusters < PERCENTILE_CLUSTERS
     drawn = replicate(table, resampler, errors=studentised)

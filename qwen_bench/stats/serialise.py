@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_bench.stats.isotonic import Crossing, falls_under_half
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.model import Accuracy, Cell, Comparison, ModeComparison, ModeSummary
+    from qwen_bench.stats.model import Cell, Comparison, ModeComparison, ModeSummary
 
 COMPARE_SCHEMA_VERSION = 1
 
@@ -103,7 +103,7 @@ def _mode(mode: ModeComparison) -> dict[str, Any]:
     }
 
 
-def cell_as_dict(cell: Cell | Accuracy) -> dict[str, Any]:
+def cell_as_dict(cell: Cell) -> dict[str, Any]:
     """One cell, its fields as keys."""
     values = asdict(cell)
     # Only the verdict is asked for more probes; the file states it once, beside the verdict.

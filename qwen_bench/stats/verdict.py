@@ -164,13 +164,13 @@ def _along_history(by_length: Mapping[int, Cell], overall: Word | None) -> str:
     name = "loss" if first in losses else "gain"
     before = [length for length in lengths if length < first]
     if not before:
-        return f"The {name} shows already at {_turns(first)} of history."
+        return f"The {name} shows already at {turns_of(first)} of history."
     return (
-        f"The {name} starts at {_turns(first)} of history; "
-        f"up to {_turns(before[-1])} no {name} larger than the margin is shown."
+        f"The {name} starts at {turns_of(first)} of history; "
+        f"up to {turns_of(before[-1])} no {name} larger than the margin is shown."
     )
 
 
-def _turns(length: int) -> str:
-    """A history length in words."""
+def turns_of(length: int) -> str:
+    """A history length in words: ``1 turn``, ``8 turns``."""
     return f"{length} turn" if length == 1 else f"{length} turns"

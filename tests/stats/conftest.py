@@ -97,7 +97,9 @@ def run():
 def grid():
     """Rows of many clusters: one for each family, length and language, value by a rule."""
 
-    def build(value, *, clusters=40, families=("fact_recall", "pronoun"), lengths=(1, 4), **changes):
+    def build(
+        value, *, clusters=40, families=("fact_recall", "pronoun"), lengths=(1, 4), **changes
+    ):
         return [
             make_outcome(
                 value(number, family, length, lang),

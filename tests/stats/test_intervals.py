@@ -118,6 +118,22 @@ def test_ten_clusters_get_a_wider_interval_than_the_percentile_one():
     assert interval.high > high
 
 
+def test_bootstrap_t_reaches_further_to_the_side_of_the_rare_large_changes():
+    table = table_of([(-1, -1, -1, -1)] * 2 + [(-1, 0, 0, 0)] * 3 + [(0,) * 4] * 7)
+    resampler = Resampler()
+
+    interval = difference_interval(table, resampler)
+
+    drawn, error = replicate(table, resampler, errors=True), standard_error(table)
+    varied = drawn.errors > 0
+    ratios = (drawn.values[varied] - table.macro) / drawn.errors[varied]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    assert (interval.low, interval.high) == pytest.approx(
+        (max(-1, table.macro - high * error), table.macro - low * error)
+    )
+    assert table.macro - interval.low > 1.5 * (interval.high - table.macro)
+
+
 def test_errors_of_replicates_are_those_of_the_resampled_table():
     table = table_of_families(
         {"X": [(1, 0), (0,), (1, 1), (0, 0, -1)] * 3, "Y": [(0,), (-1, 0), (1,), (0,)] * 3}
@@ -234,20 +250,29 @@ def test_a_replicate_without_a_family_is_drawn_again_and_counted():
 
 def test_families_that_hardly_ever_meet_have_no_interval():
     families = {f"f{k}": [(1, 0) if place == k else () for place in range(12)] for k in range(12)}
-    families["f0"][0] = (1, 1)
+    families["f0"][1] = (1, 1)
 
     interval = accuracy_interval(table_of_families(families), Resampler(replicates=2_000))
 
     assert interval.reason == "families in too few clusters"
 
 
+def test_families_of_one_cluster_each_do_not_pass_for_zero_variance():
+    families = {f"f{k}": [(1, 0) if place == k else () for place in range(12)] for k in range(12)}
+
+    interval = accuracy_interval(table_of_families(families), Resampler())
+
+    assert interval.reason == "families in too few clusters"
+
+
 def test_many_clusters_are_drawn_in_pieces_that_fit_in_memory():
     resampler = Resampler(replicates=30)
-    resampler_pieces = list(resampler.draws((("mixed", 400_000),), 0))
 
-    assert len(resampler_pieces) > 1
-    assert sum(len(piece) for piece in resampler_pieces) == 30
-    assert all((piece.sum(axis=1) == 400_000).all() for piece in resampler_pieces)
+    pieces = list(resampler.draws((("mixed", 400_000),), 0))
+
+    assert len(pieces) > 1
+    assert sum(len(piece) for piece in pieces) == 30
+    assert all((piece.sum(axis=1) == 400_000).all() for piece in pieces)
 
 
 def test_a_slice_without_rows_is_refused():

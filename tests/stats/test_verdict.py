@@ -73,12 +73,9 @@ def test_more_probes_make_the_standard_error_small_enough():
     assert 0.03 * (40 / needed) ** 0.5 == pytest.approx(0.03 / 2.801585, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("difference", "margin"), [(0.0, 0.0), (0.0, 0.0)]
-)
-def test_no_number_of_probes_settles_a_zero_difference_without_a_margin(difference, margin):
-    assert more_probes(difference, 0.1, margin, n=9, clusters=9, flipped=True) is None
-    assert more_probes(difference, 0.0, margin, n=9, clusters=9, flipped=False) is None
+@pytest.mark.parametrize("flipped", [True, False])
+def test_no_number_of_probes_settles_a_zero_difference_without_a_margin(flipped):
+    assert more_probes(0.0, 0.1, 0.0, n=9, clusters=9, flipped=flipped) is None
 
 
 @pytest.mark.parametrize(
@@ -132,6 +129,16 @@ def comparison(overall, by_length):
     )
 
 
+LOSS = (
+    "lora-v3 keeps less context than Qwen2.5-0.5B-Instruct: -9.2 points "
+    "(95 % interval -13.4 to -5.2, margin 5), 576 paired probes."
+)
+LOSS_AT_8 = (
+    "The loss starts at 8 turns of history; up to 4 turns no loss larger than the margin is shown."
+)
+GAIN_AT_2 = (
+    "The gain starts at 2 turns of history; up to 1 turn no gain larger than the margin is shown."
+)
 LENGTHS = {
     16: cell(-0.292, -0.125),
     1: cell(-0.021, 0.021),
@@ -145,36 +152,34 @@ def test_a_regression_is_said_in_two_sentences():
     overall = cell(-0.134, -0.052, "regressed", "by more than the margin", difference=-0.092)
 
     assert sentences(comparison(overall, LENGTHS)) == (
-        "lora-v3 keeps less context than Qwen2.5-0.5B-Instruct: -9.2 points "
-        "(95 % interval -13.4 to -5.2, margin 5), 576 paired probes.",
-        "The loss starts at 8 turns of history; "
-        "up to 4 turns no loss larger than the margin is shown.",
+        LOSS,
+        LOSS_AT_8,
     )
 
 
 @pytest.mark.parametrize(
-    ("word_", "low", "high", "note", "start", "end"),
+    ("overall", "start", "end"),
     [
-        ("improved", 0.06, 0.14, "", "lora-v3 keeps more context than", "576 paired probes."),
-        ("within noise", -0.03, 0.01, "", "lora-v3 keeps as much context as", "paired probes."),
-        ("not worse", -0.02, 0.09, "", "lora-v3 keeps no less context than", "paired probes."),
+        (cell(0.06, 0.14, "improved"), "lora-v3 keeps more context than Qwen2", "paired probes."),
+        (cell(-0.03, 0.01, "within noise"), "lora-v3 keeps as much context as", "paired probes."),
+        (cell(-0.02, 0.09, "not worse"), "lora-v3 keeps no less context than", "paired probes."),
         (
-            "inconclusive",
-            -0.11,
-            0.02,
-            "about 1,200 more probes would settle it",
+            cell(-0.11, 0.02, "inconclusive", "about 1,200 more probes would settle it"),
             "It is open whether lora-v3 keeps as much context as",
             "576 paired probes; about 1,200 more probes would settle it.",
         ),
-        ("inconclusive", None, None, "too few clusters", "It is open", "; too few clusters."),
+        (
+            cell(None, None, "inconclusive", "too few clusters"),
+            "It is open whether",
+            "0.0 points (no interval, margin 5), 576 paired probes; too few clusters.",
+        ),
     ],
 )
-def test_every_word_has_its_sentence(word_, low, high, note, start, end):
-    first, _ = sentences(comparison(cell(low, high, word_, note), LENGTHS))
+def test_every_word_has_its_sentence(overall, start, end):
+    first, _ = sentences(comparison(overall, LENGTHS))
 
     assert first.startswith(start)
     assert first.endswith(end)
-    assert ("no interval, margin 5" in first) == (low is None)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +193,12 @@ def test_every_word_has_its_sentence(word_, low, high, note, start, end):
         (
             "improved",
             {1: cell(-0.2, 0.1), 2: cell(0.01, 0.2)},
-            "The gain starts at 2 turns of history; "
-            "up to 1 turn no gain larger than the margin is shown.",
+            GAIN_AT_2,
         ),
         (
             "improved",
             {1: cell(-0.2, -0.1), 2: cell(0.01, 0.2)},
-            "The gain starts at 2 turns of history; "
-            "up to 1 turn no gain larger than the margin is shown.",
+            GAIN_AT_2,
         ),
         (
             "within noise",

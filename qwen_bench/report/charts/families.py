@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from qwen_bench.report.charts.style import (
@@ -19,8 +19,11 @@ from qwen_bench.report.charts.style import (
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import interval, percent, plain
+from qwen_bench.report.text import interval, one_line, percent
 from qwen_bench.stats.model import Accuracy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _ROW = 30
 
@@ -46,7 +49,7 @@ def draw(models: Sequence[Dots]) -> Figure:
     axes.set_ylim(len(families), 0)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.set_yticks(
-        [place + 0.5 for place in range(len(families))], [plain(name) for name in families]
+        [place + 0.5 for place in range(len(families))], [one_line(name) for name in families]
     )
     axes.tick_params(labelsize=SMALL, colors=MUTED)
     for label in axes.get_yticklabels():
@@ -100,7 +103,7 @@ def _key(figure: Figure, models: Sequence[Dots]) -> None:
     width, height = figure.get_size_inches() * 72
     x = 190.0
     for number, model in enumerate(models):
-        name = plain(model.label)
+        name = one_line(model.label)
         short = name if len(name) <= 24 else name[:23] + "…"
         figure.add_artist(
             Line2D(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from qwen_bench.report.charts.style import (
     BAD,
@@ -21,8 +19,12 @@ from qwen_bench.report.charts.style import (
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import plain, points, points_interval
+from qwen_bench.report.text import one_line, points, points_interval
 from qwen_bench.stats.model import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _ROW = 27
 _GAP = 30
@@ -78,7 +80,15 @@ def draw(groups: Sequence[Group], *, margin: float) -> Figure:
         )  # fmt: skip
         y += _GAP
         for place, (name, cell) in enumerate(group.rows):
-            _row(axes, y + _ROW / 2, name, cell, limit, gid=f"row-{number}-{place}", strong=group.strong)
+            _row(
+                axes,
+                y + _ROW / 2,
+                name,
+                cell,
+                limit,
+                gid=f"row-{number}-{place}",
+                strong=group.strong,
+            )
             y += _ROW
     return figure
 
@@ -101,7 +111,7 @@ def _row(
     )
     weight = "bold" if strong else "normal"
     known = cell.low is not None and cell.high is not None
-    if known:
+    if cell.low is not None and cell.high is not None:
         axes.plot(
             [cell.low, cell.high],
             [y, y],
@@ -113,15 +123,21 @@ def _row(
         [cell.difference],
         [y],
         marker=marker,
-        markersize=10 if strong else 8,
+        markersize=11 if strong else 9,
         color=colour if known else PAPER,
         markeredgecolor=PAPER if known else colour,
-        markeredgewidth=1.4,
+        markeredgewidth=1,
         clip_on=False,
         gid=gid,
     )
     axes.text(
-        -limit * 1.05, y, plain(name), ha="right", va="center", fontsize=FONT_SIZE, fontweight=weight
+        -limit * 1.05,
+        y,
+        one_line(name),
+        ha="right",
+        va="center",
+        fontsize=FONT_SIZE,
+        fontweight=weight,
     )
     axes.text(
         limit * 1.27, y, points(cell.difference), ha="right", va="center",

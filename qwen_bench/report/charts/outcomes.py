@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from qwen_bench.report.charts.style import (
@@ -21,6 +21,9 @@ from qwen_bench.report.charts.style import (
 )
 from qwen_bench.report.text import percent, plural
 from qwen_bench.stats.model import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PARTS = (
     ("both_right", "right in both", KEPT, None),
@@ -107,4 +110,4 @@ def _key(figure: Figure) -> None:
             )
         )
         figure.text((x + 21) / width, (height - 20.5) / height, name, va="center", fontsize=SMALL)
-        x += 44 + 8 * len(name)
+        x += 46 + 6.4 * len(name)

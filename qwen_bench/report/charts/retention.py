@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from qwen_bench.report.charts.style import (
     DASHES,
-    FONT_SIZE,
     GRID,
     MARKERS,
     MUTED,
@@ -21,10 +18,15 @@ from qwen_bench.report.charts.style import (
     new_figure,
     spread,
 )
-from qwen_bench.report.text import interval, percent, plain, plural, tokens
+from qwen_bench.report.text import interval, one_line, percent, plural, tokens
 from qwen_bench.stats.model import Accuracy
 
-_LABEL_GAP = 0.062  # of the 0 to 1 axis; one line of text
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LABEL_GAP = 0.108  # of the 0 to 1 axis; two lines of text
+_LONGEST_NAME = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def draw(curves: Sequence[Curve], *, references: Mapping[str, float]) -> Figure:
     """
     lengths = sorted({length for curve in curves for length in curve.by_length})
     figure = new_figure(900, 430)
-    axes = new_axes(figure, left=58, right=210, top=16, bottom=78)
+    axes = new_axes(figure, left=58, right=215, top=16, bottom=78)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(-0.35, len(lengths) - 1 + 0.35)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
@@ -95,16 +97,19 @@ def _line(
         if (cell := curve.by_length[length]).low is not None and cell.high is not None
     ]
     if bands and len(bounded) > 1:
-        px, low, high = zip(*bounded, strict=True)
         axes.fill_between(
-            px, low, high, color=colour, alpha=0.13, linewidth=0, gid=f"band-{number}"
+            [place for place, _, _ in bounded],
+            [low for _, low, _ in bounded],
+            [high for _, _, high in bounded],
+            color=colour,
+            alpha=0.13,
+            linewidth=0,
+            gid=f"band-{number}",
         )
     else:
         for place, low, high in bounded:
             axes.plot([place, place], [low, high], color=colour, linewidth=1.6, alpha=0.55)
-    axes.plot(
-        x, y, color=colour, linestyle=DASHES[number], linewidth=2.4, gid=f"series-{number}"
-    )
+    axes.plot(x, y, color=colour, linestyle=DASHES[number], linewidth=2.4, gid=f"series-{number}")
     for place, value, length in zip(x, y, lengths, strict=True):
         axes.plot(
             [place],
@@ -127,12 +132,12 @@ def _end_labels(
     for number, curve in enumerate(curves):
         if curve.by_length:
             last = curve.by_length[max(curve.by_length)].accuracy
-            name = plain(curve.label)
-            short = name if len(name) <= 24 else name[:23] + "…"
-            wanted.append((last, f"{short}  {percent(last)}", SERIES[number], True))
+            name = one_line(curve.label)
+            short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+            wanted.append((last, f"{short}\n{percent(last)}", SERIES[number], True))
     for name, value in references.items():
         axes.axhline(value, color=MUTED, linewidth=1.2, linestyle=(0, (6, 3)))
-        wanted.append((value, f"{name}  {percent(value)}", MUTED, False))
+        wanted.append((value, f"{name}\n{percent(value)}", MUTED, False))
     for (_, text, colour, strong), y in zip(
         wanted, spread([value for value, *_ in wanted], _LABEL_GAP), strict=True
     ):
@@ -142,7 +147,8 @@ def _end_labels(
             text,
             color=colour,
             va="center",
-            fontsize=FONT_SIZE if strong else SMALL,
+            fontsize=SMALL,
             fontweight="bold" if strong else "normal",
+            linespacing=1.3,
             clip_on=False,
         )

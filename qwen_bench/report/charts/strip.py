@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from qwen_bench.report.charts.style import (
     BAD,
     GOOD,
+    GRID,
     MARGIN,
     MUTED,
     PAPER,
@@ -16,6 +17,9 @@ from qwen_bench.report.charts.style import (
 )
 from qwen_bench.report.text import points
 from qwen_bench.stats.model import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(cell: Cell, *, margin: float) -> Figure:
@@ -37,13 +41,12 @@ def draw(cell: Cell, *, margin: float) -> Figure:
     axes.tick_params(colors=MUTED, labelsize=SMALL)
     axes.set_xlabel("points, margin shaded", color=MUTED, fontsize=SMALL, labelpad=3)
     axes.axvspan(-margin, margin, color=MARGIN, linewidth=0)
+    axes.axhline(0, color=GRID, linewidth=1)
     axes.axvline(0, color=MUTED, linewidth=1.4)
     colour = {"regressed": BAD, "improved": GOOD}.get(cell.word or "", "#000000")
     known = cell.low is not None and cell.high is not None
-    if known:
-        axes.plot(
-            [cell.low, cell.high], [0, 0], color=colour, linewidth=4, solid_capstyle="round"
-        )
+    if cell.low is not None and cell.high is not None:
+        axes.plot([cell.low, cell.high], [0, 0], color=colour, linewidth=4, solid_capstyle="round")
     axes.plot(
         [cell.difference],
         [0],

@@ -7,13 +7,16 @@ page decides, per theme, what they look like. Sizes are in CSS pixels at the pag
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SERIES = ("#0072b2", "#c04f00", "#007a5a", "#a0407f", "#3d3d3d")
 MARKERS = ("o", "s", "D", "^", "v")
@@ -47,13 +50,15 @@ _PIXELS_PER_INCH = 72  # SVG user units of matplotlib, which the page shows as C
 
 @contextmanager
 def own_settings() -> Iterator[None]:
-    """matplotlib's shipped defaults plus ours, whatever a user's matplotlibrc says.
+    """The shipped defaults of matplotlib plus ours, whatever a user's matplotlibrc says.
 
     Draw and save inside. Font warnings are silenced: CJK labels have no glyph in DejaVu Sans,
     but the SVG keeps text as text and the reader's browser has the font.
     """
-    shipped = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
-    ours = {
+    shipped: dict[str, Any] = {
+        key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"
+    }
+    ours: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "qwen-bench",
         "font.family": ["DejaVu Sans"],
@@ -65,8 +70,7 @@ def own_settings() -> Iterator[None]:
     }
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        mpl.rcParams.update(shipped)
-        mpl.rcParams.update(ours)
+        mpl.rcParams.update(cast("Any", shipped | ours))
         yield
 
 
@@ -77,9 +81,7 @@ def new_figure(width: int, height: int) -> Figure:
     return figure
 
 
-def new_axes(
-    figure: Figure, *, left: float, right: float, top: float, bottom: float
-) -> Axes:
+def new_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
     """Axes with margins in pixels and neither frame nor ticks."""
     width, height = figure.get_size_inches() * _PIXELS_PER_INCH
     axes = figure.add_axes(
@@ -92,11 +94,15 @@ def new_axes(
     return axes
 
 
-def spread(values: list[float], gap: float) -> list[float]:
+def spread(values: Sequence[float], gap: float, *, top: float = 1.0) -> list[float]:
     """Move label positions apart until neighbours are `gap` apart, keeping their order.
+
+    Labels that would stand above `top` are pushed down together with those under them.
 
     >>> spread([0.50, 0.52, 0.90], 0.06)
     [0.48, 0.54, 0.9]
+    >>> spread([1.0, 1.0], 0.1)
+    [0.9, 1.0]
     """
     order = sorted(range(len(values)), key=lambda index: (values[index], index))
     groups: list[list[int]] = []
@@ -104,15 +110,19 @@ def spread(values: list[float], gap: float) -> list[float]:
     for index in order:
         groups.append([index])
         centres.append(values[index])
-        while (
-            len(groups) > 1
-            and centres[-1] - centres[-2] < gap * (len(groups[-1]) + len(groups[-2])) / 2 - 1e-12
-        ):
+        while len(groups) > 1:
+            needed = gap * (len(groups[-1]) + len(groups[-2])) / 2
+            if centres[-1] - centres[-2] >= needed - 1e-12:
+                break
             merged = groups[-2] + groups[-1]
             groups[-2:] = [merged]
             centres[-2:] = [sum(values[item] for item in merged) / len(merged)]
     placed = [0.0] * len(values)
     for members, centre in zip(groups, centres, strict=True):
         for rank, index in enumerate(members):
-            placed[index] = round(centre + gap * (rank - (len(members) - 1) / 2), 6)
+            placed[index] = centre + gap * (rank - (len(members) - 1) / 2)
+    ceiling = top
+    for index in reversed(order):
+        placed[index] = round(min(placed[index], ceiling), 6)
+        ceiling = placed[index] - gap
     return placed

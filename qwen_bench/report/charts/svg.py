@@ -10,12 +10,15 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from qwen_bench.report.charts.style import CSS_VARIABLES
 from qwen_bench.report.text import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -129,4 +132,6 @@ def _serialise(root: ET.Element, slug: str, title: str, description: str) -> str
         if element.text is not None and not element.text.strip():
             element.text = None
         element.tail = None
-    return ET.tostring(root, encoding="unicode", default_namespace=_SVG)
+        element.tag = element.tag.removeprefix(f"{{{_SVG}}}")
+    root.set("xmlns", _SVG)
+    return ET.tostring(root, encoding="unicode")

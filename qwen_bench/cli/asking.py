@@ -1,0 +1,232 @@
+"""What `qwen-bench run` was asked to do: models, suite and run folders behind the typed words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from qwen_bench.cli.resuming import check_flags, taken_over
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.protocol import MODES, Mode
+from qwen_bench.engines.spec import ModelSpec, distinct_labels, parse_spec
+from qwen_bench.errors import InputError, near
+from qwen_bench.probes.model import LANGS
+from qwen_bench.probes.suites import Selection, Suite, build_suite
+from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
+from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.runs.runner import Plan, plan
+from qwen_bench.runs.store import find_run, is_run, read_run, readable_runs
+
+if TYPE_CHECKING:
+    from qwen_bench.cli.display import Screen
+    from qwen_bench.cli.options import Options
+    from qwen_bench.probes.model import Probe
+    from qwen_bench.runs.store import StoredRun
+
+EMBEDDED = "embedded"
+_DEVICES = ("auto", "cpu", "cuda", "mps")
+_DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Everything typed, read and checked.
+
+    Attributes:
+        options: with what `--resume RUN` took over.
+        original: as parsed.
+        specs: models to run; a baseline SPEC comes first.
+        labels: one for each.
+        stored_base: a baseline that is a run folder.
+        has_base: whether a baseline was named.
+        probes: every probe by id, for solvers.
+    """
+
+    options: Options
+    original: Options
+    specs: tuple[ModelSpec, ...]
+    labels: tuple[str, ...]
+    stored_base: StoredRun | None
+    has_base: bool
+    resume: Path | Literal["latest"] | None
+    suite: Suite
+    modes: tuple[Mode, ...]
+    max_new_tokens: int
+    plan: Plan
+    probes: dict[str, Probe]
+    engine: EngineOptions
+
+    @property
+    def header(self) -> str:
+        """The suite in one line."""
+        suite = self.suite
+        return (
+            f"suite {suite.name} {suite.version} · {self.plan.probes} probes · "
+            f"{self.plan.clusters} skeletons · {', '.join(suite.langs)} · "
+            f"lengths {' '.join(map(str, suite.lengths))}"
+        )
+
+
+def read_asking(original: Options, screen: Screen) -> Asking:
+    """Read SPECs, runs and selection; nothing is loaded and nothing written.
+
+    Args:
+        original: as parsed.
+        screen: is told what was chosen for the user.
+
+    Raises:
+        InputError: something typed is not what it should be.
+        RunError: a run folder named is damaged.
+    """
+    options = original
+    resume: Path | Literal["latest"] | None = None
+    if options.resume == "latest":
+        resume = "latest"
+    elif options.resume is not None:
+        resume = find_run(options.resume, options.runs_path)
+        options = taken_over(options, read_manifest(resume))
+    if not options.model:
+        screen.say("no --model given: using the embedded model, SmolLM2-135M-Instruct")
+    stored = _stored_base(options)
+    texts = list(options.model or (EMBEDDED,))
+    if options.baseline is not None and stored is None:
+        texts.insert(0, options.baseline)
+    specs = tuple(parse_spec(text) for text in texts)
+    check_flags(options, len(specs))
+    for spec in specs:
+        if spec.notice:
+            screen.say(f"notice: {spec.notice}")
+    suite = build_suite(options.suite, selection(options), options.seed)
+    modes = _modes(options.mode, suite)
+    probes: dict[str, Probe] = {}
+    return Asking(
+        options=options,
+        original=original,
+        specs=specs,
+        labels=distinct_labels(specs),
+        stored_base=stored,
+        has_base=options.baseline is not None,
+        resume=resume,
+        suite=suite,
+        modes=modes,
+        max_new_tokens=options.max_new_tokens or suite.max_new_tokens,
+        plan=plan(suite.dialogues(), modes, probes=probes),
+        probes=probes,
+        engine=_engine_options(options),
+    )
+
+
+def selection(options: Options) -> Selection:
+    """What was selected from the suite.
+
+    Raises:
+        InputError: no such language.
+    """
+    for lang in options.lang or ():
+        if lang not in LANGS:
+            raise InputError(f"no such language '{lang}'; there are {', '.join(LANGS)}")
+    return Selection(
+        lengths=options.lengths,
+        families=options.family,
+        conditions=options.condition,
+        langs=None
+        if options.lang is None
+        else tuple(lang for lang in LANGS if lang in options.lang),
+        limit=options.limit,
+    )
+
+
+def _modes(wanted: str | None, suite: Suite) -> tuple[Mode, ...]:
+    """Scorers to ask: those of the suite unless given."""
+    if wanted is None:
+        return suite.modes
+    return tuple(mode for mode in MODES if wanted in {mode, "both"})
+
+
+def _stored_base(options: Options) -> StoredRun | None:
+    """The baseline when it is a run folder, by path or by name."""
+    text = options.baseline
+    if not text or not any(is_run(path) for path in (Path(text), options.runs_path / text)):
+        return None
+    return read_run(find_run(text, options.runs_path))
+
+
+def _engine_options(options: Options) -> EngineOptions:
+    """What engines are told.
+
+    Raises:
+        InputError: an unknown device or number format, or a missing file.
+    """
+    if options.device.split(":")[0] not in _DEVICES:
+        raise InputError(f"unknown device '{options.device}'; {near(options.device, _DEVICES)}")
+    if options.dtype not in _DTYPES:
+        raise InputError(f"unknown dtype '{options.dtype}'; {near(options.dtype, _DTYPES)}")
+    return EngineOptions(
+        device=options.device,
+        dtype=options.dtype,  # type: ignore[arg-type]  # one of the four, checked above
+        chat_template=options.chat_template,
+        system=_system_text(options.system),
+        thinking=options.thinking,  # type: ignore[arg-type]  # click allows these alone
+        offline=options.offline,
+        trust_remote_code=options.trust_remote_code,
+        allow_pickle=options.allow_pickle,
+        fingerprint=options.fingerprint,  # type: ignore[arg-type]  # click allows these alone
+    )
+
+
+def _system_text(value: str) -> str:
+    """`--system`: the words default and none stay, a file becomes its text."""
+    if value in {"default", "none"}:
+        return value
+    try:
+        return Path(value).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--system: cannot read {value}", why=str(error), fix="a text file, none or default"
+        ) from error
+
+
+def dry_run_lines(asking: Asking) -> list[str]:
+    """What would be asked, one line a model; no model is loaded.
+
+    For `--resume` without a value the newest run of the same SPEC and suite is looked at, since the
+    settings of a model are known only once it is loaded.
+    """
+    suite = asking.suite
+    lines = [
+        (
+            f"{asking.plan.probes} probes ({len(suite.families)} families, "
+            f"{len(suite.langs)} languages, "
+            f"{len(suite.lengths)} lengths, {asking.plan.clusters} skeletons) · "
+            f"{asking.plan.dialogues} dialogues"
+        )
+    ]
+    for spec, label in zip(asking.specs, asking.labels, strict=True):
+        done = len(_done_keys(asking, spec.text))
+        total = len(asking.plan.keys)
+        lines.append(f"{label}: {done} answers are there, {total - done} to ask")
+    return lines
+
+
+def _done_keys(asking: Asking, spec: str) -> set[tuple[str, str]]:
+    """Keys a resume would skip."""
+    folder: Path | None = None
+    if isinstance(asking.resume, Path):
+        folder = asking.resume
+    elif asking.resume == "latest":
+        suite = asking.suite
+        folder = next(
+            (
+                found
+                for found, manifest in readable_runs(asking.options.runs_path)
+                if manifest.model.spec == spec
+                and (manifest.suite.sha256, manifest.suite.seed) == (suite.sha256, suite.seed)
+            ),
+            None,
+        )
+    if folder is None:
+        return set()
+    outcomes = read_journal(folder / JOURNAL_NAME).outcomes
+    done = final_keys(outcomes, retry_errors=asking.options.retry_errors)
+    return done & asking.plan.keys

@@ -1,0 +1,172 @@
+"""`qwen-bench finetune`: train a LoRA adapter with a recipe, or show what would be trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from qwen_bench.cli import values
+from qwen_bench.cli.options import GroupedCommand, GroupedOption
+from qwen_bench.cli.text import printable, write_line
+from qwen_bench.errors import InputError, MissingExtraError
+
+
+def _say(line: str) -> None:
+    """One line on stderr."""
+    write_line(sys.stderr, printable(line))
+
+
+def _rate(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """A learning rate: above 0, at most 1."""
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise click.BadParameter(f"'{text}' is not a number above 0 and up to 1")
+    return number
+
+
+@click.command(cls=GroupedCommand)
+@click.option(
+    "--base",
+    default="embedded",
+    show_default=True,
+    metavar="SPEC",
+    help="Full model to train on.",
+    cls=GroupedOption,
+    group="Model",
+)
+@click.option(
+    "--recipe",
+    default="quick",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Shipped recipe, or a YAML file.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--data",
+    metavar="FILE",
+    help="ChatML JSONL to train on, instead of the recipe's data.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--steps",
+    callback=values.whole(1),
+    metavar="N",
+    help="Optimizer steps.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--lr",
+    callback=_rate,
+    metavar="X",
+    help="Learning rate after the warm-up.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--rank",
+    callback=values.whole(1),
+    metavar="N",
+    help="Rank of the adapter; alpha / rank stays as in the recipe.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--max-length",
+    callback=values.whole(16),
+    metavar="N",
+    help="Tokens of the longest row; longer conversations lose their last exchanges.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--seed",
+    callback=values.whole(0),
+    metavar="N",
+    help="Of weights and order; the data has the recipe's seed.",
+    cls=GroupedOption,
+    group="Training",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    help="Adapter folder to make; must not exist.",
+    cls=GroupedOption,
+    group="Output",
+)
+@click.option(
+    "--show-labels",
+    callback=values.whole(1),
+    metavar="N",
+    help="Print N rows with the trained text marked, then exit.",
+    cls=GroupedOption,
+    group="Output",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print rows, tokens and an estimated time after timing one step, then exit.",
+    cls=GroupedOption,
+    group="Output",
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks.", cls=GroupedOption, group="Output")
+def finetune(  # noqa: D417 - options are described by --help
+    base: str,
+    recipe: str,
+    data: str | None,
+    out: str | None,
+    show_labels: int | None,
+    *,
+    dry_run: bool,
+    debug: bool,
+    **changes: float | None,
+) -> None:
+    """Train a LoRA adapter on multi-turn conversations and write it to a folder.
+
+    The adapter is then a model like any other: qwen-bench run --baseline embedded --model DIR
+    """
+    del debug  # read from the command line where errors are shown
+    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.training.recipe import load_recipe, resolve
+
+    named = resolve(load_recipe(recipe), data=data, changes=changes)
+    spec = parse_spec(base)
+    writes = not dry_run and show_labels is None
+    if writes and out is None:
+        raise InputError("--out is missing", fix="--out DIR names the adapter folder to make")
+    target = Path(out if out is not None else "adapter")
+    try:
+        from qwen_bench.training import finetune as training
+    except ModuleNotFoundError as error:
+        if error.name in {"torch", "transformers", "peft", "safetensors", "huggingface_hub"}:
+            raise MissingExtraError("train", str(error.name)) from error
+        raise
+    if writes:
+        training.refuse_existing(target)
+    command = ["qwen-bench", *sys.argv[1:]]
+    job = training.Job(base=spec, recipe=named, out=target, command=command)
+    material = training.prepare(job, _say)
+    for line in training.describe(material):
+        _say(line)
+    if show_labels is not None:
+        for row in material.rows[:show_labels]:
+            for line in training.marked(row, material.base.tokenizer):
+                write_line(sys.stdout, printable(line))
+        return
+    if dry_run:
+        steps = named.recipe.steps
+        report = training.time_step(job, material)
+        _say(f"one step of {steps} took {report.seconds:.1f} s")
+        write_line(sys.stdout, f"about {report.seconds * steps / 60:.1f} minutes for {steps} steps")
+        return
+    write_line(sys.stdout, printable(str(training.finetune(job, material, _say))))

@@ -1,0 +1,309 @@
+"""The work of `qwen-bench run`: one run folder a model, then profile or verdict."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from qwen_bench.cli.asking import Asking, dry_run_lines, read_asking
+from qwen_bench.cli.exits import Code, Exit, decisive
+from qwen_bench.cli.interrupt import StopRequest
+from qwen_bench.cli.judge import judge, named_views, present, stdout_is_free
+from qwen_bench.cli.main import show_error
+from qwen_bench.cli.outputs import write_json, write_page
+from qwen_bench.cli.resuming import continue_command, effective_arguments
+from qwen_bench.cli.table import efficiency_line, profile_lines
+from qwen_bench.cli.text import write_line
+from qwen_bench.engines.registry import open_engines
+from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
+from qwen_bench.runs import provenance
+from qwen_bench.runs.manifest import Invocation, Manifest
+from qwen_bench.runs.recorder import Job, RunInterruptedError, record, timestamp
+from qwen_bench.runs.summary import run_summary, total_efficiency
+from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from qwen_bench.cli.display import Screen
+    from qwen_bench.cli.options import Options
+    from qwen_bench.engines.protocol import Engine
+    from qwen_bench.runs.recorder import Watcher
+    from qwen_bench.runs.store import StoredRun
+    from qwen_bench.scoring.outcome import Outcome
+
+
+def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit | None:
+    """Run the command.
+
+    Args:
+        original: its options.
+        arguments: the words of the command line, for the manifest and the resume command.
+        screen: where to print.
+
+    Returns:
+        How it ends; None for a plain success.
+    """
+    asking = read_asking(original, screen)
+    _refuse_ambiguous_json(asking)
+    if asking.options.dry_run:
+        screen.table(dry_run_lines(asking), stdout_is_free=True)
+        return None
+    screen.say(asking.header)
+    session = _Session(asking, provenance.redact_argv(arguments), screen)
+    try:
+        session.record_models()
+    except RunInterruptedError as stop:
+        screen.close()
+        for line in (str(stop), f"  continue: {stop.command}"):
+            write_line(sys.stderr, line)
+        return Exit(Code.INTERRUPTED)
+    screen.close()
+    return session.finish()
+
+
+def _refuse_ambiguous_json(asking: Asking) -> None:
+    """Several runs without a baseline have no one JSON document."""
+    if asking.options.json and not asking.has_base and len(asking.specs) > 1:
+        raise InputError(
+            "--json with several models needs a --baseline",
+            why="without one there is a summary.json for each model, in its run folder",
+        )
+
+
+@dataclass(slots=True)
+class _Session:
+    """The models of one command, in order.
+
+    Attributes:
+        runs: finished runs by position in `asking.specs`.
+        codes: of models that broke.
+    """
+
+    asking: Asking
+    arguments: tuple[str, ...]
+    screen: Screen
+    runs: dict[int, StoredRun] = field(default_factory=dict)
+    codes: list[Code] = field(default_factory=list)
+
+    def record_models(self) -> None:
+        """Run every model; one of several that breaks is reported and the others go on.
+
+        Raises:
+            RunInterruptedError: the user stopped it.
+            QwenBenchError: the only model broke, or the baseline.
+        """
+        specs = self.asking.specs
+        position = 0
+        with StopRequest(self.screen.say) as stop:
+            while position < len(specs):
+                try:
+                    with open_engines(
+                        specs[position:], self.asking.engine, self.asking.probes
+                    ) as engines:
+                        for engine in engines:
+                            self._record(position, engine, stop)
+                            position += 1
+                except QwenBenchError as error:
+                    self._excuse(position, error)
+                    position += 1
+
+    def _excuse(self, position: int, error: QwenBenchError) -> None:
+        """Report a broken candidate when others can go on without it."""
+        needed = position == 0 and self.asking.has_base and self.asking.stored_base is None
+        if needed or len(self.asking.specs) - int(self.asking.has_base) < 2:
+            raise error
+        show_error(error, debug=self.asking.options.debug)
+        self.codes.append(Code(error.exit_code))
+
+    def _record(self, position: int, engine: Engine, stop: StopRequest) -> None:
+        """One model."""
+        asking = self.asking
+        options = asking.options
+        now = _now
+        job = Job(
+            suite=asking.suite,
+            modes=asking.modes,
+            max_new_tokens=asking.max_new_tokens,
+            plan=asking.plan,
+            probes=asking.probes,
+            spec=asking.specs[position].text,
+            label=asking.labels[position],
+            kind=asking.specs[position].kind,
+            runs_dir=options.runs_path,
+            run_id=options.run_id,
+            resume=asking.resume,
+            retry_errors=options.retry_errors,
+            invocation=self._invocation(),
+            continue_command=self._continue_command,
+            check=self._check_against_base,
+            now=now,
+        )
+        if stop.requested:
+            raise RunInterruptedError(0, len(asking.plan.keys), self._continue_command(None))
+        watcher = self.screen.watcher(job.label, asking.plan.probes)
+        run = record(job, engine, _Armed(watcher, stop), stop.stopped)
+        self.runs[position] = run
+        _warn_of_long(run, self.screen)
+        line = efficiency_line(job.label, total_efficiency(run.manifest.invocations))
+        if line:
+            self.screen.say(line)
+
+    def _invocation(self) -> Invocation:
+        """This process, for the manifest."""
+        options = self.asking.options
+        effective = effective_arguments(options, self.asking.original)
+        return Invocation(
+            started=timestamp(_now()),
+            argv=("qwen-bench", *self.arguments),
+            args_passed=provenance.redact_mapping(
+                {name: effective[name]["value"] for name in sorted(options.passed)}
+            ),
+            args_effective=provenance.redact_mapping(effective),
+            host=provenance.host_hash(),
+            hardware=provenance.hardware(),
+            packages=provenance.package_versions(),
+        )
+
+    def _continue_command(self, folder: Path | None) -> str:
+        """One line that finishes everything."""
+        alone = len(self.asking.specs) == 1
+        return continue_command(self.arguments, folder if alone else None)
+
+    def _check_against_base(self, manifest: Manifest) -> None:
+        """Refuse a candidate that could not be compared afterwards, before it is asked anything.
+
+        Raises:
+            NotComparableError: settings that must match differ from the baseline's.
+        """
+        base = self.asking.stored_base or self.runs.get(0)
+        if base is None or not self.asking.has_base:
+            return
+        old, new = base.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
+        known = must_match_fields(old, new)
+        blocking = refused(differing_settings(old, new), self.asking.options.allow_mismatch, known)
+        if blocking:
+            raise NotComparableError(
+                f"this run could not be compared with the baseline {base.manifest.run_id}",
+                [(item.field, item.base, item.candidate) for item in blocking],
+                fix=fixes(blocking, new),
+            )
+
+    def finish(self) -> Exit | None:
+        """Profile or verdict, and the exit."""
+        runs = [self.runs[position] for position in sorted(self.runs)]
+        if self.asking.stored_base is not None:
+            runs.insert(0, self.asking.stored_base)
+        runs = self._without_unusable(runs)
+        if self.asking.has_base:
+            views = named_views(runs)
+            judged = judge(views[0], views[1:], self.asking.options)
+            return present(
+                judged, views, self.asking.options, self.screen, earlier=tuple(self.codes)
+            )
+        self._profiles(runs)
+        return Exit(decisive(self.codes)) if self.codes else None
+
+    def _without_unusable(self, runs: list[StoredRun]) -> list[StoredRun]:
+        """The runs that have results worth showing.
+
+        Raises:
+            RunError: the only model, or the baseline, has none.
+        """
+        kept = []
+        for number, run in enumerate(runs):
+            try:
+                _refuse_unanswered(run, self.asking.options.max_error_rate / 100)
+            except RunError as error:
+                base = number == 0 and self.asking.has_base
+                if base or len(runs) - int(self.asking.has_base) < 2:
+                    raise
+                show_error(error, debug=self.asking.options.debug)
+                self.codes.append(Code.BROKE)
+            else:
+                kept.append(run)
+        return kept
+
+    def _profiles(self, runs: Sequence[StoredRun]) -> None:
+        """One table a model, and the files asked for."""
+        options = self.asking.options
+        views = named_views(runs)
+        for number, view in enumerate(views):
+            lines = profile_lines(view.label, view.manifest["suite"], summarise(view.outcomes))
+            self.screen.table(
+                [*([""] if number else []), *lines], stdout_is_free=stdout_is_free(options)
+            )
+        if options.json and runs:
+            write_json(options.json, run_summary(runs[0]))
+        if options.html and runs:
+            comparisons = judge(views[0], views[1:], options).comparisons
+            write_page(options.html, views, comparisons, self.screen)
+
+
+@dataclass(slots=True)
+class _Armed:
+    """A watcher that also lets the first signal finish its batch once asking began."""
+
+    watcher: Watcher
+    stop: StopRequest
+
+    def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
+        """Asking begins."""
+        self.stop.asking()
+        self.watcher.started(folder, total, kept)
+
+    def answered(self, outcome: Outcome) -> None:
+        """One row is written."""
+        self.watcher.answered(outcome)
+
+    def notice(self, text: str) -> None:
+        """Something the user should know."""
+        self.watcher.notice(text)
+
+
+def _now() -> datetime:
+    """The time, read here and nowhere below."""
+    return datetime.now(UTC)
+
+
+def _refuse_unanswered(run: StoredRun, limit: float) -> None:
+    """No figures when too much failed, or when nothing fits the context window.
+
+    Raises:
+        RunError: errors above the limit, or every prompt too long.
+    """
+    rows = run.outcomes
+    failed = [row for row in rows if row.status == "error"]
+    if len(failed) > limit * len(rows):
+        kinds = sorted({f"{row.error_type}: {row.error_message}"[:200] for row in failed})
+        raise RunError(
+            f"{run.manifest.model.label}: {len(failed)} of {len(rows)} answers failed "
+            f"({100 * len(failed) / len(rows):.1f} %, limit {100 * limit:g} %)",
+            why=kinds[:3],
+            fix=(
+                f"qwen-bench run --resume {run.folder} --retry-errors",
+                "or accept them: --max-error-rate PCT; they count as wrong",
+            ),
+        )
+    lengths = [row.prompt_tokens for row in rows if row.status == "too_long"]
+    if rows and len(lengths) == len(rows):
+        known = [tokens for tokens in lengths if tokens is not None]
+        window = run.manifest.model.context_window
+        raise RunError(
+            f"{len(rows)} of {len(rows)} probes need more than "
+            f"{f'{window:,}' if window else 'the'} tokens"
+            + (f"; shortest {min(known):,}" if known else ""),
+            fix="try --lengths 1,2,4",
+        )
+
+
+def _warn_of_long(run: StoredRun, screen: Screen) -> None:
+    """Name what did not fit the context window."""
+    long = [row for row in run.outcomes if row.status == "too_long"]
+    if long and len(long) < len(run.outcomes):
+        lengths = ", ".join(str(length) for length in sorted({row.length for row in long}))
+        screen.say(f"warning: {len(long)} probes recorded as too_long, lengths {lengths}")

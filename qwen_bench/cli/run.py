@@ -1,0 +1,43 @@
+"""`qwen-bench run`: ask models every probe of a suite; with a baseline also compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qwen_bench.cli import options as declared
+from qwen_bench.errors import InputError
+
+if TYPE_CHECKING:
+    from qwen_bench.cli.exits import Exit
+
+
+@click.command(cls=declared.GroupedCommand)
+@click.argument("unexpected", nargs=-1, metavar="")
+@declared.model_options
+@declared.probe_options
+@declared.mode_option
+@declared.generation_options
+@declared.runs_dir_option
+@declared.run_options
+@declared.max_error_rate_option
+@declared.verdict_options("never")
+@declared.output_options
+@declared.display_options
+@click.pass_context
+def run(context: click.Context, /, unexpected: tuple[str, ...], **_: object) -> Exit | None:
+    """Ask a model every probe of a suite; with a baseline also compare."""
+    from qwen_bench.cli.display import new_screen
+    from qwen_bench.cli.outputs import check_targets
+    from qwen_bench.cli.recording import ask_all
+
+    if unexpected:
+        raise InputError(f"unexpected argument; the model is an option: --model {unexpected[0]}")
+    options = declared.options_of(context)
+    check_targets([("--html", options.html), ("--json", options.json)])
+    screen = new_screen(options)
+    try:
+        return ask_all(options, context.obj, screen)
+    finally:
+        screen.close()

@@ -1,0 +1,133 @@
+"""From SPECs to engines: one at a time, in order, with one copy of each base.
+
+Imports model libraries only when a SPEC needs them, so that solvers work without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from qwen_bench.chat.rendering import ChatSettings, choose_template
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.protocol import Engine
+from qwen_bench.engines.solvers import SolverEngine
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.errors import MissingExtraError
+from qwen_bench.probes.model import Probe
+
+if TYPE_CHECKING:
+    from qwen_bench.engines.hf import HfEngine
+    from qwen_bench.engines.loading import LoadedBase
+
+_PACKAGES = ("torch", "transformers", "peft", "safetensors")
+
+
+@contextmanager
+def open_engines(
+    specs: Sequence[ModelSpec],
+    options: EngineOptions,
+    probes: Mapping[str, Probe],
+) -> Iterator[Iterator[Engine]]:
+    """Engines for the SPECs, in their order, each loaded when it is asked for.
+
+    An engine is closed when the next one is asked for, so at most one model answers at a time. A
+    base and its adapters share one copy of the weights; all adapters of a base are checked when it
+    is loaded, so that a bad one is found before the first probe is answered. A base is freed as
+    soon as no later SPEC needs it.
+
+        with open_engines(specs, options, probes) as engines:
+            for spec, engine in zip(specs, engines, strict=True): ...
+
+    Args:
+        specs: from `parse_spec`.
+        options: device, template and the like.
+        probes: by request id; only solvers read them.
+
+    Raises:
+        MissingExtraError: a SPEC needs torch, transformers or peft and it is not installed.
+        QwenBenchError: while iterating, a model cannot be used as given.
+    """
+    with ExitStack() as stack:
+        if any(spec.kind != "mock" for spec in specs):
+            _require_packages()
+            stack.enter_context(_exact_products())
+        yield stack.enter_context(closing(_engines(specs, options, probes)))
+
+
+def _engines(
+    specs: Sequence[ModelSpec], options: EngineOptions, probes: Mapping[str, Probe]
+) -> Generator[Engine, None, None]:
+    bases: dict[tuple[str, str, str | None], LoadedBase] = {}
+    for place, spec in enumerate(specs):
+        if spec.kind == "mock":
+            engine: Engine = SolverEngine(spec.name, probes)
+        else:
+            engine = _hf_engine(spec, specs[place:], options, bases)
+        try:
+            yield engine
+        finally:
+            engine.close()
+        needed = {_base_key(later) for later in specs[place + 1 :] if later.kind != "mock"}
+        for key in [key for key in bases if key not in needed]:
+            del bases[key]
+        del engine
+
+
+def _hf_engine(
+    spec: ModelSpec,
+    upcoming: Sequence[ModelSpec],
+    options: EngineOptions,
+    bases: dict[tuple[str, str, str | None], LoadedBase],
+) -> HfEngine:
+    from qwen_bench.engines.adapters import attach_adapter  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.hf import HfEngine  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.loading import load_base, shipped_template  # noqa: PLC0415 - as above
+
+    key = _base_key(spec)
+    if key not in bases:
+        bases[key] = load_base(spec.weights, options)
+    base = bases[key]
+    for other in upcoming:
+        if other.kind == "adapter" and other.path is not None and _base_key(other) == key:
+            attach_adapter(base, other.path, allow_pickle=options.allow_pickle)
+    adapter = None
+    if spec.kind == "adapter" and spec.path is not None:
+        adapter = attach_adapter(base, spec.path, allow_pickle=options.allow_pickle)
+    own = adapter.chat_template if adapter else None
+    template = choose_template(
+        options.chat_template, own or shipped_template(base.tokenizer), spec.default_label
+    )
+    settings = ChatSettings(template, options.system, options.thinking)
+    return HfEngine(base, settings, spec, adapter=adapter)
+
+
+def _base_key(spec: ModelSpec) -> tuple[str, str, str | None]:
+    """Equal for SPECs that need the same weights."""
+    weights = spec.weights
+    place = str(weights.path.resolve()) if weights.path is not None else weights.name
+    return (weights.kind, place, weights.revision)
+
+
+def _require_packages() -> None:
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError("hf", package)
+
+
+@contextmanager
+def _exact_products() -> Iterator[None]:
+    """Products of float32 stay float32 (no TF32, no bf16 inside), as long as engines are open."""
+    import torch  # noqa: PLC0415 - seconds to import
+
+    precision = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = cudnn

@@ -1,0 +1,200 @@
+"""Test doubles: an engine that follows a script, and tiny checkpoints with real files.
+
+Public, so that people who write engines or probes test with what this project tests with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from qwen_bench.chat.builtin import CHATML
+from qwen_bench.engines.protocol import (
+    Abilities,
+    Efficiency,
+    Identity,
+    Reply,
+    Request,
+    Score,
+    Unit,
+)
+
+Family = Literal["qwen2", "qwen3", "qwen3_5"]
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+VOCABULARY = 512
+SAMPLE_TEXT = (
+    "My cat is called Biscuit and my locker is number 44.",
+    "What is the name of my cat? Which locker is mine?",
+    "Thank you, noted. Please remember that the meeting moved to Friday.",
+    "我的猫叫饼干，我的柜子是四十四号。我的猫叫什么名字？",
+    "system user assistant hello yes no red green blue north south",
+)
+
+
+class ScriptedEngine:
+    """Answers from a table or a function, without a model.
+
+    Args:
+        answers: generated text by request id, or a function of the request that returns a text, a
+            finished `Reply`, or raises. In rank mode the answer gets log-probability -1, every
+            other candidate -2. A request without an answer gets an empty text.
+        name: for the identity.
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[str, str] | Callable[[Request], str | Reply],
+        *,
+        name: str = "scripted",
+    ) -> None:
+        self._answers = answers
+        self._name = name
+        self._counters = Efficiency()
+        self.asked: list[Request] = []
+        self.closed = False
+
+    def identity(self) -> Identity:
+        """A mock model of the given name."""
+        model = {
+            "spec": f"mock:{self._name}",
+            "label": self._name,
+            "kind": "mock",
+            "fingerprint": f"scripted:{self._name}",
+        }
+        return Identity(model, {}, {}, {"name": "scripted"})
+
+    def abilities(self) -> Abilities:
+        """Both modes, no limit."""
+        return Abilities()
+
+    def answer(self, unit: Unit) -> Iterator[Reply]:
+        """One reply for each request, in order."""
+        for request in unit.requests:
+            self.asked.append(request)
+            reply = self._reply(request)
+            self._counters.requests += 1
+            yield reply
+
+    def counters(self) -> Efficiency:
+        """Requests answered so far."""
+        return replace(self._counters)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+    def _reply(self, request: Request) -> Reply:
+        if callable(self._answers):
+            answer = self._answers(request)
+        else:
+            answer = self._answers.get(request.id, "")
+        if isinstance(answer, Reply):
+            return answer
+        if request.mode == "generate":
+            return Reply(request.id, "generate", "ok", text=answer, finish_reason="stop")
+        scores = tuple(
+            Score(candidate, -1.0 if candidate == answer else -2.0, -0.5, 1)
+            for candidate in request.candidates
+        )
+        return Reply(request.id, "rank", "ok", scores=scores)
+
+
+def tiny_checkpoint(folder: Path, family: Family = "qwen2", *, seed: int = 0) -> Path:
+    """Write a two-layer random model with tokenizer and ChatML template, as transformers does.
+
+    Weights are redrawn with standard deviation 0.2: with the default initialisation logits are
+    nearly constant, and equality tests pass on broken code.
+
+    Args:
+        folder: created if missing.
+        family: architecture; `qwen3_5` mixes linear and full attention.
+        seed: of the weights.
+
+    Returns:
+        The folder.
+    """
+    tiny_model(family, seed=seed).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def tiny_tokenizer() -> Any:  # noqa: ANN401 - transformers is untyped
+    """A byte-level BPE tokenizer of 512 entries with ChatML tokens and template."""
+    from tokenizers import (  # noqa: PLC0415 - seconds to import
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - as above
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(SAMPLE_TEXT * 2, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",  # noqa: S106 - a token of text, not a secret
+        pad_token="<|endoftext|>",  # noqa: S106 - as above
+        chat_template=CHATML,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tiny_model(family: Family = "qwen2", *, seed: int = 0) -> Any:  # noqa: ANN401 - untyped
+    """A random two-layer model of a Qwen family, in evaluation mode."""
+    import torch  # noqa: PLC0415 - seconds to import
+    import transformers  # noqa: PLC0415 - as above
+
+    common: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "bos_token_id": None,
+        "eos_token_id": SPECIAL_TOKENS.index("<|im_end|>"),
+        "pad_token_id": SPECIAL_TOKENS.index("<|endoftext|>"),
+    }
+    linear: dict[str, Any] = {
+        "head_dim": 16,
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e4,
+            "mrope_section": [1, 1, 0],
+            "mrope_interleaved": True,
+            "partial_rotary_factor": 0.25,
+        },
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if family == "qwen2":
+            config = transformers.Qwen2Config(**common, tie_word_embeddings=True)
+            model = transformers.Qwen2ForCausalLM(config)
+        elif family == "qwen3":
+            config = transformers.Qwen3Config(**common, head_dim=8)
+            model = transformers.Qwen3ForCausalLM(config)
+        else:
+            config = transformers.Qwen3_5TextConfig(**common, **linear)
+            model = transformers.Qwen3_5ForCausalLM(config)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.ndim > 1 and "norm" not in name:
+                    parameter.normal_(0.0, 0.2)
+    return model.eval()

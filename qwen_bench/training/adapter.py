@@ -1,0 +1,164 @@
+"""LoRA weights on a loaded base: made, written and checked. Knows PEFT; nothing of data or recipes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from qwen_bench.engines.adapters import check_finite, check_fit, check_loaded, zero_adapter
+from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.errors import AdapterMismatchError, InputError
+from qwen_bench.training.recipe import LoraBlock
+from qwen_bench.training.rows import Row
+from qwen_bench.training.trainer import measure
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+HARM = 3.0
+"""Nats a token by which ordinary answers may become less likely before a warning."""
+COPIED = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""Files of a local base that go with its adapter; a base with a name is found by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterCheck:
+    """What the finished adapter does.
+
+    Attributes:
+        parameters: trained numbers.
+        bytes: size of the weights file.
+        ordinary_change: mean log-probability of ordinary answers, adapter minus base, nats a token.
+        warnings: lines for the user.
+    """
+
+    parameters: int
+    bytes: int
+    ordinary_change: float
+    warnings: tuple[str, ...]
+
+
+def add_lora(base: LoadedBase, lora: LoraBlock) -> Any:  # noqa: ANN401 - a PEFT model
+    """A PEFT model over the base; only its LoRA factors require gradients.
+
+    A fresh LoRA changes nothing, because its factor B is zero. Draws from torch's global generator.
+
+    Raises:
+        InputError: no module of the base has one of the target names.
+    """
+    targets = lora.target_modules
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type] # PEFT declares int and takes numbers
+        lora_dropout=lora.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(base.model, config)
+    except ValueError as error:
+        modules = sorted({name.split(".")[-2] for name in base.shapes if name.count(".") > 1})
+        raise InputError(
+            f"lora.target_modules: {base.architecture} has none of {targets}",
+            fix=f"it has {', '.join(modules)}",
+        ) from error
+
+
+def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) -> None:  # noqa: ANN401
+    """Write weights and configuration into an existing folder.
+
+    Args:
+        model: from `add_lora`.
+        base: what it was trained on.
+        spec: SPEC of the base; its name is what the adapter asks for when it is loaded.
+        folder: where to.
+    """
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())},
+        folder / WEIGHTS,
+        metadata={"format": "pt"},
+    )
+    config = model.peft_config["default"]
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    written = json.loads((folder / CONFIG).read_text("utf-8"))
+    written["base_model_name_or_path"] = spec.name
+    written["revision"] = base.source.revision
+    if isinstance(written["target_modules"], list):
+        written["target_modules"].sort()
+    (folder / CONFIG).write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", "utf-8")
+    if spec.kind == "local":
+        for name in COPIED:
+            if (base.source.folder / name).is_file():
+                shutil.copyfile(base.source.folder / name, folder / name)
+
+
+def check_adapter(
+    model: Any,  # noqa: ANN401 - a PEFT model
+    base: LoadedBase,
+    folder: Path,
+    ordinary: Sequence[Row],
+) -> AdapterCheck:
+    """Check the written adapter against the base and the model in memory.
+
+    Args:
+        model: the trained model.
+        base: its base.
+        folder: where the adapter was written.
+        ordinary: rows of everyday chats with fixed answers.
+
+    Raises:
+        AdapterMismatchError: a tensor is not finite, does not fit, or is missing; or nothing
+            changes.
+    """
+    tensors = load_file(folder / WEIGHTS)
+    config = json.loads((folder / CONFIG).read_text("utf-8"))
+    check_finite(tensors)
+    check_fit(tensors, config, base.shapes, base.source.resolved)
+    check_loaded(set(tensors), set(get_peft_model_state_dict(model, save_embedding_layers=False)))
+    zero = zero_adapter(tensors)
+    if zero:
+        raise AdapterMismatchError(zero, fix="more --steps, or a larger --lr")
+    with_adapter = measure(model, ordinary, base.device, bfloat16=False).loss
+    with model.disable_adapter():
+        without = measure(model, ordinary, base.device, bfloat16=False).loss
+    change = without - with_adapter
+    warnings = []
+    if change == 0:
+        raise AdapterMismatchError("the adapter changes no logit of the fixed chats")
+    if change < -HARM:
+        warnings.append(
+            f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely"
+        )
+    return AdapterCheck(
+        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        bytes=(folder / WEIGHTS).stat().st_size,
+        ordinary_change=round(change, 4),
+        warnings=tuple(warnings),
+    )
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generators start at `seed` inside and are as before afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,26 @@
+"""The answer is what follows the last closing tag."""
+
+import pytest
+
+from qwen_bench.chat.thinking import Answer, opens_thought, split_thought
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "expected"),
+    [
+        ("Li.", False, Answer("Li.", None, complete=True)),
+        ("<think>\nhm\n</think>\n\nLi.", False, Answer("Li.", "hm", complete=True)),
+        ("hm</think>\n\nLi.", True, Answer("Li.", "hm", complete=True)),
+        ("a</think>b</think>Li.", True, Answer("Li.", "a</think>b", complete=True)),
+        ("hm", True, Answer("", "hm", complete=False)),
+        ("\n<think>hm", False, Answer("", "hm", complete=False)),
+        ("", False, Answer("", None, complete=True)),
+    ],
+)
+def test_a_reply_is_split_into_thought_and_answer(text, opened, expected):
+    assert split_thought(text, prompt_opened=opened) == expected
+
+
+def test_only_a_prompt_that_ends_in_the_tag_opens_a_thought():
+    assert opens_thought("<|im_start|>assistant\n<think>\n")
+    assert not opens_thought("<|im_start|>assistant\n<think>\n\n</think>\n\n")

@@ -1,0 +1,143 @@
+"""Tiny checkpoints on disk, made once; loaded models are made per test where adapters touch them."""
+
+import pytest
+
+from qwen_bench.chat.messages import Message
+from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.testing import tiny_checkpoint
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Folder of a tiny checkpoint by family."""
+    root = tmp_path_factory.mktemp("tiny")
+    return {
+        family: tiny_checkpoint(root / family, family) for family in ("qwen2", "qwen3", "qwen3_5")
+    }
+
+
+@pytest.fixture
+def open_tiny(checkpoints):
+    """Loads a tiny model and gives an engine on it; `change` may alter the loaded base first."""
+    from qwen_bench.chat.rendering import ChatSettings, choose_template
+    from qwen_bench.engines.hf import HfEngine
+    from qwen_bench.engines.loading import load_base, shipped_template
+    from qwen_bench.engines.options import EngineOptions
+    from qwen_bench.engines.spec import parse_spec
+
+    def open_one(family="qwen2", change=lambda base: None, **options):
+        spec = parse_spec(str(checkpoints[family]))
+        base = load_base(spec, EngineOptions())
+        engine_options = dict(options)
+        settings = ChatSettings(choose_template(None, shipped_template(base.tokenizer), family))
+        change(base)
+        return HfEngine(base, settings, spec, **engine_options), base
+
+    return open_one
+
+
+TURNS = (
+    ("My cat is called Biscuit.", "Noted."),
+    ("My locker is number 44.", "Thank you."),
+    ("The meeting moved to Friday.", "Yes, Friday."),
+)
+CANDIDATES = ("44", "Biscuit", "red green", "red")
+
+
+def conversation(length, question):
+    """The first `length` scripted turns, then a question."""
+    history = [
+        message
+        for user, assistant in TURNS[:length]
+        for message in (Message("user", user), Message("assistant", assistant))
+    ]
+    return (*history, Message("user", question))
+
+
+def asked(key, length, question, *, budget=6):
+    """A generating and a ranking request for one prompt."""
+    messages = conversation(length, question)
+    return (
+        Request(key, messages, "generate", max_new_tokens=budget),
+        Request(key, messages, "rank", CANDIDATES),
+    )
+
+
+@pytest.fixture(name="asked")
+def asked_fixture():
+    """See `asked`."""
+    return asked
+
+
+@pytest.fixture
+def forked_unit():
+    """Prompts that fork at several depths, at zero, that are equal, and inside one another."""
+    return Unit(
+        "dialogue",
+        (
+            *asked("short", 1, "Which locker is mine?"),
+            *asked("long", 3, "Which locker is mine?"),
+            *asked("same", 3, "Which locker is mine?", budget=3),
+            *asked("other", 3, "What is the name of my cat?"),
+            *asked("blind", 0, "What is the name of my cat?"),
+        ),
+    )
+
+
+class Plain:
+    """The reference: transformers with one whole prompt at a time and no cache of ours."""
+
+    def __init__(self, base, engine):
+        self.base = base
+        self.prompter = engine._prompter
+        self.stops = engine._stops
+
+    def written(self, request):
+        """(text, number of tokens) of `generate`."""
+        import torch
+
+        ids = torch.tensor([self.prompter.prompt(request.messages).ids])
+        output = self.base.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+            eos_token_id=sorted(self.stops.ids),
+        )
+        tokens = output[0, ids.shape[1] :].tolist()
+        words = tokens[:-1] if tokens[-1] in self.stops.ids else tokens
+        return self.prompter.text(words), len(tokens)
+
+    def scores(self, request):
+        """(sum, end) by candidate from the full log-softmax of the whole text."""
+        import torch
+
+        prompt = self.prompter.prompt(request.messages).ids
+        found = []
+        for text in request.candidates:
+            own = self.prompter.candidate(text)
+            with torch.inference_mode():
+                logits = self.base.model(torch.tensor([prompt + own])).logits[0].float()
+            logprobs = logits.log_softmax(-1)
+            total = sum(float(logprobs[len(prompt) + i - 1, t]) for i, t in enumerate(own))
+            found.append((total, float(logprobs[-1, self.stops.closer])))
+        return found
+
+    def check(self, unit, replies, tolerance=1e-4):
+        """Compare all replies of a unit; every request has exactly one."""
+        by_key = {(reply.id, reply.mode): reply for reply in replies}
+        assert len(by_key) == len(replies) == len(unit.requests)
+        for request in unit.requests:
+            reply = by_key[request.id, request.mode]
+            if request.mode == "generate":
+                assert (reply.text, reply.output_tokens) == self.written(request)
+            else:
+                own = [(score.logprob, score.end_logprob) for score in reply.scores]
+                for mine, theirs in zip(own, self.scores(request), strict=True):
+                    assert mine == pytest.approx(theirs, abs=tolerance)
+
+
+@pytest.fixture
+def plain():
+    """Maker of the reference: `plain(base, engine)`."""
+    return Plain

@@ -1,0 +1,231 @@
+"""Adapters leave the base as it was, and a broken one never passes for a fine-tune."""
+
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+
+from qwen_bench.chat.builtin import CHATML
+from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.hf import HfEngine
+from qwen_bench.engines.loading import load_base
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.registry import open_engines
+from qwen_bench.engines.spec import parse_spec
+from qwen_bench.errors import AdapterMismatchError, ModelError
+from qwen_bench.testing import tiny_model
+
+
+@pytest.fixture
+def make_adapter(tmp_path, checkpoints):
+    """Writes a LoRA folder for a tiny model with random factors."""
+
+    def make(name="lora", family="qwen2", *, zero=False, seed=0, **options):
+        torch.manual_seed(seed)
+        settings = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+        wrapped = get_peft_model(tiny_model(family), LoraConfig(**(settings | options)))
+        with torch.no_grad():
+            for key, parameter in wrapped.named_parameters():
+                if "lora_B" in key:
+                    parameter.normal_(0.0, 0.0 if zero else 0.5)
+        folder = tmp_path / name
+        wrapped.save_pretrained(folder)
+        file = folder / "adapter_config.json"
+        config = json.loads(file.read_text())
+        file.write_text(json.dumps(config | {"base_model_name_or_path": str(checkpoints[family])}))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def base(checkpoints):
+    """A loaded tiny Qwen2."""
+    return load_base(parse_spec(str(checkpoints["qwen2"])), EngineOptions())
+
+
+def change(folder, edit):
+    """Rewrite the tensors of an adapter."""
+    file = folder / "adapter_model.safetensors"
+    tensors = load_file(file)
+    edit(tensors)
+    save_file(tensors, file)
+
+
+def texts(engine, unit):
+    return [(reply.id, reply.text, reply.scores) for reply in engine.answer(unit)]
+
+
+def test_base_and_adapters_interleaved_equal_separate_loads(
+    make_adapter, checkpoints, forked_unit
+):
+    specs = [
+        parse_spec(str(checkpoints["qwen2"])),
+        parse_spec(str(make_adapter("a", seed=1))),
+        parse_spec(str(make_adapter("b", seed=2))),
+        parse_spec(f"again={checkpoints['qwen2']}"),
+    ]
+
+    with open_engines(specs, EngineOptions(), {}) as engines:
+        together = [texts(engine, forked_unit) for engine in engines]
+    alone = []
+    for spec in specs[:3]:
+        with open_engines([spec], EngineOptions(), {}) as engines:
+            alone.append(texts(next(engines), forked_unit))
+
+    assert together[:3] == alone
+    assert together[3] == together[0]
+    assert together[1] != together[0]
+    assert together[2] != together[1]
+
+
+def test_the_base_is_bitwise_the_same_before_and_after_an_adapter(base, make_adapter):
+    ids = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        before = base.model(ids).logits
+        name = attach_adapter(base, make_adapter()).name
+        with base.weights(name):
+            adapted = base.model(ids).logits
+        with base.weights(None):
+            after = base.model(ids).logits
+
+    assert torch.equal(before, after)
+    assert not torch.equal(before, adapted)
+
+
+def test_an_adapter_answers_as_plain_transformers_with_peft(
+    base, make_adapter, open_tiny, plain, forked_unit
+):
+    reference, _ = open_tiny("qwen2")
+    spec = parse_spec(str(make_adapter()))
+    attached = attach_adapter(base, spec.path)
+    engine = HfEngine(base, reference._prompter.settings, spec, adapter=attached)
+
+    replies = list(engine.answer(forked_unit))
+
+    with base.weights(attached.name):
+        plain(base, engine).check(forked_unit, replies)
+
+
+def test_the_identity_names_both_fingerprints(make_adapter, checkpoints):
+    with open_engines([parse_spec(str(make_adapter()))], EngineOptions(), {}) as engines:
+        model = next(engines).identity().model
+
+    assert model["kind"] == "adapter"
+    assert model["resolved"] == "qwen2 + lora"
+    assert model["fingerprint"].startswith(model["base_fingerprint"] + "+")
+
+
+def test_a_zero_adapter_is_a_warning(base, make_adapter):
+    attached = attach_adapter(base, make_adapter(zero=True))
+
+    assert attached.warnings == (
+        "adapter lora: all 4 lora_B matrices are zero, so this adapter changes nothing",
+    )
+
+
+def test_a_sound_adapter_has_no_warning(base, make_adapter):
+    assert attach_adapter(base, make_adapter()).warnings == ()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_tensor_that_is_not_finite_is_named(value, base, make_adapter):
+    folder = make_adapter()
+    change(folder, lambda tensors: tensors[min(tensors)].fill_(value))
+
+    with pytest.raises(AdapterMismatchError, match=r"not finite: .*layers\.0\..*lora_A"):
+        attach_adapter(base, folder)
+
+
+def test_an_adapter_of_another_width_counts_what_does_not_fit(base, make_adapter):
+    folder = make_adapter()
+
+    def widen(tensors):
+        for name in tensors:
+            if "lora_A" in name:
+                tensors[name] = torch.ones(4, 48)
+
+    change(folder, widen)
+
+    with pytest.raises(
+        AdapterMismatchError, match=r"4 of 8 adapter tensors do not fit qwen2; first: .* expects 48"
+    ):
+        attach_adapter(base, folder)
+
+
+def test_an_adapter_of_another_architecture_does_not_fit(base, make_adapter):
+    folder = make_adapter(family="qwen3_5", target_modules=["in_proj_qkv"])
+
+    with pytest.raises(AdapterMismatchError, match="has no counterpart in the base"):
+        attach_adapter(base, folder)
+
+
+def test_an_adapter_that_skips_a_layer_belongs_to_another_model(base, make_adapter):
+    folder = make_adapter()
+
+    def skip(tensors):
+        for name in [name for name in tensors if "layers.1." in name]:
+            del tensors[name]
+
+    change(folder, skip)
+
+    with pytest.raises(AdapterMismatchError, match="1 of 2 layers adapted"):
+        attach_adapter(base, folder)
+
+
+def test_layers_left_out_on_purpose_are_fine(base, make_adapter):
+    folder = make_adapter(layers_to_transform=[0])
+
+    assert attach_adapter(base, folder).warnings == ()
+
+
+def test_a_tensor_that_no_module_takes_is_an_error(base, make_adapter):
+    folder = make_adapter()
+    change(folder, lambda tensors: tensors.update({"base_model.model.extra": torch.ones(2)}))
+
+    with pytest.raises(AdapterMismatchError, match="1 adapter tensors were not loaded") as caught:
+        attach_adapter(base, folder)
+
+    assert caught.value.why == ("base_model.model.extra",)
+
+
+def test_pickled_adapters_are_refused_unless_allowed(base, make_adapter):
+    folder = make_adapter()
+    file = folder / "adapter_model.safetensors"
+    torch.save(load_file(file), folder / "adapter_model.bin")
+    file.unlink()
+
+    with pytest.raises(ModelError, match="are pickled"):
+        attach_adapter(base, folder)
+    assert attach_adapter(base, folder, allow_pickle=True).warnings == ()
+
+
+def test_an_adapter_folder_without_weights_is_refused(base, make_adapter):
+    folder = make_adapter()
+    (folder / "adapter_model.safetensors").unlink()
+
+    with pytest.raises(ModelError, match="holds no adapter_model.safetensors"):
+        attach_adapter(base, folder)
+
+
+def test_a_bad_adapter_is_found_before_the_base_answers(make_adapter, checkpoints):
+    folder = make_adapter()
+    change(folder, lambda tensors: tensors[min(tensors)].fill_(float("nan")))
+    specs = [parse_spec(str(checkpoints["qwen2"])), parse_spec(str(folder))]
+
+    with open_engines(specs, EngineOptions(), {}) as engines, pytest.raises(AdapterMismatchError):
+        next(engines)
+
+
+def test_a_template_in_the_adapter_folder_is_the_one_used(make_adapter):
+    folder = make_adapter()
+    (folder / "chat_template.jinja").write_text(CHATML + "\n")
+
+    with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
+        sha256 = next(engines).identity().template["chat_template_sha256"]
+
+    (folder / "chat_template.jinja").unlink()
+    with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
+        assert next(engines).identity().template["chat_template_sha256"] != sha256

@@ -1,0 +1,152 @@
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from qwen_bench.chat.messages import Message
+from qwen_bench.report.charts import forest, retention
+from qwen_bench.report.charts.style import own_settings, spread
+from qwen_bench.report.charts.svg import figure_to_svg
+from qwen_bench.report.text import Segment, clean, plain, redact, segments
+from qwen_bench.report.transcript import transcript
+from qwen_bench.stats.model import Accuracy, Cell
+
+
+def accuracy(share, low=None, high=None):
+    return Accuracy(n=20, clusters=10, correct=0, accuracy=share, low=low, high=high)
+
+
+def cell(difference, low, high, word=None):
+    return Cell(
+        n=20, clusters=10, base=0.5, candidate=0.5 + difference, difference=difference, low=low,
+        high=high, p=0.5, p_adjusted=None, both_right=5, lost=5, gained=5, both_wrong=5, word=word,
+        note="",
+    )  # fmt: skip
+
+
+def test_controls_become_pictures_and_the_rest_of_the_unprintable_a_replacement():
+    assert clean("a\x1b[0m\x00\ud800\x9f\ufffe\tb\r\nc") == "a␛[0m\ufffd\ufffd\ufffd\ufffd\tb\nc"
+
+
+def test_bidirectional_controls_are_spelled_out():
+    assert plain("a\u202eb") == "aU+202Eb"
+    assert segments("a\u202eb") == (
+        Segment("text", "a"),
+        Segment("chip", "U+202E"),
+        Segment("text", "b"),
+    )
+
+
+def test_matches_are_pointed_out_and_impossible_spans_ignored():
+    assert segments("It is Maren.", [(6, 11), (8, 9), (50, 60), (-3, 2)]) == (
+        Segment("text", "It is "),
+        Segment("match", "Maren"),
+        Segment("text", "."),
+    )
+
+
+def test_joining_segments_gives_the_text_back():
+    text = "one two\nthree"
+
+    assert "".join(item.text for item in segments(text, [(0, 3), (4, 7)])) == text
+
+
+def test_redaction_keeps_counts_and_hashes():
+    value = {"max_new_tokens": 64, "tokenizer_sha256": "ab", "eos_token": "</s>", "api_key": "x"}
+
+    assert redact(value) == value | {"api_key": "[redacted]"}
+
+
+def test_labels_keep_their_distance_and_stay_under_the_top():
+    placed = spread([1.0, 1.0, 0.99, 0.2], 0.1)
+
+    assert max(placed) <= 1.0
+    ordered = sorted(placed)
+    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert placed[3] == 0.2
+
+
+def test_the_gold_answer_is_marked_in_planted_turns_only(sample):
+    dialogue = next(iter(sample.SampleSuite(langs=("en",), extra_turn="Maren waves.").dialogues()))
+    asked = next(item for item in dialogue.probes if item.probe.length == 4)
+
+    shown = transcript(asked)
+
+    assert [(stretch.planted, len(stretch.turns)) for stretch in shown.stretches] == [
+        (True, 1),
+        (False, 3),
+    ]
+    planted = shown.stretches[0].turns[0].lines[0].segments
+    assert Segment("match", "Maren") in planted
+    assert all(
+        segment.kind == "text"
+        for turn in shown.stretches[1].turns
+        for line in turn.lines
+        for segment in line.segments
+    )
+
+
+def test_a_system_message_and_a_bare_question_are_shown(sample):
+    dialogue = next(iter(sample.SampleSuite().dialogues()))
+    blind = next(item for item in dialogue.probes if item.probe.condition == "blind")
+    with_system = type(blind)(blind.probe, (Message("system", "Be brief."), *blind.messages))
+
+    shown = transcript(with_system)
+
+    assert shown.system == (Segment("text", "Be brief."),)
+    assert shown.stretches == ()
+    assert shown.length == 0
+
+
+def test_ids_of_a_chart_carry_its_slug_and_references_follow():
+    with own_settings():
+        figure = retention.draw([retention.Curve("m", {1: accuracy(1.0, 0.8, 1.0)})], references={})
+        svg = figure_to_svg(figure, "chart-x", title="t", description="d")
+    root = ET.fromstring(str(svg))
+    ids = {element.get("id") for element in root.iter()} - {None}
+    references = {element.get("href") for element in root.iter()} - {None}
+
+    assert all(name.startswith("chart-x") for name in ids)
+    assert {reference.removeprefix("#") for reference in references} <= ids
+    assert "metadata" not in str(svg)
+    assert "<style" not in str(svg)
+
+
+def test_hover_text_sits_in_the_mark():
+    curves = [retention.Curve("m", {1: accuracy(0.75, 0.6, 0.9)})]
+    with own_settings():
+        svg = figure_to_svg(
+            retention.draw(curves, references={}),
+            "c",
+            title="t",
+            description="d",
+            hints=retention.hints(curves),
+        )
+    mark = next(e for e in ET.fromstring(str(svg)).iter() if e.get("id") == "c-point-0-1")
+
+    assert mark[0].text == "m, 1 turn: 75.0 % (60.0 to 90.0), n 20"
+
+
+def test_the_forest_is_symmetric_and_never_cuts_an_interval():
+    groups = [forest.Group("x", (("a", cell(-0.3, -0.62, 0.1)), ("b", cell(0.1, None, None))))]
+    with own_settings():
+        axes = forest.draw(groups, margin=0.05).axes[0]
+    low, high = axes.get_xlim()
+
+    assert low == -high
+    assert high > 0.62
+
+
+def test_drawing_leaves_the_settings_of_the_process_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    with own_settings():
+        retention.draw([retention.Curve("m", {1: accuracy(1.0)})], references={"x": 0.2})
+
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_style_sheet_and_script_stay_hand_sized():
+    import qwen_bench.report
+
+    folder = Path(qwen_bench.report.__file__).parent / "templates"
+    assert len((folder / "report.js").read_text("utf-8").splitlines()) <= 150

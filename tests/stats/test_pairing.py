@@ -1,0 +1,240 @@
+"""Joining two runs: what is refused, what is counted, what is warned of."""
+
+import itertools
+
+import pytest
+
+from qwen_bench.errors import InputError, NotComparableError, RunError
+from qwen_bench.scoring.outcome import STATUSES
+from qwen_bench.stats.pairing import final_outcomes, pair
+
+
+@pytest.fixture
+def rows(outcome):
+    return [outcome(k % 2, cluster=f"mixed-{k}") for k in range(4)]
+
+
+def test_pairs_are_joined_by_probe_and_mode_and_sorted(outcome, run):
+    rows = [
+        outcome(1, cluster=f"mixed-{k}", mode=mode)
+        for k in (2, 0, 1)
+        for mode in ("rank", "generate")
+    ]
+
+    pairing = pair(run(rows), run(rows[::-1], "candidate"))
+
+    keys = [(item.base.probe_id, item.base.mode) for item in pairing.pairs]
+    assert keys == sorted(keys)
+    assert all(item.base == item.candidate for item in pairing.pairs)
+    assert len(keys) == 6
+
+
+def test_the_last_row_that_is_not_an_error_counts(outcome):
+    first, last = outcome(0, output="first"), outcome(1, output="last")
+    failed = outcome(None, status="error")
+
+    assert final_outcomes([failed, first, last, failed]) == (last,)
+
+
+def test_without_an_answer_the_last_error_counts(outcome):
+    failures = [outcome(None, status="error", attempt=attempt) for attempt in (1, 2)]
+
+    assert final_outcomes(failures) == (failures[1],)
+
+
+def test_file_order_does_not_matter(rows, run):
+    shuffled = [rows[k] for k in (2, 0, 3, 1)]
+
+    first = pair(run(rows), run(rows, "candidate"))
+    second = pair(run(rows), run(shuffled, "candidate"))
+
+    assert (first.pairs, first.accounting) == (second.pairs, second.accounting)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("suite__name", "quick"),
+        ("suite__version", "2.0"),
+        ("suite__sha256", "6" * 64),
+        ("suite__seed", 1),
+        ("suite__filler_sha256", None),
+        ("suite__policy", "last-8"),
+        ("suite__families", ["fact_recall"]),
+        ("generation__temperature", 0.7),
+        ("generation__max_new_tokens", 16),
+        ("generation__system_sha256", "s"),
+        ("scorer__version", "0.2"),
+    ],
+)
+def test_a_setting_that_must_match_refuses_the_comparison(rows, run, field, value):
+    with pytest.raises(NotComparableError) as caught:
+        pair(run(rows), run(rows, "candidate", **{field: value}))
+
+    assert [name for name, _, _ in caught.value.differences] == [field.replace("__", ".")]
+
+
+def test_a_refusal_names_values_and_the_way_out(rows, run):
+    with pytest.raises(NotComparableError) as caught:
+        pair(run(rows), run(rows, "candidate", generation__max_new_tokens=16))
+
+    assert caught.value.differences == (("generation.max_new_tokens", "64", "16"),)
+    assert caught.value.fix == (
+        "run the candidate again with the baseline's settings:",
+        "  qwen-bench run --model mock:oracle --max-new-tokens 64",
+        "or accept a difference: --allow-mismatch generation.max_new_tokens",
+    )
+
+
+def test_an_allowed_mismatch_is_compared_and_said(rows, run):
+    other = run(rows, "candidate", generation__temperature=0.7)
+
+    pairing = pair(run(rows), other, allow_mismatch=["generation.temperature"])
+
+    assert "allowed mismatch generation.temperature: 0.0 -> 0.7" in pairing.warnings
+    assert pairing.settings[0].kind == "must match"
+
+
+def test_a_mismatch_that_cannot_be_allowed_is_a_usage_error(rows, run):
+    with pytest.raises(InputError, match="messages_sha256"):
+        pair(run(rows), run(rows, "candidate"), allow_mismatch=["messages_sha256"])
+
+
+def test_what_the_checkpoint_shipped_is_no_setting(rows, run):
+    other = run(rows, "candidate", generation__checkpoint_defaults={"top_p": 0.5})
+
+    assert {item.kind for item in pair(run(rows), other).settings} == {"expected"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"template__chat_template_sha256": "t2"}, "template.chat_template_sha256"),
+        ({"template__default_system": "You are"}, "template.default_system"),
+        ({"template__thinking": {"requested": "off"}}, "template.thinking.requested"),
+        ({"model__dtype": "bfloat16"}, "model.dtype"),
+        ({"engine__name": "vllm"}, "engine.name"),
+        ({"engine__device": "cuda"}, "engine.device"),
+        ({"model__base_fingerprint": "another"}, "model.base_fingerprint"),
+        ({"model__fingerprint": "fast:1"}, "fingerprint method"),
+        ({"invocations": [{"packages": {"torch": "2.14"}}]}, "packages.torch"),
+    ],
+)
+def test_a_setting_worth_a_warning_is_compared_and_said(rows, run, changes, field):
+    pairing = pair(run(rows), run(rows, "candidate", **changes))
+
+    assert field in [item.field for item in pairing.settings if item.kind == "warn"]
+    assert any(field in text for text in pairing.warnings)
+
+
+def test_an_adapter_on_the_baseline_itself_is_no_warning(rows, run):
+    other = run(rows, "candidate", model__base_fingerprint="base")
+
+    assert [item for item in pair(run(rows), other).settings if item.kind == "warn"] == []
+
+
+def test_the_order_of_a_list_is_no_difference(rows, run):
+    other = run(rows, "candidate", suite__families=["pronoun", "fact_recall"])
+
+    assert len(pair(run(rows), other).pairs) == 4
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_an_unfinished_run_is_refused(rows, run, status):
+    with pytest.raises(NotComparableError) as caught:
+        pair(run(rows), run(rows[:2], "candidate", status=status))
+
+    assert f"candidate: {status}" in caught.value.why
+    assert "qwen-bench run --resume candidate" in caught.value.fix
+
+
+def test_an_unfinished_run_can_be_allowed_and_is_said(rows, run):
+    other = run(rows[:3], "candidate", status="interrupted")
+
+    pairing = pair(run(rows), other, allow_partial=True)
+
+    assert pairing.partial
+    assert "a run is not finished: 3 rows are paired, 1 only in base" in pairing.warnings
+
+
+def test_different_limits_use_the_common_part_and_state_the_numbers(rows, run):
+    pairing = pair(run(rows), run(rows[1:], "candidate", suite__limit=2))
+
+    assert (pairing.accounting.paired, pairing.accounting.only_base) == (3, 1)
+    assert "3 rows are paired, 1 only in base" in pairing.warnings
+
+
+def test_other_conversations_are_refused_whatever_is_allowed(outcome, rows, run):
+    other = [*rows[:3], outcome(1, cluster="mixed-3", messages_sha256="other")]
+
+    with pytest.raises(NotComparableError, match="not asked the same") as caught:
+        pair(run(rows), run(other, "candidate"), allow_partial=True)
+
+    assert "messages_sha256 differs in 1 of 4 pairs" in caught.value.why
+
+
+def test_runs_without_a_common_probe_are_refused(rows, run):
+    with pytest.raises(NotComparableError, match="no probe in common"):
+        pair(run(rows[:2]), run(rows[2:], "candidate"))
+
+
+def test_errors_above_the_limit_end_the_comparison(outcome, rows, run):
+    failed = outcome(None, cluster="mixed-3", status="error", error_type="OutOfMemoryError")
+
+    with pytest.raises(RunError, match="1 of 4 probes failed") as caught:
+        pair(run(rows), run([*rows[:3], failed], "candidate"), max_error_rate=0.2)
+
+    assert not isinstance(caught.value, NotComparableError)
+    assert caught.value.why == ("1 x OutOfMemoryError",)
+    assert caught.value.fix == ("qwen-bench run --resume candidate --retry-errors",)
+
+
+def test_errors_up_to_the_limit_stay_in_the_denominator(outcome, rows, run):
+    failed = outcome(None, cluster="mixed-3", status="error")
+
+    pairing = pair(run(rows), run([*rows[:3], failed], "candidate"), max_error_rate=0.25)
+
+    assert (pairing.accounting.paired, pairing.accounting.error) == (4, 1)
+
+
+def test_the_accounting_covers_the_union_of_probes_for_every_pair_of_statuses(outcome, run):
+    base, candidate = [], []
+    for k, (left, right) in enumerate(itertools.product((*STATUSES, None), repeat=2)):
+        for rows, status in ((base, left), (candidate, right)):
+            if status is not None:
+                value = None if status in {"too_long", "error"} else 0
+                rows.append(outcome(value, cluster=f"mixed-{k}", status=status))
+
+    found = pair(run(base), run(candidate, "candidate"), max_error_rate=1.0).accounting
+
+    union = {row.probe_id for row in base} | {row.probe_id for row in candidate}
+    assert found.paired + found.only_base + found.only_candidate == len(union) == 35
+    assert (found.paired, found.error, found.too_long) == (25, 9, 9)
+    assert (found.truncated_base, found.refused_candidate) == (5, 5)
+
+
+def test_equal_weights_on_both_sides_are_said(rows, run):
+    pairing = pair(run(rows), run(rows, "candidate", model__fingerprint="base"))
+
+    assert "both sides are the same model" in pairing.warnings
+
+
+def test_identical_outputs_of_two_models_raise_the_question_of_the_adapter(rows, run):
+    pairing = pair(run(rows), run(rows, "candidate"))
+
+    assert "4 of 4 outputs are identical: is the adapter applied?" in pairing.warnings
+
+
+def test_truncated_answers_and_thinking_text_are_said(outcome, rows, run):
+    cut = outcome(0, cluster="mixed-3", status="truncated", output="<think> well")
+
+    pairing = pair(run(rows), run([*rows[:3], cut], "candidate"))
+
+    assert "candidate: 1 of 4 answers were truncated (25.0 %)" in pairing.warnings
+    assert "candidate: 1 outputs contain thinking tags" in pairing.warnings
+
+
+def test_warnings_of_the_runs_are_repeated(rows, run):
+    pairing = pair(run(rows), run(rows, "candidate", warnings=["all lora_B matrices are zero"]))
+
+    assert "candidate: all lora_B matrices are zero" in pairing.warnings
