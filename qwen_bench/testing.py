@@ -20,6 +20,7 @@ from qwen_bench.engines.protocol import (
     Score,
     Unit,
 )
+from qwen_bench.engines.quiet import quiet_transformers
 
 Family = Literal["qwen2", "qwen3", "qwen3_5"]
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -115,8 +116,9 @@ def tiny_checkpoint(folder: Path, family: Family = "qwen2", *, seed: int = 0) ->
     Returns:
         The folder.
     """
-    tiny_model(family, seed=seed).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    with quiet_transformers():
+        tiny_model(family, seed=seed).save_pretrained(folder)
+        tiny_tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -115,17 +115,21 @@ def _record(path: Path, number: int, line: bytes) -> ChatRecord:
     keys = {*content, *(key for item in raw for key in item)}
     for key in sorted(keys & _UNSUPPORTED):
         raise DataError(path, number, f"{key}: not supported in training", fix=f"remove {key}")
-    identity, source = content.get("id"), content.get("source")
-    for key, value in (("id", identity), ("source", source)):
-        if value is not None and not isinstance(value, str):
-            raise DataError(path, number, f"{key}: {_kind(value)}, not text")
+    source = _text(path, number, content, "source")
     return ChatRecord(
-        id=identity or f"{path.name}:{number}",
+        id=_text(path, number, content, "id") or f"{path.name}:{number}",
         messages=messages,
         trained=tuple(trained for _, trained in pairs),
         source=source,
         ignored=tuple(sorted(keys - _RECORD_KEYS - _MESSAGE_KEYS)),
     )
+
+
+def _text(path: Path, number: int, content: Mapping[str, object], key: str) -> str | None:
+    value = content.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DataError(path, number, f"{key}: {_kind(value)}, not text")
+    return value
 
 
 def _json_object(path: Path, number: int, line: bytes) -> Mapping[str, object]:

@@ -92,6 +92,8 @@ def read_asking(original: Options, screen: Screen) -> Asking:
     texts = list(options.model or (EMBEDDED,))
     if options.baseline is not None and stored is None:
         texts.insert(0, options.baseline)
+    for notice in stored.notices if stored else ():
+        screen.say(notice)
     specs = tuple(parse_spec(text) for text in texts)
     check_flags(options, len(specs))
     for spec in specs:

@@ -156,7 +156,7 @@ def _new_progress() -> Progress:
     plain: dict[str, Any] = {"markup": False}
     return Progress(
         TextColumn("{task.fields[label]}", **plain),
-        BarColumn(),
+        BarColumn(bar_width=28),
         TextColumn("{task.completed:.0f}/{task.total:.0f}", **plain),
         TextColumn("{task.fields[accuracy]}", **plain),
         TextColumn("{task.fields[errors]} errors", **plain),

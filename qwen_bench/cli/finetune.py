@@ -120,7 +120,7 @@ def _rate(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     group="Output",
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.", cls=GroupedOption, group="Output")
-def finetune(  # noqa: D417 - options are described by --help
+def finetune(
     base: str,
     recipe: str,
     data: str | None,
@@ -147,6 +147,7 @@ def finetune(  # noqa: D417 - options are described by --help
     target = Path(out if out is not None else "adapter")
     try:
         from qwen_bench.training import finetune as training
+        from qwen_bench.training import material as planning
     except ModuleNotFoundError as error:
         if error.name in {"torch", "transformers", "peft", "safetensors", "huggingface_hub"}:
             raise MissingExtraError("train", str(error.name)) from error
@@ -154,13 +155,13 @@ def finetune(  # noqa: D417 - options are described by --help
     if writes:
         training.refuse_existing(target)
     command = ["qwen-bench", *sys.argv[1:]]
-    job = training.Job(base=spec, recipe=named, out=target, command=command)
-    material = training.prepare(job, _say)
-    for line in training.describe(material):
+    job = planning.Job(base=spec, recipe=named, out=target, command=command)
+    material = planning.prepare(job, _say)
+    for line in planning.describe(material):
         _say(line)
     if show_labels is not None:
         for row in material.rows[:show_labels]:
-            for line in training.marked(row, material.base.tokenizer):
+            for line in planning.marked(row, material.base.tokenizer):
                 write_line(sys.stdout, printable(line))
         return
     if dry_run:

@@ -88,7 +88,6 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code; everything has been printed.
     """
-    debug = "--debug" in arguments
     try:
         result = cli.main(
             args=list(arguments),
@@ -96,18 +95,29 @@ def main(arguments: Sequence[str]) -> int:
             standalone_mode=False,
             obj=tuple(arguments),
         )
-    except click.UsageError as error:
-        return _fail(usage_error(error), debug=debug)
-    except (KeyboardInterrupt, click.Abort):
-        return _end(Exit(Code.INTERRUPTED))
-    except BrokenPipeError:
-        return int(Code.DONE)
-    except QwenBenchError as error:
-        return _fail(error, debug=debug)
-    except Exception:  # noqa: BLE001 - a bug: show it whole
-        traceback.print_exc()
-        return _end(Exit(Code.BROKE, "this is a bug in qwen-bench; please report the lines above"))
-    return _end(result) if isinstance(result, Exit) else int(Code.DONE)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that maps them
+        result = _after(error, debug="--debug" in arguments)
+    ending = result if isinstance(result, Exit) else Exit(Code.DONE)
+    if ending.text or ending.code is not Code.DONE:
+        write_line(sys.stderr, printable(ending.line))
+    return int(ending.code)
+
+
+def _after(error: Exception | KeyboardInterrupt, *, debug: bool) -> Exit:
+    """Print what ended a command early, and say how it ends."""
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Exit(Code.INTERRUPTED)
+    if isinstance(error, BrokenPipeError):
+        return Exit(Code.DONE)
+    if isinstance(error, click.UsageError):
+        error = usage_error(error)
+    elif isinstance(error, OSError):
+        error = _file_error(error)
+    if isinstance(error, QwenBenchError):
+        show_error(error, debug=debug)
+        return Exit(Code(error.exit_code))
+    traceback.print_exception(error)
+    return Exit(Code.BROKE, "this is a bug in qwen-bench; please report the lines above")
 
 
 def show_error(error: QwenBenchError, *, debug: bool = False) -> None:
@@ -120,19 +130,6 @@ def show_error(error: QwenBenchError, *, debug: bool = False) -> None:
             lines.append(f"  {word}: {text}" if number == 0 else f"       {text}")
     for line in lines:
         write_line(sys.stderr, printable(line))
-
-
-def _fail(error: QwenBenchError, *, debug: bool) -> int:
-    """Print an error and its exit line."""
-    show_error(error, debug=debug)
-    return _end(Exit(Code(error.exit_code)))
-
-
-def _end(result: Exit) -> int:
-    """Print the last line and return the code."""
-    if result.text or result.code is not Code.DONE:
-        write_line(sys.stderr, printable(result.line))
-    return int(result.code)
 
 
 def usage_error(error: click.UsageError) -> QwenBenchError:
@@ -151,6 +148,14 @@ def usage_error(error: click.UsageError) -> QwenBenchError:
     else:
         message = _lowered(message)
     return InputError(message, fix=f"{command} --help")
+
+
+def _file_error(error: OSError) -> QwenBenchError:
+    """A failure of a file that nothing nearer could explain."""
+    reason = (error.strerror or str(error)).lower()
+    fault = QwenBenchError(f"{error.filename}: {reason}" if error.filename else reason)
+    fault.__cause__ = error
+    return fault
 
 
 def _what(error: click.MissingParameter) -> str:

@@ -24,6 +24,7 @@ class Options:
 
     Attributes:
         passed: names of the options given on the command line.
+        from_environment: names of those taken from a variable.
     """
 
     model: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class Options:
     verbose: bool = False
     debug: bool = False
     passed: frozenset[str] = frozenset()
+    from_environment: frozenset[str] = frozenset()
 
     @property
     def runs_path(self) -> Path:
@@ -73,14 +75,17 @@ class Options:
 
 def options_of(context: click.Context) -> Options:
     """The options of a command that click has parsed."""
-    known = {item.name for item in fields(Options)} - {"passed"}
-    passed = frozenset(
-        name
-        for name in context.params
-        if name in known and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    )
+    known = {item.name for item in fields(Options)} - {"passed", "from_environment"}
     given = {name: value for name, value in context.params.items() if name in known}
-    return Options(**given, passed=passed)
+
+    def from_source(source: ParameterSource) -> frozenset[str]:
+        return frozenset(name for name in given if context.get_parameter_source(name) is source)
+
+    return Options(
+        **given,
+        passed=from_source(ParameterSource.COMMANDLINE),
+        from_environment=from_source(ParameterSource.ENVIRONMENT),
+    )
 
 
 class GroupedOption(click.Option):

@@ -117,6 +117,7 @@ class _Session:
         needed = position == 0 and self.asking.has_base and self.asking.stored_base is None
         if needed or len(self.asking.specs) - int(self.asking.has_base) < 2:
             raise error
+        self.screen.close()
         show_error(error, debug=self.asking.options.debug)
         self.codes.append(Code(error.exit_code))
 
@@ -293,9 +294,9 @@ def _refuse_unanswered(run: StoredRun, limit: float) -> None:
     if rows and len(lengths) == len(rows):
         known = [tokens for tokens in lengths if tokens is not None]
         window = run.manifest.model.context_window
+        room = f"{window:,} tokens" if window else "the context window has"
         raise RunError(
-            f"{len(rows)} of {len(rows)} probes need more than "
-            f"{f'{window:,}' if window else 'the'} tokens"
+            f"{len(rows)} of {len(rows)} probes need more than {room}"
             + (f"; shortest {min(known):,}" if known else ""),
             fix="try --lengths 1,2,4",
         )

@@ -7,8 +7,6 @@ import click
 from qwen_bench.cli import options as declared
 from qwen_bench.errors import InputError
 
-MOST_RUNS = 5
-
 
 @click.command(cls=declared.GroupedCommand)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
@@ -37,6 +35,7 @@ def report(
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.judge import judge, named_views
     from qwen_bench.cli.outputs import check_targets, write_page
+    from qwen_bench.report.page import MOST_RUNS
 
     options = declared.options_of(context)
     screen = new_screen(options)

@@ -63,10 +63,12 @@ def effective_arguments(options: Options, original: Options) -> dict[str, dict[s
         original: as parsed.
     """
     found = {}
-    for name in sorted({item.name for item in fields(options)} - {"passed"}):
+    for name in sorted({item.name for item in fields(options)} - {"passed", "from_environment"}):
         value = getattr(options, name)
         if name in options.passed:
             source = "command line"
+        elif name in options.from_environment:
+            source = "environment"
         elif value != getattr(original, name):
             source = "run"
         else:

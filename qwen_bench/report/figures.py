@@ -130,8 +130,8 @@ def families_chart(mode: str, labels: Sequence[str], summaries: Sequence[ModeSum
         f"{plain(labels[0])} is weakest in {plain(ranked[0][0])} "
         f"({percent(ranked[0][1].accuracy)}) and strongest in {plain(ranked[-1][0])} "
         f"({percent(ranked[-1][1].accuracy)})."
-        if len(ranked) > 1
-        else ""
+        if ranked[0][1].accuracy < ranked[-1][1].accuracy
+        else f"{plain(labels[0])} stands at {percent(ranked[0][1].accuracy)} in every family."
     )
     title = "Accuracy by family"
     slug = f"chart-families-{mode}"

@@ -238,7 +238,7 @@ def render(data: PageData) -> str:
         name: getattr(text, name)
         for name in (
             "percent", "points", "interval", "points_interval", "p_value", "count", "plural",
-            "tokens", "plain", "slug",
+            "tokens", "plain", "slug", "private",
         )
     }  # fmt: skip
     # The policy names the hash of exactly the text between the script tags.
@@ -266,8 +266,8 @@ def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
     symbol, word = BADGES[cell.word] if cell.word else ("–", "No verdict")
     first, second = sentences(comparison)
     allowed = [
-        f"Allowed difference: {item.field} is {item.base} for the baseline and {item.candidate} "
-        "for the candidate."
+        f"Allowed difference: {item.field} is {text.private(item.base, name=item.field)} for the "
+        f"baseline and {text.private(item.candidate, name=item.field)} for the candidate."
         for item in comparison.settings
         if item.kind == "must match"
     ]
@@ -281,7 +281,7 @@ def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
         second=text.true_minus(text.plain(second)),
         cell=cell,
         strip=strip_chart(f"chart-verdict-{side}", cell, comparison.margin),
-        remarks=tuple(text.plain(line) for line in (*comparison.warnings, *allowed)),
+        remarks=tuple(text.private(line) for line in (*comparison.warnings, *allowed)),
     )
 
 

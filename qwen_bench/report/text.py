@@ -73,12 +73,15 @@ def segments(text: str, spans: Sequence[tuple[int, int]] = ()) -> tuple[Segment,
 
     Args:
         text: untrusted text.
-        spans: (start, end) character ranges of `text` to point out; those outside are ignored.
+        spans: (start, end) character ranges of `text` to point out; those outside are ignored, of
+            overlapping ones the earlier, then the longer one counts.
 
     Returns:
         Segments whose texts are clean; empty for empty text.
     """
-    marks = sorted((a, b) for a, b in spans if 0 <= a < b <= len(text))
+    marks = sorted(
+        ((a, b) for a, b in spans if 0 <= a < b <= len(text)), key=lambda s: (s[0], -s[1])
+    )
     pieces: list[Segment] = []
     at = 0
     for start, end in marks:
@@ -128,6 +131,11 @@ def redact(value: object, *, name: str = "") -> object:
             for flag, item in zip(flags, value, strict=False)
         ]
     return value
+
+
+def private(value: object, *, name: str = "") -> str:
+    """A value from a manifest or an error message: redacted, then `plain`."""
+    return plain(redact(value, name=name))
 
 
 def _is_secret(name: str) -> bool:

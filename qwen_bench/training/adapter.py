@@ -1,9 +1,10 @@
-"""LoRA weights on a loaded base: made, written and checked. Knows PEFT; nothing of data or recipes."""
+"""LoRA weights on a loaded base: made, written and checked. Knows PEFT, nothing of data."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from qwen_bench.engines.adapters import check_finite, check_fit, check_loaded, zero_adapter
 from qwen_bench.engines.loading import LoadedBase
@@ -66,13 +67,16 @@ def add_lora(base: LoadedBase, lora: LoraBlock) -> Any:  # noqa: ANN401 - a PEFT
     targets = lora.target_modules
     config = LoraConfig(
         r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type] # PEFT declares int and takes numbers
+        lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(base.model, config)
+        with warnings.catch_warnings():
+            # PEFT 0.21 reads an attribute that transformers 5.23 renamed; nothing to mend here.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            return get_peft_model(base.model, config)
     except ValueError as error:
         modules = sorted({name.split(".")[-2] for name in base.shapes if name.count(".") > 1})
         raise InputError(
@@ -91,11 +95,11 @@ def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) ->
         folder: where to.
     """
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    save_file(
+    content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())},
-        folder / WEIGHTS,
         metadata={"format": "pt"},
     )
+    (folder / WEIGHTS).write_bytes(content)
     config = model.peft_config["default"]
     config.inference_mode = True
     config.save_pretrained(str(folder))
@@ -141,18 +145,16 @@ def check_adapter(
     with model.disable_adapter():
         without = measure(model, ordinary, base.device, bfloat16=False).loss
     change = without - with_adapter
-    warnings = []
+    harm = []
     if change == 0:
         raise AdapterMismatchError("the adapter changes no logit of the fixed chats")
     if change < -HARM:
-        warnings.append(
-            f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely"
-        )
+        harm.append(f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely")
     return AdapterCheck(
         parameters=sum(tensor.numel() for tensor in tensors.values()),
         bytes=(folder / WEIGHTS).stat().st_size,
         ordinary_change=round(change, 4),
-        warnings=tuple(warnings),
+        warnings=tuple(harm),
     )
 
 

@@ -1,9 +1,9 @@
 """Training conversations made from the train split: its words, questions and filler, never eval's.
 
 A conversation is a shortened dialogue: the evidence of some family groups in its order, filler in
-between, and memory questions with their gold answers as assistant turns, some asked on the way, most
-at the end. Both variants of a skeleton are made with the same plan, so that only the stated fact
-tells the answers of the two apart. Knows no tokens.
+between, and memory questions with their gold answers as assistant turns, some asked on the way,
+most at the end. Both variants of a skeleton are made with the same plan, so that only the stated
+fact tells the answers of the two apart. Knows no tokens.
 """
 
 from __future__ import annotations

@@ -1,34 +1,28 @@
-"""The recipe from end to end: data, rows, training, checks, and the adapter folder.
+"""The recipe from end to end: training, checks, and the adapter folder.
 
-The folder appears whole at the end or not at all. Knows files and models; prints through `say`.
+The folder appears whole at the end or not at all. Prints through `say`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
-from qwen_bench.chat.rendering import ChatSettings, choose_template, effective_thinking, render
-from qwen_bench.engines.loading import LoadedBase, load_base
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.chat.jsonl import ChatRecord
+from qwen_bench.chat.rendering import effective_thinking, render
 from qwen_bench.errors import InputError
-from qwen_bench.probes.draws import Stream
 from qwen_bench.runs.provenance import hardware, package_versions, redact_argv, tool_info
 from qwen_bench.training.adapter import AdapterCheck, add_lora, check_adapter, save_adapter, seeded
-from qwen_bench.training.data import Generation, generate, training_families
-from qwen_bench.training.preparation import RowCounts, make_rows
-from qwen_bench.training.recipe import NamedRecipe
+from qwen_bench.training.material import Job, Material, Say
+from qwen_bench.training.preparation import make_rows
 from qwen_bench.training.record import (
     ORDINARY_CHATS,
     adapter_readme,
@@ -45,120 +39,14 @@ from qwen_bench.training.trainer import (
     train,
 )
 
-Say = Callable[[str], None]
 
+class Outcome(NamedTuple):
+    """What training gave: a report for every step, fits before and after, the finished adapter."""
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to train.
-
-    Attributes:
-        base: a full model; not an adapter, not a mock.
-        recipe: values already hold what flags changed.
-        out: folder to make; must not exist.
-        command: words of the command line, for the record.
-    """
-
-    base: ModelSpec
-    recipe: NamedRecipe
-    out: Path
-    command: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Everything that is fixed before the first step.
-
-    Attributes:
-        name: of the data, for people.
-        sha256: of the conversations as JSONL.
-        rows, held_out: training rows, and rows kept back.
-        counts, held_out_counts: what became of the conversations; None without held-out ones.
-    """
-
-    base: LoadedBase
-    settings: ChatSettings
-    name: str
-    sha256: str
-    rows: tuple[Row, ...]
-    counts: RowCounts
-    held_out: tuple[Row, ...]
-    held_out_counts: RowCounts | None
-
-
-def prepare(job: Job, say: Say) -> Material:
-    """Read or make the data, load the base, and build the rows.
-
-    Raises:
-        InputError: the base cannot be trained, or too much does not fit the length.
-        DataError: the data cannot be used.
-        ModelError: the base cannot be loaded.
-    """
-    if job.base.kind not in {"embedded", "hub", "local"}:
-        raise InputError(
-            f"--base {job.base.text}: a LoRA is trained on a full model",
-            fix="--base embedded, a Hub id, or a folder with config.json",
-        )
-    name, records, kept_back = _data(job)
-    say(f"data     {name}: {len(records)} conversations, {len(kept_back)} held out")
-    base = load_base(job.base, EngineOptions())
-    template = choose_template(None, base.tokenizer.chat_template, job.base.default_label)
-    settings = ChatSettings(template)
-    max_length = min(job.recipe.recipe.max_length, base.context_window or 1 << 30)
-    rows, counts = make_rows(records, settings, base.tokenizer, max_length)
-    held_out, held_out_counts = (
-        make_rows(kept_back, settings, base.tokenizer, max_length) if kept_back else ([], None)
-    )
-    lines = "".join(record_line(record) + "\n" for record in (*records, *kept_back))
-    digest = hashlib.sha256(lines.encode("utf-8")).hexdigest()
-    return Material(
-        base,
-        settings,
-        name,
-        digest,
-        tuple(rows),
-        counts,
-        tuple(held_out),
-        held_out_counts,
-    )
-
-
-def describe(material: Material) -> list[str]:
-    """Lines about the rows, for people."""
-    counts = material.counts
-    lines = [
-        f"rows     {counts.rows} rows, {counts.tokens} tokens, {counts.trained_tokens} trained in "
-        f"{counts.targets - counts.dropped} answers",
-        "turns    trained share by turn  "
-        + " ".join(f"{share:.2f}" for share in counts.share_by_turn),
-    ]
-    if counts.dropped:
-        lines.append(
-            f"length   {counts.cut} conversations cut, {counts.dropped} answers dropped, "
-            f"{counts.dropped_whole} conversations dropped whole"
-        )
-    if counts.unanswered:
-        lines.append(f"data     {counts.unanswered} conversations end with a user turn, left out")
-    if counts.untrained:
-        lines.append(f"data     {counts.untrained} conversations have no trained answer")
-    if counts.several_rows:
-        lines.append(
-            f"rows     {counts.several_rows} conversations need one row a turn: "
-            f"{counts.expansion:.1f} x as many tokens as one row a conversation"
-        )
-    return lines
-
-
-def marked(row: Row, tokenizer: Any) -> list[str]:  # noqa: ANN401 - a transformers tokenizer
-    """A row decoded, trained text between ``[[`` and ``]]``, then a line for each span."""
-    text, spans, end = "", [], 0
-    for span in row.spans:
-        trained = tokenizer.decode(list(row.ids[span.start : span.end]))
-        text += tokenizer.decode(list(row.ids[end : span.start])) + f"[[{trained}]]"
-        spans.append(f"  turn {span.turn + 1}: {span.end - span.start} tokens  {trained!r}")
-        end = span.end
-    head = f"row {row.conversation}: {len(row.ids)} tokens, {row.trained_tokens} trained"
-    return [head, *text.splitlines(), *spans]
+    reports: Sequence[StepReport]
+    before: Fit | None
+    after: Fit | None
+    check: AdapterCheck
 
 
 def time_step(job: Job, material: Material) -> StepReport:
@@ -202,7 +90,8 @@ def finetune(job: Job, material: Material, say: Say) -> Path:
         check = check_adapter(model, base, folder, _ordinary_rows(material))
         for line in check.warnings:
             say(f"warning  {line}")
-        record = _record(job, material, schedule, reports, (before, after), check)
+        outcome = Outcome(reports, before, after, check)
+        record = _record(job, material, schedule, outcome)
         (folder / "training.json").write_text(to_json(record), "utf-8")
         (folder / "README.md").write_text(adapter_readme(record, _shown(job.out)), "utf-8")
     return job.out
@@ -237,39 +126,6 @@ def _new_folder(out: Path) -> Iterator[Path]:
         work.replace(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _data(job: Job) -> tuple[str, list[ChatRecord], list[ChatRecord]]:
-    """Name of the data, conversations to train on, conversations kept back."""
-    recipe = job.recipe.recipe
-    if recipe.generate is not None:
-        block = recipe.generate
-        wanted = Generation(
-            n=block.n + recipe.held_out,
-            lengths=block.lengths,
-            langs=block.langs,
-            families=block.families if block.families is not None else training_families(),
-            seed=block.seed,
-            early=block.early,
-            train_replies=block.train_replies,
-        )
-        records = list(generate(wanted))
-        return "generated from the train split", records[: block.n], records[block.n :]
-    assert recipe.data is not None, "a recipe has generate or data"  # noqa: S101 - load_recipe
-    path = Path(recipe.data)
-    records = list(read_records(path))
-    if recipe.held_out >= len(records):
-        raise InputError(
-            f"{path.name} has {len(records)} conversations and {recipe.held_out} are to be held out",
-            fix="held_out: 0 in the recipe, or more data",
-        )
-    order = Stream("held out", recipe.seed).sample(len(records), len(records))
-    back = set(order[: recipe.held_out])
-    return (
-        path.name,
-        [record for i, record in enumerate(records) if i not in back],
-        [record for i, record in enumerate(records) if i in back],
-    )
 
 
 def _schedule(job: Job, device: torch.device, *, steps: int) -> Schedule:
@@ -322,12 +178,11 @@ def _record(
     job: Job,
     material: Material,
     schedule: Schedule,
-    reports: Sequence[StepReport],
-    fits: tuple[Fit | None, Fit | None],
-    check: AdapterCheck,
+    outcome: Outcome,
 ) -> dict[str, Any]:
     """The content of `training.json`."""
     base, settings = material.base, material.settings
+    reports, check = outcome.reports, outcome.check
     tool = tool_info()
     values = job.recipe.recipe.model_dump(mode="json")
     if values["data"] is not None:
@@ -364,8 +219,8 @@ def _record(
         },
         "held_out": {
             "rows": asdict(material.held_out_counts) if material.held_out_counts else None,
-            "before": asdict(fits[0]) if fits[0] else None,
-            "after": asdict(fits[1]) if fits[1] else None,
+            "before": asdict(outcome.before) if outcome.before else None,
+            "after": asdict(outcome.after) if outcome.after else None,
         },
         "recipe": {
             "name": without_machine_paths([job.recipe.name]),

@@ -1,7 +1,7 @@
 """A data set as checked rows, with account of everything that was left out.
 
-Applies the length rule and refuses data from which too little would be learned. Knows token ids, not
-tensors.
+Applies the length rule and refuses data from which too little would be learned. Knows token ids,
+not tensors.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def make_rows(
 ) -> tuple[list[Row], RowCounts]:
     """Rows of a data set, checked, and what became of the data.
 
-    A target that ends beyond `max_length` tokens is dropped with its exchange, so conversations lose
-    exchanges from the end: later answers refer to facts in early turns, and a target that is cut
-    inside would teach the model not to stop.
+    A target that ends beyond `max_length` tokens is dropped with its exchange, so conversations
+    lose exchanges from the end: later answers refer to facts in early turns, and a target that is
+    cut inside would teach the model not to stop.
 
     Raises:
         DataError: there is nothing to train on.

@@ -170,7 +170,8 @@ def _checked(path: Path, content: Mapping[str, Any]) -> Recipe:
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             block = first["loc"][0] if len(first["loc"]) > 1 else None
-            model = {"generate": GenerateBlock, "lora": LoraBlock}.get(str(block), Recipe)
+            blocks: dict[object, type[BaseModel]] = {"generate": GenerateBlock, "lora": LoraBlock}
+            model = blocks.get(block, Recipe)
             hint = near(str(first["loc"][-1]), model.model_fields)
             raise DataError(path, None, f"unknown key '{place}'; {hint}") from None
         raise DataError(path, None, f"{place}: {first['msg']}") from None

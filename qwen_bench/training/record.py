@@ -1,6 +1,6 @@
 """`training.json` and the README of an adapter: what it was made from, with what, and how it went.
 
-Pure: values in, text out. Holds no machine paths, so that a committed adapter says the same anywhere.
+Pure: values in, text out. Holds no machine paths: a committed adapter says the same anywhere.
 """
 
 from __future__ import annotations
@@ -57,44 +57,53 @@ def adapter_readme(record: Mapping[str, Any], out: str) -> str:
         record: what `to_json` was given.
         out: the folder as the user named it.
     """
-    data, counts, fit = record["data"], record["data"]["rows"], record["held_out"]
+    data, rows = record["data"], record["data"]["rows"]
     base, lora, made = record["base"], record["recipe"]["values"]["lora"], record["result"]
+    curve = made["loss_curve"]
+    facts = {
+        "Base": f"`{base['spec']}`, fingerprint `{base['fingerprint']}`.",
+        "Data": f"{data['name']}, {rows['conversations']} conversations, {rows['targets']} answers "
+        f"to learn ({rows['trained_tokens']} trained tokens of {rows['tokens']}); "
+        f"{rows['dropped']} answers dropped for length.",
+        "Adapter": f"rank {lora['rank']}, alpha {lora['alpha']:g}, "
+        f"{made['parameters']:,} parameters, {made['bytes'] / 1e6:.1f} MB.",
+        "Training": f"{made['steps']} steps, {made['seconds']:.0f} s on "
+        f"{record['machine']['device']}; loss {curve[0]:.2f} in the first step, {curve[-1]:.2f} in "
+        "the last.",
+        **_held_out(record["held_out"]),
+        "Ordinary answers": f"{made['ordinary_change']:+.2f} nats a token on {len(ORDINARY_CHATS)} "
+        "fixed everyday chats, adapter minus base.",
+    }
+    evaluation = (
+        f"qwen-bench run --suite demo --baseline {base['spec']} --model {out} --html report.html"
+    )
     lines = [
         f"# LoRA adapter on {base['resolved']}",
         "",
-        f"Made by `{record['command']}` with qwen-bench {record['tool']['version']}.",
+        f"Made with qwen-bench {record['tool']['version']} by",
         "",
-        f"- Base: `{base['spec']}`, fingerprint `{base['fingerprint']}`.",
-        f"- Data: {data['name']}, {counts['conversations']} conversations, {counts['targets']} trained "
-        f"answers ({counts['trained_tokens']} tokens of {counts['tokens']}); "
-        f"{counts['dropped']} answers dropped for length.",
-        f"- Adapter: rank {lora['rank']}, alpha {lora['alpha']:g}, {made['parameters']} parameters, "
-        f"{made['bytes'] / 1e6:.1f} MB.",
-        f"- Training: {made['steps']} steps, {made['seconds']:.0f} s on {record['machine']['device']}; "
-        f"loss {made['loss_curve'][0]:.2f} at the first step, {made['loss_curve'][-1]:.2f} at the last.",
-    ]
-    if fit["before"] is not None:
-        before, after = fit["before"], fit["after"]
-        lines.append(
-            f"- Held-out conversations of the same kind (n = {after['answers']} answers): loss "
-            f"{before['loss']:.2f} before, {after['loss']:.2f} after; answers predicted whole "
-            f"{before['exact']} before, {after['exact']} after. They share words with the training "
-            "data and say nothing about other text."
-        )
-    lines += [
-        f"- Ordinary answers (4 fixed chats): {made['ordinary_change']:+.2f} nats a token.",
+        f"    {record['command']}",
         "",
-        "Does it remember better than its base? Ask the benchmark, whose words were not trained on:",
+        *(f"- {name}: {text}" for name, text in facts.items()),
         "",
-        "```",
-        f"qwen-bench run --suite demo --baseline {base['spec']} --model {out} --html report.html",
-        "```",
+        "Does it remember better than its base? Ask the benchmark; its words were not trained on:",
+        "",
+        f"    {evaluation}",
         "",
         "`training.json` holds every setting, hash and the loss curve.",
     ]
     if base["kind"] != "local":
-        lines.append(
-            "Tokenizer and chat template are those of the base, which is found by its name; "
-            "they are not repeated here."
-        )
+        lines.append("Tokenizer and chat template are those of the base, found there by its name.")
     return "\n".join(lines) + "\n"
+
+
+def _held_out(held_out: Mapping[str, Any]) -> dict[str, str]:
+    """The line about held-out conversations, if there are any."""
+    before, after = held_out["before"], held_out["after"]
+    if before is None or after is None:
+        return {}
+    return {
+        "Held-out conversations": f"{after['answers']} answers; loss {before['loss']:.2f} before, "
+        f"{after['loss']:.2f} after; predicted whole {before['exact']} before, {after['exact']} "
+        "after. They are made from the same words as the training data."
+    }

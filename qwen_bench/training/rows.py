@@ -1,8 +1,8 @@
 """From conversations to token rows with labels: assistant text and its closer, nothing else.
 
-The prompt of a target is rendered and encoded exactly as the engine does it for a probe, so training
-practises what the benchmark asks. Labels go by position, never by token id: where the padding token
-equals the closer, masking by id would teach a model not to stop.
+The prompt of a target is rendered and encoded exactly as the engine does it for a probe, so that
+training practises what the benchmark asks. Labels go by position, never by token id: where the
+padding token equals the closer, masking by id would teach a model not to stop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A small LoRA training loop: rows in, a trained adapter and its loss curve out.
 
-One row at a time, gradients accumulated; the loss of a step is the sum over all trained tokens of its
-batch divided by their number, so short answers do not dominate long ones. Knows ids and tensors,
-nothing of chats or files.
+One row at a time, gradients accumulated; the loss of a step is the sum over all trained tokens of
+its batch divided by their number, so short answers do not dominate long ones. Knows ids and
+tensors, nothing of chats or files.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def supports_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is computed natively there; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - no public form
     return False
 

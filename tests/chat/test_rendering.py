@@ -37,7 +37,11 @@ WRITTEN = {
     "qwen1.5-b": "{% set default = 'You are a helpful assistant' %}" + DEFAULT_SYSTEM,
     "qwen2": "{% set default = 'You are a helpful assistant.' %}" + DEFAULT_SYSTEM,
 }
-QUESTION = (Message("user", "My name is Li."), Message("assistant", "Hello Li."), Message("user", "?"))
+QUESTION = (
+    Message("user", "My name is Li."),
+    Message("assistant", "Hello Li."),
+    Message("user", "?"),
+)
 
 
 def qwen_template(key):

@@ -1,4 +1,4 @@
-"""Tiny checkpoints on disk, made once; loaded models are made per test where adapters touch them."""
+"""Tiny checkpoints on disk, made once, and the plain reference answers are compared with."""
 
 import pytest
 
@@ -25,12 +25,13 @@ def open_tiny(checkpoints):
     from qwen_bench.engines.options import EngineOptions
     from qwen_bench.engines.spec import parse_spec
 
-    def open_one(family="qwen2", change=lambda base: None, **options):
+    def open_one(family="qwen2", change=None, **options):
         spec = parse_spec(str(checkpoints[family]))
         base = load_base(spec, EngineOptions())
         engine_options = dict(options)
         settings = ChatSettings(choose_template(None, shipped_template(base.tokenizer), family))
-        change(base)
+        if change is not None:
+            change(base)
         return HfEngine(base, settings, spec, **engine_options), base
 
     return open_one

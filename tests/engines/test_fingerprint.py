@@ -20,10 +20,11 @@ def folder(checkpoints, tmp_path):
     return shutil.copytree(checkpoints["qwen2"], tmp_path / "model")
 
 
-def rewrite(folder, edit=lambda tensors: None, **metadata):
+def rewrite(folder, edit=None, **metadata):
     file = folder / "model.safetensors"
     tensors = load_file(file)
-    edit(tensors)
+    if edit is not None:
+        edit(tensors)
     save_file(tensors, file, metadata=metadata or {"format": "pt"})
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from transformers import DynamicCache
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.selfcheck import only_full_attention
 from qwen_bench.engines.work import Limits
 from qwen_bench.errors import TemplateError
 
@@ -59,6 +61,22 @@ def test_the_self_check_takes_the_packed_way_for_full_attention_only(family, way
     assert (facts["self_check_difference"] is None) == (way == "copying")
 
 
+@pytest.mark.parametrize(
+    ("config", "full"),
+    [
+        ({}, True),
+        ({"layer_types": ["full_attention"] * 2, "sliding_window": 4096}, True),
+        ({"sliding_window": None}, True),
+        ({"sliding_window": 4096}, False),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, False),
+        ({"layer_types": ["linear_attention", "full_attention"]}, False),
+        ({"attn_logit_softcapping": 50.0}, False),
+    ],
+)
+def test_windows_running_states_and_soft_caps_rule_the_packed_way_out(config, full):
+    assert only_full_attention(SimpleNamespace(**config)) is full
+
+
 def test_a_model_that_ignores_the_mask_fails_the_self_check(open_tiny):
     class Deaf:
         """Drops what the packed way depends on."""
@@ -83,7 +101,7 @@ def test_a_model_that_ignores_the_mask_fails_the_self_check(open_tiny):
 def test_any_order_of_requests_gives_the_same_answers(family, way, open_tiny, forked_unit):
     engine, _ = open_tiny(family, way=way)
     shuffled = list(forked_unit.requests)
-    random.Random(1).shuffle(shuffled)
+    random.Random(1).shuffle(shuffled)  # noqa: S311 - any order will do
 
     first = essence(engine.answer(forked_unit))
 
@@ -108,14 +126,16 @@ def test_small_masks_and_logits_split_groups_without_recomputing(open_tiny, fork
 
 
 @pytest.mark.parametrize("way", ["packed", "copying"])
-def test_a_trunk_longer_than_a_chunk_is_read_in_pieces(way, open_tiny, plain, asked):
+def test_a_trunk_longer_than_a_chunk_is_read_in_pieces(way, open_tiny, plain):
     engine, base = open_tiny("qwen2", way=way)
     long = "Please remember that the meeting moved to Friday. " * 40
     history = (Message("user", long), Message("assistant", long))
     unit = Unit(
         "long",
         tuple(
-            Request(key, (*history, Message("user", key)), mode, ("44", "red") * (mode == "rank"), 4)
+            Request(
+                key, (*history, Message("user", key)), mode, ("44", "red") * (mode == "rank"), 4
+            )
             for key in ("Which locker?", "Which cat is it?")
             for mode in ("generate", "rank")
         ),
@@ -249,7 +269,9 @@ def test_the_margin_is_the_gap_between_the_best_two(open_tiny, asked):
 def test_a_thought_that_the_budget_cuts_is_truncated_and_holds_no_answer(open_tiny, asked):
     engine, base = open_tiny("qwen2")
     vocabulary = base.tokenizer.get_vocab()
-    opened = base.tokenizer.chat_template.replace("assistant\\n' -}}", "assistant\\n<think>\\n' -}}")
+    opened = base.tokenizer.chat_template.replace(
+        "assistant\\n' -}}", "assistant\\n<think>\\n' -}}"
+    )
     settings = engine._prompter.settings
     object.__setattr__(settings.template, "text", opened)
     lean(engine, base, vocabulary["a"])

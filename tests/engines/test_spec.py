@@ -160,7 +160,7 @@ def test_an_adapter_without_base_is_refused_with_the_way_to_write_it(here):
 def test_an_adapter_whose_base_is_gone_is_not_found(here):
     adapter(here / "lora", "/gone/base")
 
-    with pytest.raises(ModelNotFoundError, match="base of the adapter ./lora is not there"):
+    with pytest.raises(ModelNotFoundError, match=r"base of the adapter \./lora is not there"):
         parse_spec("./lora")
 
 

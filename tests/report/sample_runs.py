@@ -58,7 +58,9 @@ class SampleSuite:
             self._asked(number, lang, gold, turns, family=family, condition=condition, length=n)
             for family in FAMILIES
             for condition in self.conditions
-            for n in (self.lengths if condition == "main" else (1 if condition == "adjacent" else 0,))
+            for n in (
+                self.lengths if condition == "main" else (1 if condition == "adjacent" else 0,)
+            )
         ]
         return Dialogue(
             f"mixed-{number}/A/{lang}", f"mixed-{number}", "A", lang, tuple(turns), tuple(asked)
@@ -196,10 +198,15 @@ def page(runs, suite, *, title=None) -> str:
     return build_report(runs, summaries, comparisons, suite, title=title)
 
 
+def two_runs() -> tuple[SampleSuite, list[RunView]]:
+    """Baseline that remembers, candidate that forgets, enough skeletons for a verdict."""
+    suite = SampleSuite(clusters=36)
+    return suite, [run("base-model", suite), run("lora-v3", suite, wrong=forgets_long)]
+
+
 def comparison_page(*, shuffled: int | None = None) -> str:
-    """Baseline that remembers, candidate that forgets."""
-    suite = SampleSuite()
-    runs = [run("base-model", suite), run("lora-v3", suite, wrong=forgets_long)]
+    """The page of `two_runs`, rows in the order given by a seed."""
+    suite, runs = two_runs()
     if shuffled is not None:
         runs = [replace(item, outcomes=_shuffled(item.outcomes, shuffled)) for item in runs]
     return page(runs, suite)
@@ -207,7 +214,7 @@ def comparison_page(*, shuffled: int | None = None) -> str:
 
 def _shuffled(outcomes, seed):
     rows = list(outcomes)
-    random.Random(seed).shuffle(rows)
+    random.Random(seed).shuffle(rows)  # noqa: S311 - order only
     return rows
 
 

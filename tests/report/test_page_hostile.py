@@ -24,12 +24,12 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.fixture(scope="module", params=HOSTILE.values(), ids=HOSTILE.keys())
 def text(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hostile_page(sample, text):
     suite = sample.SampleSuite(lengths=(1, 4), clusters=12, langs=("en",), extra_turn=text)
     base = sample.run(text, suite)
@@ -55,7 +55,9 @@ def test_hostile_text_is_text_and_nothing_else(hostile_page):
 
 
 def test_no_control_or_invisible_character_reaches_the_page(hostile_page):
-    assert re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]", hostile_page) == []  # fmt: skip
+    forbidden = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
+
+    assert re.findall(forbidden, hostile_page) == []
 
 
 def test_a_very_long_answer_is_cut_and_the_page_says_so(sample):
@@ -77,7 +79,11 @@ def test_home_folders_and_credentials_do_not_reach_the_page(sample):
     run.manifest["model"]["spec"] = "/home/alice/secret-project/out"
     run.manifest["engine"]["base_url"] = "https://bob:hunter2@llm.example/v1"
     run.manifest["engine"]["api_key"] = "abc123verysecret"
-    run.manifest["invocations"][0]["argv"] += ["--hf-token", "tok-en-value", "--api-key=other-value"]
+    run.manifest["invocations"][0]["argv"] += [
+        "--hf-token",
+        "tok-en-value",
+        "--api-key=other-value",
+    ]
 
     page = sample.page([run], suite)
 
@@ -97,3 +103,14 @@ def test_markup_is_made_in_one_module_and_templates_never_switch_escaping_off():
 
     assert makers == ["svg.py"]
     assert unsafe == []
+
+
+def test_settings_that_differ_are_shown_without_home_folders(sample):
+    suite = sample.SampleSuite(langs=("en",))
+    runs = [sample.run("base", suite), sample.run("cand", suite)]
+    runs[1].manifest["model"]["spec"] = "/Users/alice/out"
+
+    page = sample.page(runs, suite)
+
+    assert "alice" not in page
+    assert "<code>~/out</code>" in page

@@ -2,6 +2,7 @@ import base64
 import hashlib
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import html5lib
 import pytest
@@ -75,7 +76,7 @@ def test_headings_start_with_one_h1_and_skip_no_level(any_page):
 
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def is_heading(element):
@@ -96,7 +97,7 @@ def test_every_chart_is_an_image_with_title_and_description_in_well_formed_xml(a
 
     assert charts
     for text in charts:
-        root = ET.fromstring(text)
+        root = ET.fromstring(text)  # noqa: S314 - our own chart
         space = "{http://www.w3.org/2000/svg}"
         assert root.get("role") == "img"
         assert root.find(f"{space}title").text.strip()
@@ -116,7 +117,9 @@ def test_charts_take_their_colours_from_the_page(any_page):
 
 
 def test_charts_keep_text_as_text(comparison_page):
-    chart = next(text for text in SVG.findall(comparison_page) if 'id="chart-retention-generate"' in text)
+    chart = next(
+        text for text in SVG.findall(comparison_page) if 'id="chart-retention-generate"' in text
+    )
 
     assert ">lora-v3</text>" in chart or ">lora-v3</tspan>" in chart
     assert ">4 turns</text>" in chart or ">4 turns</tspan>" in chart
@@ -154,8 +157,7 @@ def test_no_element_carries_an_event_handler(any_page):
 
 
 def test_numbers_in_the_tables_are_those_of_the_comparison(sample, comparison_page):
-    suite = sample.SampleSuite()
-    runs = [sample.run("base-model", suite), sample.run("lora-v3", suite, wrong=sample.forgets_long)]
+    _, runs = sample.two_runs()
     comparison = compare(pair(*runs), primary="generate")
     shown = {float(value) for value in re.findall(r'data-value="([^"]*)"', comparison_page)}
 
@@ -188,7 +190,9 @@ def test_a_changed_answer_shows_planted_turn_question_and_both_answers(compariso
     assert "planted here, turn 1 of 4" in entry
     assert "3 turns hidden, 2 to 4" in entry
     assert "question, 3 turns after the evidence" in entry
-    assert re.search(r"At the gym I ask for <mark>\w+</mark>\.|去健身房我找<mark>\w+</mark>。", entry)
+    assert re.search(
+        r"At the gym I ask for <mark>\w+</mark>\.|去健身房我找<mark>\w+</mark>。", entry
+    )
     assert entry.count('<p class="said"') == 3  # expected, baseline, candidate
 
 
@@ -205,3 +209,13 @@ def test_several_candidates_get_a_row_each_and_are_not_ranked(five_page):
     assert card.count('<th scope="row">') == 4
     assert "compared with the baseline, not with each other" in card
     assert "best" not in card.lower()
+
+
+def test_each_candidate_of_several_has_its_own_word_at_a_changed_answer(five_page):
+    entry = five_page.split('<details class="answer"')[1].split("</summary>")[0]
+
+    assert (
+        'data-outcome="lost: model-1|right in both: model-2|lost: model-3|right in both: model-4"'
+        in entry
+    )
+    assert entry.count('class="pill') == 4

@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 from qwen_bench.chat.messages import Message
@@ -60,7 +61,7 @@ def test_labels_keep_their_distance_and_stay_under_the_top():
 
     assert max(placed) <= 1.0
     ordered = sorted(placed)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in zip(ordered, ordered[1:], strict=False))
+    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(ordered))
     assert placed[3] == 0.2
 
 
@@ -100,7 +101,7 @@ def test_ids_of_a_chart_carry_its_slug_and_references_follow():
     with own_settings():
         figure = retention.draw([retention.Curve("m", {1: accuracy(1.0, 0.8, 1.0)})], references={})
         svg = figure_to_svg(figure, "chart-x", title="t", description="d")
-    root = ET.fromstring(str(svg))
+    root = ET.fromstring(str(svg))  # noqa: S314 - our own chart
     ids = {element.get("id") for element in root.iter()} - {None}
     references = {element.get("href") for element in root.iter()} - {None}
 
@@ -120,7 +121,8 @@ def test_hover_text_sits_in_the_mark():
             description="d",
             hints=retention.hints(curves),
         )
-    mark = next(e for e in ET.fromstring(str(svg)).iter() if e.get("id") == "c-point-0-1")
+    root = ET.fromstring(str(svg))  # noqa: S314 - our own chart
+    mark = next(element for element in root.iter() if element.get("id") == "c-point-0-1")
 
     assert mark[0].text == "m, 1 turn: 75.0 % (60.0 to 90.0), n 20"
 
@@ -150,3 +152,10 @@ def test_the_style_sheet_and_script_stay_hand_sized():
 
     folder = Path(qwen_bench.report.__file__).parent / "templates"
     assert len((folder / "report.js").read_text("utf-8").splitlines()) <= 150
+
+
+def test_of_overlapping_matches_the_longer_one_is_pointed_out():
+    assert segments("松涛厅。", [(0, 2), (0, 3)]) == (
+        Segment("match", "松涛厅"),
+        Segment("text", "。"),
+    )

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from qwen_bench.report.charts.style import (
     FONT_SIZE,
     GRID,
+    MARKER_SCALES,
     MARKERS,
     MUTED,
     PAPER,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROW = 30
+_CHARACTER = 8.8  # pixels of a bold letter, a little generous
+_DODGE = 0.13  # of a row; equal values stay apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ def draw(models: Sequence[Dots]) -> Figure:
     however many families end at the same value.
     """
     families = list(dict.fromkeys(name for model in models for name in model.by_family))
-    figure = new_figure(900, 46 + _ROW * len(families) + 34)
-    axes = new_axes(figure, left=190, right=70, top=46, bottom=34)
+    top = 46 if len(models) > 1 else 10
+    figure = new_figure(900, top + _ROW * len(families) + 34)
+    axes = new_axes(figure, left=190, right=70, top=top, bottom=34)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(families), 0)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
@@ -71,9 +75,9 @@ def draw(models: Sequence[Dots]) -> Figure:
                 )  # fmt: skip
             axes.plot(
                 [cell.accuracy],
-                [place + 0.5],
+                [place + 0.5 + _DODGE * (number - (len(models) - 1) / 2)],
                 marker=MARKERS[number],
-                markersize=9.5,
+                markersize=9.5 * MARKER_SCALES[number],
                 color=SERIES[number],
                 markeredgecolor=PAPER,
                 markeredgewidth=1.4,
@@ -101,16 +105,17 @@ def hints(models: Sequence[Dots]) -> dict[str, str]:
 def _key(figure: Figure, models: Sequence[Dots]) -> None:
     """Marker and name of each model above the rows."""
     width, height = figure.get_size_inches() * 72
-    x = 190.0
+    x = 12.0
+    room = int((width - x) / len(models) / _CHARACTER) - 5
     for number, model in enumerate(models):
         name = one_line(model.label)
-        short = name if len(name) <= 24 else name[:23] + "…"
+        short = name if len(name) <= room else name[: room - 1] + "…"
         figure.add_artist(
             Line2D(
                 [x / width],
                 [(height - 20) / height],
                 marker=MARKERS[number],
-                markersize=9.5,
+                markersize=9.5 * MARKER_SCALES[number],
                 color=SERIES[number],
                 markeredgecolor=PAPER,
                 transform=figure.transFigure,
@@ -120,4 +125,4 @@ def _key(figure: Figure, models: Sequence[Dots]) -> None:
             (x + 12) / width, (height - 20.5) / height, short, va="center", fontsize=FONT_SIZE,
             fontweight="bold", color=SERIES[number],
         )  # fmt: skip
-        x += 40 + 8.5 * len(short)
+        x += (5 + len(short)) * _CHARACTER

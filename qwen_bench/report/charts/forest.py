@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from qwen_bench.report.charts.style import (
     MUTED,
     PAPER,
     SMALL,
+    mark_points,
     new_axes,
     new_figure,
 )
@@ -59,9 +59,7 @@ def draw(groups: Sequence[Group], *, margin: float) -> Figure:
     limit = _limit([cell for group in groups for _, cell in group.rows], margin)
     axes.set_xlim(-limit, limit)
     axes.set_ylim(height, 0)
-    step = _step(limit)
-    ticks = [step * k for k in range(-math.floor(limit / step), math.floor(limit / step) + 1)]
-    axes.set_xticks(ticks, [points(tick).removesuffix(".0") for tick in ticks])
+    mark_points(axes, limit)
     axes.set_yticks([])
     axes.tick_params(colors=MUTED, labelsize=SMALL)
     axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, gid="margin")
@@ -159,8 +157,3 @@ def _limit(cells: Sequence[Cell], margin: float) -> float:
     for cell in cells:
         ends += [abs(end) for end in (cell.low, cell.high, cell.difference) if end is not None]
     return 1.08 * max(ends)
-
-
-def _step(limit: float) -> float:
-    """Distance of ticks: the smallest round number of points that gives at most three a side."""
-    return next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if limit / step < 4)

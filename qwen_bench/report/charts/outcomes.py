@@ -73,7 +73,7 @@ def draw(by_length: Mapping[int, Cell]) -> Figure:
         axes.text(
             1.03,
             place + 0.5,
-            f"{cell.lost} lost, {cell.gained} gained",
+            f"{cell.lost:,} lost, {cell.gained:,} gained",
             va="center",
             fontsize=SMALL,
             color=MUTED,

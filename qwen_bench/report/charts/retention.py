@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qwen_bench.report.charts.style import (
     DASHES,
     GRID,
+    MARKER_SCALES,
     MARKERS,
     MUTED,
     PAPER,
@@ -115,10 +116,10 @@ def _line(
             [place],
             [value],
             marker=MARKERS[number],
-            markersize=8.5,
+            markersize=8.5 * MARKER_SCALES[number],
             color=colour,
             markeredgecolor=PAPER,
-            markeredgewidth=1.6,
+            markeredgewidth=1.4,
             clip_on=False,
             gid=f"point-{number}-{length}",
         )

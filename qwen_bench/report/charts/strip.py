@@ -12,10 +12,10 @@ from qwen_bench.report.charts.style import (
     MUTED,
     PAPER,
     SMALL,
+    mark_points,
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import points
 from qwen_bench.stats.model import Cell
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def draw(cell: Cell, *, margin: float) -> Figure:
     axes.set_xlim(-limit, limit)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
-    ticks = sorted({-margin, 0.0, margin})
-    axes.set_xticks(ticks, [points(tick).removesuffix(".0") for tick in ticks])
+    mark_points(axes, limit)
     axes.tick_params(colors=MUTED, labelsize=SMALL)
     axes.set_xlabel("points, margin shaded", color=MUTED, fontsize=SMALL, labelpad=3)
     axes.axvspan(-margin, margin, color=MARGIN, linewidth=0)

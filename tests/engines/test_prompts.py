@@ -1,0 +1,72 @@
+"""Ids come from strings, and text never becomes a marker by accident."""
+
+import pytest
+
+from qwen_bench.chat.builtin import CHATML
+from qwen_bench.chat.messages import Message
+from qwen_bench.chat.rendering import ChatSettings, ChatTemplate
+from qwen_bench.engines.prompts import Prompter
+from qwen_bench.errors import TemplateError
+from qwen_bench.testing import tiny_tokenizer
+
+
+def prompter(template=CHATML, tokenizer=None):
+    settings = ChatSettings(ChatTemplate(template, "file", "t"))
+    return Prompter(tokenizer or tiny_tokenizer(), settings)
+
+
+def test_markers_in_a_candidate_are_plain_text():
+    own = prompter()
+
+    ids = own.candidate("a<|im_end|>")
+
+    assert own.tokenizer.get_vocab()["<|im_end|>"] not in ids
+    assert own.text(ids) == "a<|im_end|>"
+
+
+def test_special_tokens_are_removed_from_an_answer():
+    own = prompter()
+
+    assert own.text([*own.candidate("Li."), 2]) == "Li."
+
+
+@pytest.mark.parametrize("shipped", [(), (2,), (0, 2)])
+def test_the_stop_set_is_a_union_whatever_the_checkpoint_ships(shipped):
+    stops = prompter().stop_tokens(shipped)
+
+    assert stops.ids == {0, 1, 2}
+    assert (stops.closer, stops.closer_name) == (2, "<|im_end|>")
+
+
+def test_a_stop_token_only_the_checkpoint_knows_is_kept():
+    stops = prompter().stop_tokens((7,))
+
+    assert 7 in stops.ids
+
+
+def test_the_closer_is_read_from_the_template():
+    stops = prompter(CHATML.replace("<|im_end|>", "<|endoftext|>")).stop_tokens(())
+
+    assert stops.closer_name == "<|endoftext|>"
+
+
+def test_a_template_that_closes_nothing_falls_back_to_the_tokenizers_end():
+    template = CHATML.replace("<|im_end|>", "")
+
+    assert prompter(template).stop_tokens(()).closer_name == "<|im_end|>"
+
+
+def test_without_any_closer_the_template_is_refused():
+    tokenizer = tiny_tokenizer()
+    tokenizer.eos_token = None
+
+    with pytest.raises(TemplateError, match="does not end assistant turns"):
+        prompter(CHATML.replace("<|im_end|>", ""), tokenizer).stop_tokens(())
+
+
+def test_equal_prompts_have_equal_hashes_and_ids():
+    own = prompter()
+    messages = (Message("user", "我的猫叫饼干。"),)
+
+    assert own.prompt(messages) == own.prompt(messages)
+    assert len(own.prompt(messages).sha256) == 64

@@ -1,0 +1,264 @@
+"""The loop lowers the loss of exactly the labelled tokens, and only the adapter changes."""
+
+import json
+import math
+import warnings
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from qwen_bench.chat.jsonl import ChatRecord, write_records
+from qwen_bench.chat.messages import Message
+from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.loading import load_base
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.spec import parse_spec
+from qwen_bench.errors import AdapterMismatchError, EngineError, InputError
+from qwen_bench.testing import tiny_checkpoint, tiny_model
+from qwen_bench.training.adapter import add_lora, seeded
+from qwen_bench.training.finetune import finetune
+from qwen_bench.training.material import Job, marked, prepare
+from qwen_bench.training.recipe import LoraBlock, NamedRecipe, Recipe
+from qwen_bench.training.rows import Row, Span
+from qwen_bench.training.trainer import Schedule, measure, row_loss, train
+
+CPU = torch.device("cpu")
+ROWS = (
+    Row("a", (5, 6, 7, 8, 2, 9, 10, 11, 2), (Span(3, 5, 0), Span(7, 9, 1))),
+    Row("b", (20, 21, 22, 23, 2), (Span(2, 5, 0),)),
+    Row("c", tuple(range(30, 60)), (Span(10, 12, 0),)),
+)
+
+
+def lora_model(seed=0, **lora):
+    from peft import LoraConfig, get_peft_model
+
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]} | lora
+    model = tiny_model()
+    with warnings.catch_warnings(), seeded(seed):
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, LoraConfig(**settings))
+
+
+def schedule(**changes):
+    values = {"steps": 20, "batch": 3, "lr": 0.02, "warmup": 2, "weight_decay": 0.0, "seed": 0}
+    return Schedule(**(values | {"bfloat16": False} | changes))
+
+
+def test_the_loss_of_a_row_is_that_of_its_labelled_positions():
+    model = tiny_model()
+    for row in ROWS:
+        logits = model(input_ids=torch.tensor([row.ids])).logits[0, :-1].float()
+
+        expected = cross_entropy(logits, torch.tensor(row.labels[1:]), reduction="sum")
+
+        assert torch.allclose(row_loss(model, row, CPU), expected, atol=1e-4)
+
+
+def test_a_step_reports_the_summed_loss_over_all_trained_tokens_of_its_batch():
+    model = lora_model()
+    total = sum(float(row_loss(model, row, CPU).detach()) for row in ROWS)
+
+    (report,) = train(model, ROWS, schedule(steps=1), CPU, lambda _: None)
+
+    assert report.loss == pytest.approx(total / sum(row.trained_tokens for row in ROWS), abs=1e-5)
+
+
+def test_twenty_steps_lower_the_loss_and_leave_the_base_as_it_was():
+    model = lora_model()
+    base = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
+    seen = []
+
+    reports = train(model, ROWS, schedule(), CPU, seen.append)
+
+    assert reports[-1].loss < 0.5 * reports[0].loss
+    assert seen == reports
+    after = dict(model.named_parameters())
+    assert all(torch.equal(tensor, after[name]) for name, tensor in base.items())
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_seed_another():
+    curves = [
+        [r.loss for r in train(lora_model(seed), ROWS, schedule(batch=1, seed=seed), CPU, print)]
+        for seed in (0, 0, 1)
+    ]
+
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    model = lora_model()
+    with torch.no_grad():
+        next(p for p in model.parameters() if p.requires_grad).fill_(math.nan)
+
+    with pytest.raises(EngineError, match="not finite at step 1"):
+        train(model, ROWS, schedule(), CPU, lambda _: None)
+
+
+def test_whole_answers_are_counted_by_their_most_likely_tokens():
+    model = tiny_model()
+    logits = model(input_ids=torch.tensor([[5, 6, 7]])).logits[0]
+    likely = int(logits[2].argmax())
+    right = Row("r", (5, 6, 7, likely), (Span(3, 4, 0),))
+    wrong = Row("w", (5, 6, 7, (likely + 1) % 512), (Span(3, 4, 0),))
+
+    fit = measure(model, [right, wrong], CPU, bfloat16=False)
+
+    assert (fit.exact, fit.answers) == (1, 2)
+
+
+# From here on: the whole recipe on a checkpoint in a folder.
+
+CHAT = (
+    Message("user", "My cat is called Biscuit."),
+    Message("assistant", "Noted."),
+    Message("user", "What is the name of my cat?"),
+    Message("assistant", "Biscuit."),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def job(folder, out, data, **changes):
+    values = {
+        "about": "a test",
+        "data": str(data),
+        "lora": LoraBlock(rank=4, alpha=8, target_modules=("q_proj", "v_proj")),
+        "steps": 4,
+        "batch": 2,
+        "lr": 0.02,
+        "max_length": 512,
+        "held_out": 1,
+    }
+    recipe = Recipe.model_validate(values | changes)
+    named = NamedRecipe("own.yaml", recipe, "0" * 64, data.parent)
+    words = ["qwen-bench", "finetune", "--data", str(data), "--out", str(out)]
+    return Job(parse_spec(str(folder)), named, out, words)
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "own.jsonl"
+    trained = (False, False, False, True)
+    write_records(path, [ChatRecord(f"chat-{i}", CHAT, trained) for i in range(4)])
+    return path
+
+
+@pytest.fixture
+def made(folder, data, tmp_path):
+    task = job(folder, tmp_path / "adapter", data)
+    lines = []
+    material = prepare(task, lines.append)
+    finetune(task, material, lines.append)
+    return task, material, lines
+
+
+def test_the_reloaded_adapter_computes_what_the_trained_model_did(made, folder):
+    task, material, _ = made
+    trained = measure(material.base.model, material.rows, CPU, bfloat16=False)
+    base = load_base(parse_spec(str(folder)), EngineOptions())
+    untouched = measure(base.model, material.rows, CPU, bfloat16=False)
+
+    adapter = attach_adapter(base, task.out)
+
+    with base.weights(adapter.name):
+        assert measure(base.model, material.rows, CPU, bfloat16=False) == trained
+    with base.weights(None):
+        assert measure(base.model, material.rows, CPU, bfloat16=False) == untouched
+    assert trained != untouched
+    assert adapter.warnings == ()
+
+
+def test_the_folder_is_a_spec_of_its_own(made):
+    spec = parse_spec(str(made[0].out))
+
+    assert spec.kind == "adapter"
+    assert spec.base is not None
+    assert spec.base.kind == "local"
+
+
+def test_the_record_tells_settings_data_and_curve_without_machine_paths(made, tmp_path):
+    task, _, lines = made
+    text = (task.out / "training.json").read_text("utf-8")
+    record = json.loads(text)
+
+    assert record["command"] == "qwen-bench finetune --data .../own.jsonl --out .../adapter"
+    assert record["data"]["rows"]["targets"] == 3
+    assert record["held_out"]["after"]["answers"] == 1
+    assert len(record["result"]["loss_curve"]) == 4
+    assert len(record["template"]["renderings"]) == 4
+    readme = (task.out / "README.md").read_text("utf-8")
+    assert str(tmp_path) not in (text + readme).replace(record["base"]["spec"], "")
+    assert sum(line.startswith("step ") for line in lines) == 4
+
+
+def test_tokenizer_files_travel_with_a_base_that_is_a_folder(made):
+    assert (made[0].out / "tokenizer.json").is_file()
+    assert (made[0].out / "chat_template.jinja").is_file()
+
+
+def test_nothing_is_left_behind_when_training_fails(folder, data, tmp_path):
+    out = tmp_path / "adapter"
+    task = job(folder, out, data, lora={"rank": 1, "alpha": 1, "target_modules": ["nope"]})
+    material = prepare(task, lambda _: None)
+
+    with pytest.raises(
+        InputError, match=r"lora\.target_modules: Qwen2ForCausalLM has none"
+    ) as caught:
+        finetune(task, material, lambda _: None)
+
+    assert "q_proj" in caught.value.fix[0]
+    assert [path.name for path in tmp_path.iterdir()] == [data.name]
+
+
+def test_an_adapter_that_changes_nothing_is_refused(folder, data, tmp_path):
+    task = job(folder, tmp_path / "adapter", data, steps=1, lr=1e-30)
+    material = prepare(task, lambda _: None)
+
+    with pytest.raises(AdapterMismatchError, match="change"):
+        finetune(task, material, lambda _: None)
+
+    assert not task.out.exists()
+
+
+def test_an_existing_folder_is_never_written_over(made):
+    task, material, _ = made
+    before = (task.out / "adapter_model.safetensors").read_bytes()
+
+    with pytest.raises(InputError, match="exists and is not overwritten"):
+        finetune(task, material, lambda _: None)
+
+    assert (task.out / "adapter_model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("base", ["mock:oracle", "adapter"])
+def test_only_a_full_model_can_be_a_base(made, tmp_path, base):
+    spec = parse_spec(str(made[0].out) if base == "adapter" else base)
+    task = Job(spec, made[0].recipe, tmp_path / "other", [])
+
+    with pytest.raises(InputError, match="a LoRA is trained on a full model"):
+        prepare(task, lambda _: None)
+
+
+def test_shown_rows_mark_the_trained_text(made):
+    _, material, _ = made
+
+    head, *lines = marked(material.rows[0], material.base.tokenizer)
+
+    assert "1 span" not in head
+    assert lines[-2].endswith("[[Biscuit.<|im_end|>]]")
+    assert lines[-1].startswith("  turn 2: ")
+
+
+def test_drawing_adapter_weights_leaves_the_global_generator_alone(folder):
+    base = load_base(parse_spec(str(folder)), EngineOptions())
+    before = torch.random.get_rng_state()
+
+    with seeded(3):
+        add_lora(base, LoraBlock(rank=2, alpha=2, target_modules="all-linear"))
+
+    assert torch.equal(before, torch.random.get_rng_state())
