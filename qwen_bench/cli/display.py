@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from qwen_bench.cli.options import Options
-    from qwen_bench.runs.recorder import Watcher
+    from qwen_bench.runs.job import Watcher
     from qwen_bench.scoring.outcome import Outcome
 
 Mode = Literal["rich", "plain", "none"]

@@ -19,8 +19,9 @@ from qwen_bench.cli.text import write_line
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.runs import provenance
+from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.manifest import Invocation, Manifest
-from qwen_bench.runs.recorder import Job, RunInterruptedError, record, timestamp
+from qwen_bench.runs.recorder import record
 from qwen_bench.runs.summary import run_summary, total_efficiency
 from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.summary import summarise
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.engines.protocol import Engine
-    from qwen_bench.runs.recorder import Watcher
+    from qwen_bench.runs.job import Watcher
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.scoring.outcome import Outcome
 
@@ -114,8 +115,9 @@ class _Session:
 
     def _excuse(self, position: int, error: QwenBenchError) -> None:
         """Report a broken candidate when others can go on without it."""
-        needed = position == 0 and self.asking.has_base and self.asking.stored_base is None
-        if needed or len(self.asking.specs) - int(self.asking.has_base) < 2:
+        runs_base = self.asking.has_base and self.asking.stored_base is None
+        candidates = len(self.asking.specs) - int(runs_base)
+        if candidates < 2 or (runs_base and position == 0):
             raise error
         self.screen.close()
         show_error(error, debug=self.asking.options.debug)
@@ -125,7 +127,8 @@ class _Session:
         """One model."""
         asking = self.asking
         options = asking.options
-        now = _now
+        if stop.requested:
+            raise RunInterruptedError(0, len(asking.plan.keys), self._continue_command(None))
         job = Job(
             suite=asking.suite,
             modes=asking.modes,
@@ -142,10 +145,8 @@ class _Session:
             invocation=self._invocation(),
             continue_command=self._continue_command,
             check=self._check_against_base,
-            now=now,
+            now=_now,
         )
-        if stop.requested:
-            raise RunInterruptedError(0, len(asking.plan.keys), self._continue_command(None))
         watcher = self.screen.watcher(job.label, asking.plan.probes)
         run = record(job, engine, _Armed(watcher, stop), stop.stopped)
         self.runs[position] = run

@@ -2,8 +2,11 @@
 
 The trunk is read once. Everything that hangs on it, questions and candidates, is packed into one
 sequence; a mask lets each token see the trunk up to its fork, its ancestors, and itself, and its
-position id is its depth in the tree. Nothing is padded, copied or computed twice. Answers are then
-decoded together, one token of each live row a step.
+position id is its depth in the tree. Nothing is padded or computed twice. Answers are then decoded
+together, one token of each live row a step.
+
+Long sequences are read in passes by fork depth, and a pass is not shown the trunk behind its
+deepest fork nor other passes: masked keys cost as much as seen ones.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ from qwen_bench.engines.work import (
 )
 
 
+PASS = 256
+"""Tokens of limbs read in one forward."""
+
+
 class BufferLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is untyped
     """Keys and values of one layer in a buffer of fixed size that can be cut back for free.
 
@@ -42,6 +49,7 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is unt
         super().__init__()
         self.capacity = capacity
         self.length = 0
+        self.hidden = (0, 0)
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate the buffers in the shape of the first tokens."""
@@ -57,18 +65,24 @@ class BufferLayer(CacheLayerMixin):  # type: ignore[misc]  # transformers is unt
         *_: Any,  # noqa: ANN401 - signature of transformers
         **__: Any,  # noqa: ANN401 - signature of transformers
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the new tokens behind the old ones; returns views of all of them."""
+        """Write the new tokens behind the old ones; returns all of them but the hidden ones."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[2]
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        first, last = self.hidden
+        if first == last:
+            return self.keys[:, :, :end], self.values[:, :, :end]
+        return (
+            torch.cat([self.keys[:, :, :first], self.keys[:, :, last:end]], dim=2),
+            torch.cat([self.values[:, :, :first], self.values[:, :, last:end]], dim=2),
+        )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Number of keys after the next tokens, and the offset of the first."""
-        return self.length + query_length, 0
+        return self.length - (self.hidden[1] - self.hidden[0]) + query_length, 0
 
     def get_seq_length(self) -> int:
         """Tokens held."""
@@ -95,6 +109,11 @@ class Buffers:
         """Forget everything behind the first `length` tokens."""
         for layer in self._layers:
             layer.length = length
+
+    def hide(self, first: int, last: int) -> None:
+        """Do not show tokens [first, last) to the next ones; an empty range shows all."""
+        for layer in self._layers:
+            layer.hidden = (first, last)
 
 
 def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:
@@ -183,6 +202,20 @@ def _read_trunk(
     return seen
 
 
+def _passes(limbs: Sequence[Limb]) -> Iterator[list[Limb]]:
+    """Limbs in order of fork depth, some at a time."""
+    together: list[Limb] = []
+    size = 0
+    for limb in sorted(limbs, key=lambda limb: limb.fork):
+        if together and size + len(limb.nodes) > PASS:
+            yield together
+            together, size = [], 0
+        together.append(limb)
+        size += len(limb.nodes)
+    if together:
+        yield together
+
+
 def _read_limbs(
     work: Computation,
     limbs: Sequence[Limb],
@@ -193,12 +226,30 @@ def _read_limbs(
     """Put packed limbs through the model, add their readouts to `seen`.
 
     Returns:
-        For each node whose logits were wanted the bool row (trunk + limb tokens) of what it sees.
+        For each node whose logits were wanted, a bool for each token in the buffers up to its pass:
+        whether the node sees it.
     """
+    visible: dict[int, torch.Tensor] = {}
+    for together in _passes(limbs):
+        behind, fork = buffers.length, together[-1].fork
+        buffers.hide(fork, behind)
+        for node, row in _read_pass(work, together, wanted, buffers, seen).items():
+            between = torch.zeros(behind - fork, dtype=torch.bool, device=row.device)
+            visible[node] = torch.cat([row[:fork], between, row[fork:]])
+    buffers.hide(0, 0)
+    return visible
+
+
+def _read_pass(
+    work: Computation,
+    limbs: Sequence[Limb],
+    wanted: dict[int, tuple[int, ...]],
+    buffers: Buffers,
+    seen: dict[int, Readout],
+) -> dict[int, torch.Tensor]:
+    """One forward; the rows it returns cover the trunk up to the deepest fork, then the pass."""
     nodes = [node for limb in limbs for node in limb.nodes]
-    if not nodes:
-        return {}
-    tree, forward, trunk = work.tree, work.forward, buffers.length
+    tree, forward, trunk = work.tree, work.forward, limbs[-1].fork
     forks = torch.tensor([limb.fork for limb in limbs for _ in limb.nodes], device=forward.device)
     offsets = [sum(len(limb.nodes) for limb in limbs[:place]) for place in range(len(limbs))]
     ends = torch.tensor(

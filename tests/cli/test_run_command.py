@@ -6,6 +6,7 @@ import pytest
 
 from qwen_bench.engines.protocol import Reply
 from qwen_bench.engines.solvers import SolverEngine
+from qwen_bench.errors import EngineError
 from qwen_bench.runs.manifest import read_manifest
 
 TWO = ("--model", "mock:window-4", "--baseline", "mock:oracle")
@@ -256,6 +257,48 @@ def test_of_three_candidates_a_broken_one_decides_the_exit_code(call, monkeypatc
     assert "c-window-4 against oracle" in called.out
     assert "c-oracle against oracle" in called.out
     assert called.err.splitlines()[-1].startswith("exit 1:")
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_an_engine_that_cannot_work_does_not_stop_the_other_candidates(
+    call, ask, monkeypatch, stored
+):
+    ask("oracle", run_id="base")
+    plain = SolverEngine.answer
+
+    def answer(self, unit):
+        if self._name == "blind":
+            raise EngineError("the device is gone")
+        return plain(self, unit)
+
+    monkeypatch.setattr(SolverEngine, "answer", answer)
+    base = "base" if stored else "mock:oracle"
+
+    called = call(
+        "run", "--baseline", base, "--model", "mock:blind", "--model", "mock:window-4", *SMALL
+    )
+
+    assert called.code == 1
+    assert "error: the device is gone" in called.err
+    assert "window-4 against oracle" in called.out
+
+
+def test_when_every_candidate_breaks_there_is_no_table(call, monkeypatch):
+    def answer(self, unit):
+        if self._name != "oracle":
+            raise EngineError("the device is gone")
+        return plain(self, unit)
+
+    plain = SolverEngine.answer
+    monkeypatch.setattr(SolverEngine, "answer", answer)
+    models = ("--model", "mock:blind", "--model", "mock:window-4")
+
+    called = call("run", "--baseline", "mock:oracle", *models, *SMALL, "--json", "x.json")
+
+    assert called.code == 1
+    assert called.out == ""
+    assert called.err.count("error: the device is gone") == 2
+    assert not Path("x.json").exists()
 
 
 def test_hostile_text_of_a_model_is_neutralised(ask, monkeypatch):
