@@ -1,1 +1,1 @@
-"""Engines turn requests into replies. They know nothing of probes; importing this imports no torch."""
+"""Engines turn requests into replies; they know no probes. Importing this loads no torch."""

@@ -32,7 +32,6 @@ from qwen_bench.engines.work import (
     wanted_tokens,
 )
 
-
 PASS = 256
 """Tokens of limbs read in one forward."""
 

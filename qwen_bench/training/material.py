@@ -13,7 +13,7 @@ from typing import Any
 
 from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
 from qwen_bench.chat.rendering import ChatSettings, choose_template
-from qwen_bench.engines.loading import LoadedBase, load_base
+from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import InputError
@@ -80,7 +80,7 @@ def prepare(job: Job, say: Say) -> Material:
     name, records, kept_back = _data(job)
     say(f"data     {name}: {len(records)} conversations, {len(kept_back)} held out")
     base = load_base(job.base, EngineOptions())
-    template = choose_template(None, base.tokenizer.chat_template, job.base.default_label)
+    template = choose_template(None, shipped_template(base.tokenizer), job.base.default_label)
     settings = ChatSettings(template)
     max_length = min(job.recipe.recipe.max_length, base.context_window or 1 << 30)
     rows, counts = make_rows(records, settings, base.tokenizer, max_length)

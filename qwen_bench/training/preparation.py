@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.rendering import ChatSettings
+from qwen_bench.engines.prompts import Prompter
 from qwen_bench.errors import DataError, InputError
 from qwen_bench.training.rows import (
     Row,
-    RowTokenizer,
     Target,
     check_row,
     closer_of,
@@ -74,7 +75,7 @@ class _Prepared:
 def make_rows(
     records: Iterable[ChatRecord],
     settings: ChatSettings,
-    tokenizer: RowTokenizer,
+    tokenizer: Any,  # noqa: ANN401 - transformers tokenizers are untyped
     max_length: int,
 ) -> tuple[list[Row], RowCounts]:
     """Rows of a data set, checked, and what became of the data.
@@ -88,8 +89,9 @@ def make_rows(
         InputError: more than a fifth of the targets do not fit.
         TemplateError: an answer cannot be rendered or encoded faithfully.
     """
-    closer = closer_of(settings, tokenizer)
-    prepared = [_prepare(record, settings, tokenizer, closer, max_length) for record in records]
+    prompter = Prompter(tokenizer, settings)
+    closer = closer_of(prompter)
+    prepared = [_prepare(record, prompter, closer, max_length) for record in records]
     counts = _count(prepared)
     if not counts.targets:
         raise DataError(
@@ -108,19 +110,13 @@ def make_rows(
     return [row for item in prepared for row in item.rows], counts
 
 
-def _prepare(
-    record: ChatRecord,
-    settings: ChatSettings,
-    tokenizer: RowTokenizer,
-    closer: str,
-    max_length: int,
-) -> _Prepared:
-    targets = make_targets(record, settings, tokenizer, closer)
+def _prepare(record: ChatRecord, prompter: Prompter, closer: str, max_length: int) -> _Prepared:
+    targets = make_targets(record, prompter, closer)
     kept = [target for target in targets if len(target.ids) <= max_length]
     rows = rows_of(record.id, kept)
     texts = iter(kept)
     for row in rows:
-        check_row(row, [next(texts).text for _ in row.spans], tokenizer, closer)
+        check_row(row, [next(texts).text for _ in row.spans], prompter.tokenizer, closer)
     return _Prepared(record, tuple(targets), tuple(kept), tuple(rows))
 
 

@@ -9,32 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from unicodedata import normalize
 
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.chat.rendering import ChatSettings, prompt_text, render, with_system
+from qwen_bench.chat.rendering import render, with_system
+from qwen_bench.engines.prompts import Prompter
 from qwen_bench.errors import TemplateError
 
 IGNORED = -100
 """Label of positions that carry no loss, the value torch's cross entropy skips."""
-
-
-class RowTokenizer(Protocol):
-    """What rows need of a transformers tokenizer."""
-
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Any:  # noqa: ANN401 - a mapping with `input_ids`
-        """Encode text."""
-        ...
-
-    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:  # noqa: ANN401 - text here
-        """Render messages."""
-        ...
-
-    def decode(self, token_ids: Sequence[int], **options: Any) -> Any:  # noqa: ANN401 - text here
-        """Text of ids."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +75,7 @@ class Row:
         return sum(span.end - span.start for span in self.spans)
 
 
-def closer_of(settings: ChatSettings, tokenizer: RowTokenizer) -> str:
+def closer_of(prompter: Prompter) -> str:
     """The string that ends an assistant turn, read from a rendering.
 
     Raises:
@@ -98,17 +83,21 @@ def closer_of(settings: ChatSettings, tokenizer: RowTokenizer) -> str:
     """
     mark = "XYZZY"
     chat = (Message("user", "a"), Message("assistant", mark), Message("user", "b"))
-    text = render(chat, settings.template, tokenizer, thinking=settings.thinking)
+    template = prompter.settings.template
+    text = render(chat, template, prompter.tokenizer, thinking=prompter.settings.thinking)
     closer = text.partition(mark)[2].partition("\n")[0]
     if not closer:
-        raise TemplateError(f"the chat template of {settings.template.name} does not end turns")
+        raise TemplateError(f"the chat template of {template.name} does not end turns")
     return closer
 
 
-def make_targets(
-    record: ChatRecord, settings: ChatSettings, tokenizer: RowTokenizer, closer: str
-) -> list[Target]:
+def make_targets(record: ChatRecord, prompter: Prompter, closer: str) -> list[Target]:
     """P(k) and T(k) of every trained answer of a conversation, in its order.
+
+    Args:
+        record: the conversation.
+        prompter: the one engines make prompts with.
+        closer: from `closer_of`.
 
     Raises:
         TemplateError: the rendering of an answer does not continue its prompt, for example because
@@ -120,26 +109,23 @@ def make_targets(
         turn += message.role == "user"
         if not record.trained[k]:
             continue
-        prompt = prompt_text(record.messages[:k], settings, tokenizer)
-        answer = _answer_text(record.messages[: k + 1], prompt, settings, tokenizer, closer)
+        prompt = prompter.prompt(record.messages[:k])
+        answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, closer)
         if answer is None:
             raise TemplateError(
                 f"{record.id}: the rendering of messages[{k}] does not begin with its prompt",
                 why="this data has reasoning but thinking is off, or the template rewrites prompts",
-                fix="train with --thinking auto, or take the thoughts out of the data",
+                fix="take the thoughts out of the data",
             )
-        targets.append(Target(turn, _encode(tokenizer, prompt), _encode(tokenizer, answer), answer))
+        targets.append(Target(turn, prompt.ids, _encode(prompter.tokenizer, answer), answer))
     return targets
 
 
 def _answer_text(
-    messages: Conversation,
-    prompt: str,
-    settings: ChatSettings,
-    tokenizer: RowTokenizer,
-    closer: str,
+    messages: Conversation, prompt: str, prompter: Prompter, closer: str
 ) -> str | None:
     """T(k): what the template writes behind the prompt, up to and with the closer."""
+    settings, tokenizer = prompter.settings, prompter.tokenizer
     full = with_system(messages, settings, tokenizer)
     text = render(
         full,
@@ -155,8 +141,8 @@ def _answer_text(
     return body + closer if found and not after.strip() else text[len(prompt) :] + closer
 
 
-def _encode(tokenizer: RowTokenizer, text: str) -> tuple[int, ...]:
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:  # noqa: ANN401 - untyped
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
 def rows_of(conversation: str, targets: Sequence[Target]) -> list[Row]:
@@ -177,7 +163,7 @@ def _span(target: Target) -> Span:
     return Span(len(target.prompt), len(target.ids), target.turn)
 
 
-def check_row(row: Row, texts: Sequence[str], tokenizer: RowTokenizer, closer: str) -> None:
+def check_row(row: Row, texts: Sequence[str], tokenizer: Any, closer: str) -> None:  # noqa: ANN401
     """What must hold of every row before a step is taken.
 
     Raises:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Message
-from qwen_bench.chat.rendering import ChatSettings, ChatTemplate, prompt_text
+from qwen_bench.chat.rendering import ChatSettings, ChatTemplate
+from qwen_bench.engines.prompts import Prompter
 from qwen_bench.errors import DataError, InputError, TemplateError
 from qwen_bench.testing import tiny_tokenizer
 from qwen_bench.training.preparation import make_rows
@@ -93,8 +94,7 @@ def test_the_prompt_before_an_answer_is_what_the_engine_sends(tokenizer, plain):
     (row,), _ = make_rows([RECORD], plain, tokenizer, 4096)
 
     for k, span in zip((1, 3, 5), row.spans, strict=True):
-        sent = tokenizer(prompt_text(CHAT[:k], plain, tokenizer), add_special_tokens=False)
-        assert list(row.ids[: span.start]) == sent["input_ids"]
+        assert row.ids[: span.start] == Prompter(tokenizer, plain).prompt(CHAT[:k]).ids
 
 
 def test_the_closer_is_labelled_although_it_is_the_padding_token(tokenizer, plain):
@@ -121,7 +121,7 @@ def test_context_turns_and_prompts_carry_no_label(tokenizer, plain):
 
 
 def test_long_conversations_lose_whole_exchanges_from_the_end(tokenizer, plain):
-    targets = make_targets(RECORD, plain, tokenizer, closer_of(plain, tokenizer))
+    targets = make_targets(RECORD, Prompter(tokenizer, plain), "<|im_end|>")
     short = ChatRecord("short", CHAT[:2], (False, True))
     limit = len(targets[1].ids)
 
@@ -136,7 +136,7 @@ def test_too_many_dropped_answers_stop_the_training(tokenizer, plain):
     with pytest.raises(InputError, match="3 of 3 answers do not fit --max-length 16") as caught:
         make_rows([RECORD], plain, tokenizer, 16)
 
-    needed = len(make_targets(RECORD, plain, tokenizer, "<|im_end|>")[-1].ids)
+    needed = len(make_targets(RECORD, Prompter(tokenizer, plain), "<|im_end|>")[-1].ids)
     assert caught.value.fix == (f"--max-length {needed} keeps all of them",)
 
 
@@ -180,10 +180,10 @@ def test_kept_targets_are_a_prefix_and_nothing_is_dropped_uncounted(tokenizer, k
         for user, assistant in exchanges
         for message in (Message("user", user), Message("assistant", assistant))
     )
-    template = trl_settings(key)
-    closer = closer_of(template, tokenizer)
+    prompter = Prompter(tokenizer, trl_settings(key))
+    closer = closer_of(prompter)
     record = ChatRecord("chat", chat, (False, True) * len(exchanges))
-    targets = make_targets(record, template, tokenizer, closer)
+    targets = make_targets(record, prompter, closer)
     limit = len(targets[-1].ids) - cut
 
     kept = [target for target in targets if len(target.ids) <= limit]
