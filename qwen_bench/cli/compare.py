@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from qwen_bench.cli.exits import Exit
 
 
-@click.command(cls=declared.GroupedCommand)
+EXAMPLES = """\b
+Examples:
+  qwen-bench compare runs/BASE runs/CANDIDATE
+  qwen-bench compare runs/BASE runs/CANDIDATE --margin 3 --fail-on inconclusive --json -
+"""
+
+
+@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
 @click.argument("base", metavar="BASE_RUN")
 @click.argument("candidates", metavar="CAND_RUN...", nargs=-1, required=True)
 @declared.runs_dir_option

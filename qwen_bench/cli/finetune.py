@@ -31,7 +31,15 @@ def _rate(_: click.Context, __: click.Parameter, text: str | None) -> float | No
     return number
 
 
-@click.command(cls=GroupedCommand)
+EXAMPLES = """\b
+Examples:
+  qwen-bench finetune --base embedded --recipe quick --out ./out/lora
+  qwen-bench finetune --base Qwen/Qwen3-0.6B --recipe my.yaml --data mine.jsonl --out ./out/lora
+  qwen-bench finetune --base embedded --recipe quick --out ./out/lora --show-labels 2
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.option(
     "--base",
     default="embedded",

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
 
 
-@click.group()
+EXAMPLES = """\b
+Examples:
+  qwen-bench probes list --suite quick --lang zh
+  qwen-bench probes show mixed-0/A/en/fact_recall.value/T8/main
+"""
+
+
+@click.group(epilog=EXAMPLES)
 def probes() -> None:
     """What will be asked: list, show."""
 

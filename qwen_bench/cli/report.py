@@ -8,7 +8,14 @@ from qwen_bench.cli import options as declared
 from qwen_bench.errors import InputError
 
 
-@click.command(cls=declared.GroupedCommand)
+EXAMPLES = """\b
+Examples:
+  qwen-bench report runs/BASE runs/CANDIDATE -o report.html
+  qwen-bench report runs/RUN -o profile.html --title "Nightly"
+"""
+
+
+@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option(
     "-o",

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from qwen_bench.cli.exits import Exit
 
 
-@click.command(cls=declared.GroupedCommand)
+EXAMPLES = """\b
+Examples:
+  qwen-bench run --model ./out/lora --baseline Qwen/Qwen2.5-0.5B-Instruct --html report.html
+  qwen-bench run --suite quick --lang zh --family 'update_*'
+  qwen-bench run --model mock:window-8 --baseline mock:oracle
+  qwen-bench run --resume runs/RUN --limit 20
+"""
+
+
+@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
 @click.argument("unexpected", nargs=-1, metavar="")
 @declared.model_options
 @declared.probe_options
