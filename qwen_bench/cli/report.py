@@ -7,7 +7,6 @@ import click
 from qwen_bench.cli import options as declared
 from qwen_bench.errors import InputError
 
-
 EXAMPLES = """\b
 Examples:
   qwen-bench report runs/BASE runs/CANDIDATE -o report.html
