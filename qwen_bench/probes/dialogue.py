@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Message
@@ -40,12 +40,17 @@ PROGRAMME = "mixed"
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What dialogues are made from, and the names that seed them."""
+    """What dialogues are made from, and the names that seed them.
+
+    Attributes:
+        forced: factor levels to use instead of the counterbalanced ones; none in suites.
+    """
 
     families: Mapping[str, Family]
     filler: Mapping[Lang, FillerBank]
     split: Split
     scope: tuple[object, ...]
+    forced: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +115,7 @@ def _place(sources: Sources, skeleton: int, variant: Variant, lang: Lang) -> Ite
         host = sources.families[group]
         slot_number = slot_of(index, skeleton)
         slot = MIXED_SLOTS[slot_number]
-        draw = Draw((*sources.scope, PROGRAMME), group, slot_number, rotation)
+        draw = Draw((*sources.scope, PROGRAMME), group, slot_number, rotation, sources.forced)
         fewest, most = host.task.evidence_turns
         count = stage_count(draw, slot, fewest, most)
         turns = evidence_turns(draw, slot, count)

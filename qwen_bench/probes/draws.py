@@ -10,7 +10,7 @@ indices and the word lists of both languages have equal lengths.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TypeVar
 
@@ -64,13 +64,22 @@ class Draw:
         group: name of the instance's family group.
         slot: slot of the turn plan the instance stands in.
         rotation: number of the rotation, from 0.
+        forced: levels to use instead of the counter's.
     """
 
-    def __init__(self, scope: Sequence[object], group: str, slot: int, rotation: int) -> None:
+    def __init__(
+        self,
+        scope: Sequence[object],
+        group: str,
+        slot: int,
+        rotation: int,
+        forced: Mapping[str, int] | None = None,
+    ) -> None:
         self._scope = tuple(scope)
         self._group = group
         self._slot = slot
         self._rotation = rotation
+        self._forced = forced or {}
         self.factors: dict[str, str] = {}
 
     def stream(self, purpose: str) -> Stream:
@@ -81,8 +90,9 @@ class Draw:
         """Counterbalanced level of a factor with `n` levels; recorded in `factors`."""
         block, place = divmod(self._rotation, n)
         order = Stream(*self._scope, self._group, self._slot, "factor", factor, block).sample(n, n)
-        self.factors[factor] = str(order[place])
-        return order[place]
+        level = self._forced.get(factor, order[place]) % n
+        self.factors[factor] = str(level)
+        return level
 
 
 def rotated(items: Sequence[T], places: int) -> list[T]:

@@ -9,7 +9,7 @@ fact tells the answers of the two apart. Knows no tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Message
@@ -24,7 +24,10 @@ from qwen_bench.probes.suites import make_sources
 from qwen_bench.resources import data_folder
 
 # Named in every draw: changing how conversations are made must change their ids.
-CONSTRUCTION = "1"
+CONSTRUCTION = "2"
+
+# Keys of a stated list that are asked for: all of them, so that one history holds many targets.
+KEYS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,35 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
         skeleton = wanted.first_skeleton + pair
         variant: Variant = VARIANTS[side]
         dialogue = build_dialogue(sources, skeleton, variant, lang, asking)
+        others = [
+            build_dialogue(
+                replace(sources, forced={"asked": key, "wording": skeleton + key}),
+                skeleton,
+                variant,
+                lang,
+                asking,
+            )
+            for key in range(KEYS)
+        ]
+        dialogue = replace(dialogue, probes=_all_questions(sources, dialogue, others))
         yield _conversation(sources, dialogue, skeleton, wanted)
+
+
+def _all_questions(
+    sources: Sources, dialogue: Dialogue, others: Sequence[Dialogue]
+) -> tuple[AskedProbe, ...]:
+    """The dialogue's probes, and those of the others about the same evidence with other answers."""
+    probes = {(p.probe.family, p.probe.question, p.probe.gold): p for p in dialogue.probes}
+    for other in others:
+        for p in other.probes:
+            group = sources.families[p.probe.family].group
+            if _evidence_of(other, group) == _evidence_of(dialogue, group):
+                probes.setdefault((p.probe.family, p.probe.question, p.probe.gold), p)
+    return tuple(probes.values())
+
+
+def _evidence_of(dialogue: Dialogue, group: str) -> list[Turn]:
+    return [turn for turn in dialogue.turns if turn.group == group]
 
 
 def _conversation(
