@@ -1,0 +1,1 @@
+"""Run folders: what was asked, of which model, what it answered; resumable and extendable."""

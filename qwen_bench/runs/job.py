@@ -1,0 +1,85 @@
+"""What the recorder is given, whom it tells, and how it says that it was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from qwen_bench.engines.protocol import Mode
+    from qwen_bench.probes.model import Probe
+    from qwen_bench.probes.suites import Suite
+    from qwen_bench.runs.manifest import Invocation, Manifest
+    from qwen_bench.runs.runner import Plan
+    from qwen_bench.scoring.outcome import Outcome
+
+
+class Watcher(Protocol):
+    """Who is told what happens, for the display."""
+
+    def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
+        """Asking begins; `kept` are the rows of earlier invocations that count."""
+        ...
+
+    def answered(self, outcome: Outcome) -> None:
+        """One row is written."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """Something the user should know."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one model is to be asked, and where the answers go.
+
+    Attributes:
+        plan: of `suite` and `modes`.
+        probes: shared with solvers, which look answers up; a widened run adds to it.
+        resume: a run folder, `latest` for the newest of equal identity, None for a new run.
+        invocation: this process, as far as known at its start.
+        continue_command: the command line that continues the run in a folder.
+        check: raises when the run, as its manifest would be, is of no use.
+        now: UTC time.
+    """
+
+    suite: Suite
+    modes: tuple[Mode, ...]
+    max_new_tokens: int
+    plan: Plan
+    probes: dict[str, Probe]
+    spec: str
+    label: str
+    kind: str
+    runs_dir: Path
+    run_id: str | None
+    resume: Path | Literal["latest"] | None
+    retry_errors: bool
+    invocation: Invocation
+    continue_command: Callable[[Path], str]
+    check: Callable[[Manifest], None]
+    now: Callable[[], datetime]
+
+
+class RunInterruptedError(Exception):
+    """The user stopped a run; everything answered is saved and the folder is in order.
+
+    Args:
+        saved: rows that need not be asked again.
+        total: rows of the complete run.
+        command: what continues it.
+    """
+
+    def __init__(self, saved: int, total: int, command: str) -> None:
+        super().__init__(f"interrupted: {saved} of {total} answers are saved")
+        self.command = command
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC, ISO 8601, seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,291 @@
+"""Making, continuing and finishing the run folder of one model.
+
+Order of writing: manifest (`running`), rows, summary, manifest (`finished`); a finished manifest
+therefore proves the rest. Resuming is one expression: expected keys minus keys with a final row.
+Knows no flags and prints nothing: it reports to a `Watcher`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qwen_bench.errors import NotComparableError, QwenBenchError, RunError
+from qwen_bench.runs.atomic import remove_leftovers, write_atomic
+from qwen_bench.runs.draft import draft_manifest, expected_of, folder_name, suite_info
+from qwen_bench.runs.extension import joined_modes, widened
+from qwen_bench.runs.identity import differences
+from qwen_bench.runs.job import Job, RunInterruptedError, Watcher, timestamp
+from qwen_bench.runs.journal import JOURNAL_NAME, Journal, final_keys, key_of, read_journal
+from qwen_bench.runs.lock import locked
+from qwen_bench.runs.manifest import Manifest, as_json, read_manifest, write_manifest
+from qwen_bench.runs.runner import ask, plan
+from qwen_bench.runs.store import StoredRun, latest_with_identity, read_run, torn_notice
+from qwen_bench.runs.summary import SUMMARY_NAME, run_summary
+from qwen_bench.stats.pairing import final_outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from qwen_bench.engines.protocol import Engine
+    from qwen_bench.probes.suites import Suite
+    from qwen_bench.runs.manifest import RunStatus
+    from qwen_bench.runs.runner import Plan
+    from qwen_bench.scoring.outcome import Outcome
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], bool]) -> StoredRun:
+    """Ask one model everything that is missing and leave a finished run folder.
+
+    Args:
+        job: what, and where to.
+        engine: who answers.
+        watcher: told of progress.
+        stopped: whether the user asked to stop.
+
+    Returns:
+        The finished run, read back from its folder.
+
+    Raises:
+        NotComparableError: the run to resume was made with other settings.
+        RunError: the folder cannot be written, or is in use.
+        RunInterruptedError: the user stopped it.
+        EngineError: the engine cannot go on; the run is `failed` and can be resumed.
+    """
+    fresh = draft_manifest(
+        job.suite,
+        job.modes,
+        job.plan,
+        engine.identity(),
+        spec=job.spec,
+        label=job.label,
+        kind=job.kind,
+        max_new_tokens=job.max_new_tokens,
+    )
+    job.check(fresh)
+    for warning in fresh.warnings:
+        watcher.notice(f"warning: {warning}")
+    found = _folder_to_resume(job, fresh, watcher)
+    folder = found or _new_folder(job, fresh)
+    with ExitStack() as stack:
+        unlocked = stack.enter_context(locked(folder, started=job.invocation.started))
+        if unlocked:
+            watcher.notice(f"warning: {unlocked}")
+        remove_leftovers(folder)
+        if found is None:
+            fresh = fresh.model_copy(update={"run_id": folder.name})
+            task = _Task(job, folder, fresh, job.suite, job.plan)
+        else:
+            task = _continued(job, folder, fresh)
+        if not task.is_complete():
+            task.carry_out(engine, watcher, stopped)
+    return read_run(folder)
+
+
+def _folder_to_resume(job: Job, fresh: Manifest, watcher: Watcher) -> Path | None:
+    """The folder to continue; None starts a new run."""
+    if job.resume != "latest":
+        return job.resume
+    folder = latest_with_identity(job.runs_dir, fresh.identity)
+    if folder is None:
+        watcher.notice(f"notice: nothing to resume for {job.label}, starting a new run")
+    return folder
+
+
+def _new_folder(job: Job, fresh: Manifest) -> Path:
+    """Create the folder; an exclusive mkdir keeps two processes of one second apart."""
+    wanted = job.run_id or folder_name(job.invocation.started, job.label, fresh.identity)
+    tail = 1
+    try:
+        job.runs_dir.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = job.runs_dir / (wanted if tail == 1 else f"{wanted}-{tail}")
+            try:
+                folder.mkdir()
+            except FileExistsError as error:
+                if job.run_id is not None:
+                    raise RunError(
+                        f"{folder} exists already",
+                        fix=f"continue it with --resume {folder}, or choose another --run-id",
+                    ) from error
+                tail += 1
+            else:
+                return folder
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RunError(
+            f"cannot write to {job.runs_dir}: {reason}", fix="choose another with --runs-dir"
+        ) from error
+
+
+def _continued(job: Job, folder: Path, fresh: Manifest) -> _Task:
+    """The rest of a run whose lock is held, widened where more is asked for.
+
+    Raises:
+        NotComparableError: settings that change answers differ.
+    """
+    old = read_manifest(folder)
+    changed = differences(old, fresh)
+    if changed:
+        raise NotComparableError(
+            f"{folder} was started with other settings",
+            changed,
+            fix=(
+                f"continue it with its own settings: qwen-bench run --resume {folder}",
+                "or leave --resume out: that starts a new run",
+            ),
+        )
+    suite = widened(job.suite, old.suite)
+    modes = joined_modes(old.suite.modes, job.modes)
+    same = suite == job.suite and modes == job.modes
+    whole = job.plan if same else plan(suite.dialogues(), modes, probes=job.probes)
+    manifest = old.model_copy(
+        update={
+            "suite": suite_info(suite, modes).model_copy(update={"primary": old.suite.primary}),
+            "expected": expected_of(whole),
+            "warnings": tuple(dict.fromkeys([*old.warnings, *fresh.warnings])),
+        }
+    )
+    return _Task(job, folder, manifest, suite, whole)
+
+
+@dataclass(slots=True)
+class _Task:
+    """One invocation on one locked folder."""
+
+    job: Job
+    folder: Path
+    manifest: Manifest
+    suite: Suite
+    plan: Plan
+
+    def is_complete(self) -> bool:
+        """Whether there is nothing to ask and nothing to write."""
+        if self.manifest.status != "finished":
+            return False
+        content = read_journal(self.folder / JOURNAL_NAME)
+        done = final_keys(content.outcomes, retry_errors=self.job.retry_errors)
+        return self.plan.keys <= done
+
+    def carry_out(self, engine: Engine, watcher: Watcher, stopped: Callable[[], bool]) -> None:
+        """Ask what is missing; leave `finished`, `interrupted` or `failed` behind."""
+        content = read_journal(self.folder / JOURNAL_NAME)
+        if content.torn:
+            watcher.notice(torn_notice(self.folder))
+        done = final_keys(content.outcomes, retry_errors=self.job.retry_errors) & self.plan.keys
+        written = 0
+        command = self.job.continue_command(self.folder)
+
+        def write(outcome: Outcome) -> None:
+            nonlocal written
+            journal.append([outcome])
+            written += 1
+            done.add(key_of(outcome))
+            watcher.answered(outcome)
+
+        kept = [row for row in final_outcomes(content.outcomes) if key_of(row) in done]
+        try:
+            self._announce()
+            with Journal(self.folder / JOURNAL_NAME, content.whole_bytes) as journal:
+                watcher.started(self.folder, len(self.plan.keys), kept)
+                whole = ask(
+                    self.suite.dialogues(),
+                    engine,
+                    self.plan.keys - done,
+                    modes=self.manifest.suite.modes,
+                    max_new_tokens=self.job.max_new_tokens,
+                    write=write,
+                    attempts=Counter(key_of(row) for row in content.outcomes),
+                    stopped=stopped,
+                )
+        except KeyboardInterrupt:
+            self._close("interrupted", engine, written)
+            raise RunInterruptedError(len(done), len(self.plan.keys), command) from None
+        except OSError as error:
+            self._close_if_possible("failed", engine, written, str(error))
+            raise self._disk_error(error, len(done), command) from error
+        except QwenBenchError as error:
+            self._close("failed", engine, written, error.message)
+            error.fix = (*error.fix, f"continue: {command}")
+            raise
+        except BaseException as error:
+            self._close_if_possible("failed", engine, written, f"{type(error).__name__}: {error}")
+            raise
+        if not whole:
+            self._close("interrupted", engine, written)
+            raise RunInterruptedError(len(done), len(self.plan.keys), command)
+        self._finish(engine, written, command)
+
+    def _announce(self) -> None:
+        """Write the manifest that says a process is at work."""
+        self.manifest = self.manifest.model_copy(
+            update={
+                "status": "running",
+                "invocations": (*self.manifest.invocations, self.job.invocation),
+            }
+        )
+        write_manifest(self.folder, self.manifest)
+
+    def _finish(self, engine: Engine, written: int, command: str) -> None:
+        """Summary first, then the manifest that proves it."""
+        try:
+            closed = self._closed("finished", engine, written)
+            run = replace(read_run(self.folder), manifest=closed)
+            write_atomic(self.folder / SUMMARY_NAME, as_json(run_summary(run)))
+            counts = Counter(outcome.status for outcome in run.outcomes)
+            self.manifest = closed.model_copy(update={"counts": dict(sorted(counts.items()))})
+            write_manifest(self.folder, self.manifest)
+        except OSError as error:
+            raise self._disk_error(error, len(self.plan.keys), command) from error
+
+    def _close(
+        self, status: RunStatus, engine: Engine, written: int, error: str | None = None
+    ) -> None:
+        """Write how this invocation ended."""
+        self.manifest = self._closed(status, engine, written, error)
+        write_manifest(self.folder, self.manifest)
+
+    def _close_if_possible(
+        self, status: RunStatus, engine: Engine, written: int, error: str
+    ) -> None:
+        """The same where the disk may be what failed; a run left `running` counts as crashed."""
+        try:
+            self._close(status, engine, written, error)
+        except OSError:
+            return
+
+    def _closed(
+        self, status: RunStatus, engine: Engine, written: int, error: str | None = None
+    ) -> Manifest:
+        """The manifest with this invocation ended."""
+        ended = self.manifest.invocations[-1].model_copy(
+            update={
+                "finished": timestamp(self.job.now()),
+                "rows_written": written,
+                "efficiency": engine.counters().as_dict(),
+                "ended": status,
+                "error": error,
+            }
+        )
+        return self.manifest.model_copy(
+            update={"status": status, "invocations": (*self.manifest.invocations[:-1], ended)}
+        )
+
+    def _disk_error(self, error: OSError, saved: int, command: str) -> RunError:
+        """The error for a disk that takes no more."""
+        total = len(self.plan.keys)
+        what = (
+            "the disk is full"
+            if error.errno in _NO_SPACE
+            else f"writing to {self.folder} failed ({(error.strerror or str(error)).lower()})"
+        )
+        return RunError(
+            f"{what} after {saved} of {total} answers; all {saved} are saved",
+            fix=("make room, then", f"continue: {command}"),
+        )

@@ -1,0 +1,123 @@
+"""Finding and reading run folders. Readers take no lock and never write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qwen_bench.errors import InputError, RunError, near
+from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
+from qwen_bench.runs.manifest import MANIFEST_NAME, Manifest, read_manifest
+from qwen_bench.stats.pairing import RunView, final_outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qwen_bench.scoring.outcome import Outcome
+
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run folder as read.
+
+    Attributes:
+        outcomes: the row that counts for each key; superseded rows are left out.
+        notices: what the reader forgave, for the user.
+    """
+
+    folder: Path
+    manifest: Manifest
+    outcomes: tuple[Outcome, ...]
+    notices: tuple[str, ...] = ()
+
+    def view(self, label: str | None = None) -> RunView:
+        """The run as statistics and report take it.
+
+        Args:
+            label: name to show instead of the stored one.
+        """
+        return RunView(
+            run_id=self.manifest.run_id,
+            label=label or self.manifest.model.label,
+            manifest=self.manifest.model_dump(mode="json"),
+            outcomes=self.outcomes,
+        )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run folder."""
+    return (path / MANIFEST_NAME).is_file()
+
+
+def find_run(text: str, runs_dir: Path) -> Path:
+    """The run folder a user means: a path, or the name of a run in `runs_dir`.
+
+    Raises:
+        InputError: there is none, or the path is some other folder.
+    """
+    for candidate in (Path(text), runs_dir / text):
+        if is_run(candidate):
+            return candidate
+    if Path(text).exists():
+        raise InputError(f"{text} is not a run folder (no {MANIFEST_NAME})")
+    names = [folder.name for folder in run_folders(runs_dir)]
+    hint = near(Path(text).name, names) if names else f"{runs_dir} holds no run"
+    if len(names) > MOST_NAMED and not hint.startswith("near"):
+        hint = f"the newest are {', '.join(names[-MOST_NAMED:])}"
+    raise InputError(f"no such run: {text}; {hint}")
+
+
+def run_folders(runs_dir: Path) -> list[Path]:
+    """All run folders of a store, oldest name first."""
+    if not runs_dir.is_dir():
+        return []
+    return sorted(folder for folder in runs_dir.iterdir() if is_run(folder))
+
+
+def readable_runs(runs_dir: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Runs with a readable manifest, newest first by the start of their first invocation."""
+    found = []
+    for folder in run_folders(runs_dir):
+        try:
+            manifest = read_manifest(folder)
+        except RunError:
+            continue
+        first = manifest.invocations[0].started if manifest.invocations else ""
+        found.append((first, folder.name, folder, manifest))
+    for _, _, folder, manifest in sorted(found, key=lambda item: item[:2], reverse=True):
+        yield folder, manifest
+
+
+def latest_with_identity(runs_dir: Path, identity: str) -> Path | None:
+    """The newest run of equal identity, finished or not; None when there is none."""
+    for folder, manifest in readable_runs(runs_dir):
+        if manifest.identity == identity:
+            return folder
+    return None
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read manifest and results of a run folder.
+
+    Raises:
+        RunError: one of the two files is damaged or too new.
+        InputError: the folder is no run.
+    """
+    if not is_run(folder):
+        raise InputError(f"{folder} is not a run folder (no {MANIFEST_NAME})")
+    content = read_journal(folder / JOURNAL_NAME)
+    notices = (torn_notice(folder),) if content.torn else ()
+    return StoredRun(
+        folder, read_manifest(folder), tuple(final_outcomes(content.outcomes)), notices
+    )
+
+
+def torn_notice(folder: Path) -> str:
+    """What is said when a cut last line was dropped."""
+    return (
+        f"notice: the last line of {folder / JOURNAL_NAME} was cut off and is dropped; "
+        "that probe will be asked again"
+    )
