@@ -31,7 +31,7 @@ $(VENV)/.test-installed: $(VENV)/.demo-installed
 
 demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (6 minutes on 2 cores)
 	@echo "asking the embedded model and the demo adapter the suite demo"
-	@$(BIN)/qwen-bench run --suite demo --baseline base=embedded --model adapter=finetune/demo --html demo-report.html
+	@$(BIN)/qwen-bench run --suite demo --baseline base=embedded --model adapter=./finetune/demo --html demo-report.html
 
 test: $(VENV)/.test-installed ## the tests, with the real embedded model (under 15 minutes on 2 cores)
 	@echo "running the tests"
