@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from qwen_bench.runs.provenance import sounds_secret
+
 MINUS = "\N{MINUS SIGN}"
 FOLD_ABOVE_CHARACTERS = 4_000
 
@@ -23,10 +25,6 @@ _REPLACED = re.compile(f"[\x00\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 _CONTROL = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 _HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)[^/\\\s\"':,;]+|/root(?=[/\s\"':,;]|$)")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s@\"']+@")
-_SECRET_NAME = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
-_NOT_SECRET = re.compile(
-    r"tokenizer|tokens$|sha256$|(?:eos|bos|pad|unk|stop)[_-]token", re.IGNORECASE
-)
 _SECRET_VALUE = re.compile(r"\b(?:hf_|sk-|ghp_|xox[bp]-)[A-Za-z0-9_-]{12,}|Bearer\s+[^\s\"',]+")
 
 
@@ -115,9 +113,9 @@ def redact(value: object, *, name: str = "") -> object:
     """
     if isinstance(value, str):
         flag, equals, _ = value.partition("=")
-        if _is_secret(name):
+        if sounds_secret(name):
             return "[redacted]"
-        if equals and flag.startswith("-") and _is_secret(flag):
+        if equals and flag.startswith("-") and sounds_secret(flag):
             return f"{flag}=[redacted]"
         text = _URL_CREDENTIALS.sub("[redacted]@", value)
         text = _SECRET_VALUE.sub("[redacted]", text)
@@ -136,10 +134,6 @@ def redact(value: object, *, name: str = "") -> object:
 def private(value: object, *, name: str = "") -> str:
     """A value from a manifest or an error message: redacted, then `plain`."""
     return plain(redact(value, name=name))
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
 
 
 def slug(text: str) -> str:

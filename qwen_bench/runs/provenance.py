@@ -22,7 +22,9 @@ from qwen_bench.runs.manifest import ToolInfo
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(r"key|token|secret|password|authorization", re.IGNORECASE)
-_NOT_SECRET = re.compile(r"^-{0,2}max[-_](new|thinking)[-_]tokens$")
+_NOT_SECRET = re.compile(
+    r"tokenizer|tokens$|sha256$|(?:eos|bos|pad|unk|stop)[_-]token", re.IGNORECASE
+)
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
@@ -98,7 +100,7 @@ def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
         if hide_next and not word.startswith("--"):
             cleaned.append(HIDDEN)
             hide_next = False
-        elif word.startswith("-") and _is_secret(name):
+        elif word.startswith("-") and sounds_secret(name):
             cleaned.append(f"{name}={HIDDEN}" if equals else word)
             hide_next = not equals
         else:
@@ -110,7 +112,7 @@ def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
 def redact_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
     """Flags by name with secret values hidden, at any depth."""
     return {
-        name: HIDDEN if _is_secret(name) and value is not None else _redact(value)
+        name: HIDDEN if sounds_secret(name) and value is not None else _redact(value)
         for name, value in values.items()
     }
 
@@ -124,6 +126,6 @@ def _redact(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return redact_text(value) if isinstance(value, str) else value
 
 
-def _is_secret(name: str) -> bool:
-    """Whether a flag of this name holds a secret; token budgets do not."""
-    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.match(name)
+def sounds_secret(name: str) -> bool:
+    """Whether a flag, key or variable of this name holds a secret; token ids and hashes do not."""
+    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)

@@ -40,6 +40,12 @@ def test_secrets_leave_nested_values():
     assert (shown["max_new_tokens"], shown["token"]) == (64, None)
 
 
+def test_token_ids_and_hashes_of_a_tokenizer_are_no_secrets():
+    values = {"tokenizer_sha256": "ab", "eos_token_id": [2], "chunk_tokens": 512}
+
+    assert redact_mapping(values) == values
+
+
 def test_urls_without_credentials_stay():
     assert redact_text("http://host:80/a@b") == "http://host:80/a@b"
 
