@@ -203,7 +203,8 @@ def _statistical(overall: Measured) -> list[str]:
         texts.append(f"few clusters ({clusters}): intervals are wide and by bootstrap-t")
     if overall.interval.redrawn:
         texts.append(
-            f"{overall.interval.redrawn} bootstrap replicates lacked a family and were drawn again"
+            f"bootstrap replicates drawn again because a family was missing: "
+            f"{overall.interval.redrawn}"
         )
     return texts
 
