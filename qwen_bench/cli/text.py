@@ -25,7 +25,7 @@ def printable(text: str) -> str:
     Control characters become their visible symbols, bidirectional and line-breaking controls
     their code points.
 
-    >>> printable("a\\x1b[31m")
+    >>> printable("a\x1b[31m")
     'a␛[31m'
     """
     return _UNSAFE.sub(_visible, text)

@@ -85,37 +85,30 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
     sources = make_sources(tasks, families, CONSTRUCTION, wanted.seed, "train")
     asking = Asking((MAX_TURNS,), frozenset(wanted.families), ("main",))
-    for number in range(wanted.n):
-        pair, side = divmod(number, len(VARIANTS))
+    for pair in range((wanted.n + 1) // len(VARIANTS)):
         lang = wanted.langs[pair % len(wanted.langs)]
         skeleton = wanted.first_skeleton + pair
-        variant: Variant = VARIANTS[side]
-        dialogue = build_dialogue(sources, skeleton, variant, lang, asking)
-        others = [
-            build_dialogue(
-                replace(sources, forced={"asked": key, "wording": skeleton + key}),
-                skeleton,
-                variant,
-                lang,
-                asking,
-            )
-            for key in range(KEYS)
-        ]
-        dialogue = replace(dialogue, probes=_all_questions(sources, dialogue, others))
-        yield _conversation(sources, dialogue, skeleton, wanted)
+        twins = [_with_every_key(sources, skeleton, v, lang, asking) for v in VARIANTS]
+        common = set.intersection(*({p.probe.question_text for p in t.probes} for t in twins))
+        for twin in twins[: wanted.n - len(VARIANTS) * pair]:
+            asked = tuple(p for p in twin.probes if p.probe.question_text in common)
+            yield _conversation(sources, replace(twin, probes=asked), skeleton, wanted)
 
 
-def _all_questions(
-    sources: Sources, dialogue: Dialogue, others: Sequence[Dialogue]
-) -> tuple[AskedProbe, ...]:
-    """The dialogue's probes, and those of the others about the same evidence with other answers."""
+def _with_every_key(
+    sources: Sources, skeleton: int, variant: Variant, lang: Lang, asking: Asking
+) -> Dialogue:
+    """The dialogue with its own probes and, of the same evidence, those that ask for other keys."""
+    dialogue = build_dialogue(sources, skeleton, variant, lang, asking)
     probes = {(p.probe.family, p.probe.question, p.probe.gold): p for p in dialogue.probes}
-    for other in others:
+    for key in range(KEYS):
+        forced = replace(sources, forced={"asked": key, "wording": skeleton + key})
+        other = build_dialogue(forced, skeleton, variant, lang, asking)
         for p in other.probes:
             group = sources.families[p.probe.family].group
             if _evidence_of(other, group) == _evidence_of(dialogue, group):
                 probes.setdefault((p.probe.family, p.probe.question, p.probe.gold), p)
-    return tuple(probes.values())
+    return replace(dialogue, probes=tuple(probes.values()))
 
 
 def _evidence_of(dialogue: Dialogue, group: str) -> list[Turn]:
