@@ -91,8 +91,15 @@ def _paired_row(name: str, cell: Cell, word: str) -> str:
         interval = f"{signed(cell.low):>5} to {signed(cell.high):>5}"
     return (
         f"{name:>6}  {percent(cell.base):>7}     {percent(cell.candidate):>7}   "
-        f"{signed(cell.difference):>10}   {interval:>15}{word}"
+        f"{signed(cell.difference):>10}   {interval:>15}{word}{_unanswered(cell)}"
     ).rstrip()
+
+
+def _unanswered(cell: Cell | Accuracy) -> str:
+    """What was not answered in a cell; nothing when all was."""
+    counts = [(cell.too_long, "too long"), (cell.error, "errors")]
+    named = [f"{count} {name}" for count, name in counts if count]
+    return f"   [{', '.join(named)}]" if named else ""
 
 
 def _changes(cell: Cell) -> list[str]:
@@ -168,7 +175,8 @@ def _profile_row(name: str, cell: Accuracy) -> str:
         interval = "no interval"
     else:
         interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
-    return f"{name:>6}   {percent(cell.accuracy):>8}   {interval:>13}     {cell.n:>6}"
+    row = f"{name:>6}   {percent(cell.accuracy):>8}   {interval:>13}     {cell.n:>6}"
+    return row + _unanswered(cell)
 
 
 def efficiency_line(label: str, efficiency: Mapping[str, Any] | None) -> str | None:

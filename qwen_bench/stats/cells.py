@@ -23,7 +23,7 @@ from qwen_bench.stats.verdict import about, more_probes, word
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.scoring.outcome import Outcome, Status
 
 _ZERO = 1e-12
 DEPENDS = "depends on unanswered probes"
@@ -37,6 +37,7 @@ class Columns:
         index: clusters and families as numbers.
         base, candidate: 1 right, 0 wrong or without a score.
         answered: both sides have a score.
+        too_long, error: either side has this status.
         main: main condition.
     """
 
@@ -44,6 +45,8 @@ class Columns:
     base: Ints
     candidate: Ints
     answered: Bools
+    too_long: Bools
+    error: Bools
     main: Bools
     families: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -62,12 +65,19 @@ def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
             [base.score is not None and candidate.score is not None for base, candidate in pairs],
             dtype=np.bool_,
         ),
+        too_long=_either(pairs, "too_long"),
+        error=_either(pairs, "error"),
         main=np.array([row.condition == "main" for row in rows], dtype=np.bool_),
         families=tuple(row.family for row in rows),
         lengths=tuple(row.length for row in rows),
         langs=tuple(row.lang for row in rows),
         conditions=tuple(row.condition for row in rows),
     )
+
+
+def _either(pairs: Sequence[tuple[Outcome, Outcome]], status: Status) -> Bools:
+    """Pairs with this status on either side."""
+    return np.array([status in {one.status, two.status} for one, two in pairs], dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,8 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
         both_wrong=neither,
         word=None,
         note="",
+        too_long=int((data.too_long & chosen).sum()),
+        error=int((data.error & chosen).sum()),
     )
     changed = int((np.abs(table.contributions) > _ZERO).sum())
     return Measured(cell, interval, changed, _error(table, interval))

@@ -73,6 +73,7 @@ class Cell:
             None elsewhere.
         both_right, lost, gained, both_wrong: pairs by outcome; they add up to n.
         word: None for slices that carry no verdict.
+        too_long, error: pairs with that status on either side; all inside n.
         more_probes: further probes that would settle an inconclusive difference; None where the
             word is another or more probes of the same kind would not help.
     """
@@ -93,6 +94,8 @@ class Cell:
     word: Word | None
     note: str
     more_probes: int | None = None
+    too_long: int = 0
+    error: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """`run` on a real, tiny checkpoint in a folder."""
 
+import json
 import os
 from pathlib import Path
 
@@ -62,3 +63,31 @@ def test_a_finished_run_of_the_same_weights_is_used_as_it_is(asked, call):
     assert called.code == 0
     assert [path.name for path in Path("runs").iterdir()] == ["one"]
     assert asked.out == called.out
+
+
+def test_prompts_beyond_the_context_are_shown_in_their_cell_and_counted_as_not_right(call):
+    tiny_checkpoint(Path("model"), seed=1)
+    config = Path("model/config.json")
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**settings, "max_position_embeddings": 1500}), encoding="utf-8")
+
+    called = call("run", "--model", "./model", *ONE, "--lengths", "1,16")
+
+    assert called.code == 0
+    rows = {line.split()[0]: line for line in called.out.splitlines() if line.strip()}
+    assert "too long" not in rows["1"]
+    assert rows["16"].endswith("10   [10 too long]")
+    assert rows["all"].endswith("12   [10 too long]")
+    assert "recorded as too_long, lengths 16" in called.err
+
+
+def test_a_model_whose_context_fits_no_prompt_is_refused_with_shorter_lengths(call):
+    tiny_checkpoint(Path("model"), seed=1)
+    config = Path("model/config.json")
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps({**settings, "max_position_embeddings": 100}), encoding="utf-8")
+
+    called = call("run", "--model", "./model", *ONE)
+
+    assert called.code == 1
+    assert "need more than 100 tokens; shortest" in called.err
