@@ -15,7 +15,6 @@ from qwen_bench.errors import TemplateError
 
 IM_START = "<|im_start|>"
 IM_END = "<|im_end|>"
-SPECIAL_STRINGS = (IM_START, IM_END, "<|endoftext|>")
 
 _THOUGHT = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 

@@ -184,21 +184,39 @@ def _read_trunk(
     buffers: Buffers,
 ) -> dict[int, Readout]:
     """Fill the buffers with the trunk; returns the readouts of wanted trunk nodes."""
-    tree, seen = work.tree, dict[int, Readout]()
+    seen: dict[int, Readout] = {}
     for start in range(0, len(trunk), CHUNK):
-        nodes = trunk[start : start + CHUNK]
-        keep = [place for place, node in enumerate(nodes) if node in wanted]
-        work.ledger.feed(nodes)
-        logits = work.forward(
-            [[tree.token(node) for node in nodes]],
-            cache=buffers.cache,
-            keep=keep,
-            positions=range(start, start + len(nodes)),
-        )
-        reads = [nodes[place] for place in keep]
-        found = read_out(logits[0], [wanted[node] for node in reads])
-        seen.update(zip(reads, found, strict=True))
+        _feed(work, trunk[start : start + CHUNK], wanted, buffers, seen)
     return seen
+
+
+def _feed(
+    work: Computation,
+    nodes: Sequence[int],
+    wanted: dict[int, tuple[int, ...]],
+    buffers: Buffers,
+    seen: dict[int, Readout],
+    *,
+    visible: torch.Tensor | None = None,
+) -> list[int]:
+    """Put tree nodes through the model at their depths, add their readouts to `seen`.
+
+    Returns:
+        The places in `nodes` whose logits were wanted.
+    """
+    keep = [place for place, node in enumerate(nodes) if node in wanted]
+    work.ledger.feed(nodes)
+    logits = work.forward(
+        [[work.tree.token(node) for node in nodes]],
+        cache=buffers.cache,
+        keep=keep,
+        positions=[work.tree.depth(node) - 1 for node in nodes],
+        visible=visible,
+    )
+    reads = [nodes[place] for place in keep]
+    found = read_out(logits[0], [wanted[node] for node in reads])
+    seen.update(zip(reads, found, strict=True))
+    return keep
 
 
 def _passes(limbs: Sequence[Limb]) -> Iterator[list[Limb]]:
@@ -248,30 +266,19 @@ def _read_pass(
 ) -> dict[int, torch.Tensor]:
     """One forward; the rows it returns cover the trunk up to the deepest fork, then the pass."""
     nodes = [node for limb in limbs for node in limb.nodes]
-    tree, forward, trunk = work.tree, work.forward, limbs[-1].fork
-    forks = torch.tensor([limb.fork for limb in limbs for _ in limb.nodes], device=forward.device)
+    device, trunk = work.forward.device, limbs[-1].fork
+    forks = torch.tensor([limb.fork for limb in limbs for _ in limb.nodes], device=device)
     offsets = [sum(len(limb.nodes) for limb in limbs[:place]) for place in range(len(limbs))]
     ends = torch.tensor(
         [offset + end for offset, limb in zip(offsets, limbs, strict=True) for end in limb.ends],
-        device=forward.device,
+        device=device,
     )
-    order = torch.arange(len(nodes), device=forward.device)
-    of_trunk = torch.arange(trunk, device=forward.device)[None] < forks[:, None]
+    order = torch.arange(len(nodes), device=device)
+    of_trunk = torch.arange(trunk, device=device)[None] < forks[:, None]
     # Depth-first order: the descendants of node j are the nodes from j to ends[j].
     of_limbs = (order[None] <= order[:, None]) & (order[:, None] < ends[None])
     visible = torch.cat([of_trunk, of_limbs], dim=1)
-    keep = [place for place, node in enumerate(nodes) if node in wanted]
-    work.ledger.feed(nodes)
-    logits = forward(
-        [[tree.token(node) for node in nodes]],
-        cache=buffers.cache,
-        keep=keep,
-        positions=[tree.depth(node) - 1 for node in nodes],
-        visible=visible,
-    )
-    reads = [nodes[place] for place in keep]
-    found = read_out(logits[0], [wanted[node] for node in reads])
-    seen.update(zip(reads, found, strict=True))
+    keep = _feed(work, nodes, wanted, buffers, seen, visible=visible)
     return {nodes[place]: visible[place] for place in keep}
 
 

@@ -170,8 +170,7 @@ class Efficiency:
 class Identity:
     """Who answers: what the manifest records of model, template, generation and engine.
 
-    Each mapping holds JSON values under the field names of `runs/manifest.py`. `engine_seen` holds
-    facts that do not change answers (threads, batch sizes, attention path).
+    Each mapping holds JSON values under the field names of `runs/manifest.py`.
     """
 
     model: Mapping[str, Json]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from qwen_bench.probes.draws import Draw
-from qwen_bench.probes.model import AnswerKind, Variant
+from qwen_bench.probes.model import Variant
 
 
 class Words(BaseModel):
@@ -106,6 +106,3 @@ def acknowledgement(draw: Draw, templates: Templates, stage: str) -> str:
 def pick(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
     """The items at the indices."""
     return [items[i] for i in indices]
-
-
-ANSWER_KINDS: tuple[AnswerKind, ...] = ("single", "set", "yesno", "abstain", "rule")

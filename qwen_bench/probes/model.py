@@ -23,7 +23,6 @@ AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 LANGS: tuple[Lang, ...] = ("en", "zh")
 VARIANTS: tuple[Variant, ...] = ("A", "B")
 CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind")
-HISTORY_LENGTHS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)

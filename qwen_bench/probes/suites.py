@@ -117,10 +117,6 @@ class Suite:
                     if dialogue.probes:
                         yield dialogue
 
-    def probe_count(self) -> int:
-        """Number of probes, each counted once whatever the number of modes."""
-        return sum(len(dialogue.probes) for dialogue in self.dialogues())
-
     def _asking(self, rotation: int) -> Asking | None:
         lengths = tuple(t for t in self.lengths if rotation < self.rotations[t])
         conditions = tuple(

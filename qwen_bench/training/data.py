@@ -8,7 +8,7 @@ fact tells the answers of the two apart. Knows no tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qwen_bench.chat.jsonl import ChatRecord
@@ -190,8 +190,3 @@ def _ask_early(steps: list[_Step], probe: AskedProbe, group: str, stream: Stream
     known = max(i for i, s in enumerate(steps) if s.evidence and s.evidence.group == group) + 1
     place = known + stream.index(len(steps) - known + 1)
     steps.insert(place, _Step(question=probe))
-
-
-def count_targets(records: Iterable[ChatRecord]) -> int:
-    """Number of assistant messages that are trained."""
-    return sum(sum(record.trained) for record in records)
