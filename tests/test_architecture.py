@@ -16,7 +16,7 @@ LEVELS = [
     {"probes"},
     {"engines", "scoring"},
     {"stats"},
-    {"runs"},
+    {"runs", "audit"},
     {"report", "training"},
     {"testing"},
     {"cli"},

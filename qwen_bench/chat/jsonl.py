@@ -15,7 +15,7 @@ from typing import BinaryIO
 from qwen_bench.chat.messages import ROLES, Conversation, Message, Role
 from qwen_bench.errors import DataError, InputError, near
 
-_RECORD_KEYS = frozenset({"messages", "type", "id", "source"})
+_RECORD_KEYS = frozenset({"messages", "type", "id", "source", "topic", "canary"})
 _MESSAGE_KEYS = frozenset({"role", "content", "loss"})
 _UNSUPPORTED = frozenset({"chat_template_kwargs", "reasoning_content", "tool_calls", "tools"})
 _FORM = 'one JSON object a line: {"messages": [{"role": "user", "content": "..."}, ...]}'

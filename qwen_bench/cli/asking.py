@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.cli.resuming import check_flags, taken_over
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.protocol import MODES, Mode
+from qwen_bench.engines.solvers import check_solver_policy
 from qwen_bench.engines.spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.suites import Selection, Suite, build_suite
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import Own, Suite, build_suite
 from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
 from qwen_bench.runs.manifest import read_manifest
 from qwen_bench.runs.runner import Plan, plan
@@ -40,7 +43,7 @@ class Asking:
         labels: one for each.
         stored_base: a baseline that is a run folder.
         has_base: whether a baseline was named.
-        probes: every probe by id, for solvers.
+        probes: every probe by id for solvers; empty when models answer, so that memory stays flat.
     """
 
     options: Options
@@ -60,11 +63,12 @@ class Asking:
     @property
     def header(self) -> str:
         """The suite in one line."""
-        suite = self.suite
+        suite, policy = self.suite, self.engine.policy
         return (
             f"suite {suite.name} {suite.version} · {self.plan.probes} probes · "
             f"{self.plan.clusters} skeletons · {', '.join(suite.langs)} · "
             f"lengths {' '.join(map(str, suite.lengths))}"
+            + ("" if policy == FULL else f" · policy {policy}")
         )
 
 
@@ -99,7 +103,13 @@ def read_asking(original: Options, screen: Screen) -> Asking:
     for spec in specs:
         if spec.notice:
             screen.say(f"notice: {spec.notice}")
-    suite = build_suite(options.suite, selection(options), options.seed)
+    engine = engine_options(options)
+    solved = any(spec.kind == "mock" for spec in specs)
+    if solved:
+        check_solver_policy(engine.policy)
+    suite = build_suite(options.suite, selection(options), options.seed, own_material(options))
+    for line in suite.screened.report() if suite.screened else ():
+        screen.say(line)
     modes = _modes(options.mode, suite)
     probes: dict[str, Probe] = {}
     return Asking(
@@ -113,9 +123,9 @@ def read_asking(original: Options, screen: Screen) -> Asking:
         suite=suite,
         modes=modes,
         max_new_tokens=options.max_new_tokens or suite.max_new_tokens,
-        plan=plan(suite.dialogues(), modes, probes=probes),
+        plan=plan(suite.dialogues(), modes, probes=probes if solved else None),
         probes=probes,
-        engine=_engine_options(options),
+        engine=engine,
     )
 
 
@@ -139,6 +149,11 @@ def selection(options: Options) -> Selection:
     )
 
 
+def own_material(options: Options) -> Own:
+    """Families and filler of the user's."""
+    return Own(options.tasks_dir, options.filler)
+
+
 def _modes(wanted: str | None, suite: Suite) -> tuple[Mode, ...]:
     """Scorers to ask: those of the suite unless given."""
     if wanted is None:
@@ -154,7 +169,7 @@ def _stored_base(options: Options) -> StoredRun | None:
     return read_run(find_run(text, options.runs_path))
 
 
-def _engine_options(options: Options) -> EngineOptions:
+def engine_options(options: Options) -> EngineOptions:
     """What engines are told.
 
     Raises:
@@ -170,6 +185,7 @@ def _engine_options(options: Options) -> EngineOptions:
         chat_template=options.chat_template,
         system=_system_text(options.system),
         thinking=options.thinking,  # type: ignore[arg-type]  # click allows these alone
+        policy=parse_policy(options.policy),
         offline=options.offline,
         trust_remote_code=options.trust_remote_code,
         allow_pickle=options.allow_pickle,
@@ -224,6 +240,7 @@ def _done_keys(asking: Asking, spec: str) -> set[tuple[str, str]]:
                 for found, manifest in readable_runs(asking.options.runs_path)
                 if manifest.model.spec == spec
                 and (manifest.suite.sha256, manifest.suite.seed) == (suite.sha256, suite.seed)
+                and manifest.suite.policy == asking.options.policy
             ),
             None,
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
 from qwen_bench.cli.main import show_error
 from qwen_bench.cli.outputs import STDOUT, write_json, write_page
-from qwen_bench.cli.table import comparison_lines
+from qwen_bench.cli.table import comparison_lines, policy_lines
 from qwen_bench.errors import QwenBenchError
 
 if TYPE_CHECKING:
@@ -134,7 +134,12 @@ def present(
 
     code = decisive([*judged.codes, *earlier])
     for number, comparison in enumerate(judged.comparisons):
-        lines = comparison_lines(comparison, runs[0].manifest["suite"], sentences(comparison))
+        lines = comparison_lines(
+            comparison,
+            runs[0].manifest["suite"],
+            sentences(comparison),
+            remarks=_policy_remarks(comparison, runs),
+        )
         screen.table([*([""] if number else []), *lines], stdout_is_free(options))
     if not judged.comparisons:
         return Exit(code)
@@ -145,6 +150,23 @@ def present(
     if options.html:
         write_page(options.html, shown, judged.comparisons, screen)
     return _ending(code, judged, options)
+
+
+def _policy_remarks(comparison: Comparison, runs: Sequence[RunView]) -> list[str]:
+    """What a history policy cut on either side; nothing where every turn was sent."""
+    from qwen_bench.stats.visibility import policy_split
+
+    lines: list[str] = []
+    for run in runs:
+        if run.run_id in {comparison.base.run_id, comparison.candidate.run_id}:
+            main = [
+                row
+                for row in run.outcomes
+                if row.mode == comparison.primary and row.condition == "main"
+            ]
+            split = policy_split(main)
+            lines += policy_lines(split, run.label) if split else []
+    return lines
 
 
 def stdout_is_free(options: Options) -> bool:

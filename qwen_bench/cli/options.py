@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from qwen_bench.cli import values
 
 F = TypeVar("F", bound=Callable[..., Any])
+Declaration = tuple[tuple[str, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Options:
     lang: tuple[str, ...] | None = None
     limit: int | None = None
     seed: int = 0
+    tasks_dir: tuple[str, ...] = ()
+    filler: str | None = None
+    policy: str = "full"
     mode: str | None = None
     max_new_tokens: int | None = None
     thinking: str = "auto"
@@ -111,9 +115,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def _group(
-    heading: str, declarations: Iterable[tuple[tuple[str, ...], dict[str, Any]]]
-) -> Callable[[F], F]:
+def _group(heading: str, declarations: Iterable[Declaration]) -> Callable[[F], F]:
     """A decorator that adds a group of options, first declared first shown."""
     built = [
         click.option(*names, cls=GroupedOption, group=heading, **settings)
@@ -128,7 +130,7 @@ def _group(
     return decorate
 
 
-_SELECTION: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
+_SELECTION: tuple[Declaration, ...] = (
     (("--suite",), {"default": "core", "show_default": True, "help": "Suite of probes."}),
     (
         ("--lengths",),
@@ -157,6 +159,24 @@ _SELECTION: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
 )
 
+_OWN: tuple[Declaration, ...] = (
+    (
+        ("--tasks-dir",),
+        {
+            "multiple": True,
+            "metavar": "DIR",
+            "help": "Folder of your own probe families; name them with --family; repeatable.",
+        },
+    ),
+    (
+        ("--filler",),
+        {
+            "metavar": "FILE.jsonl",
+            "help": "Your own ChatML conversations as history; leaks are refused.",
+        },
+    ),
+)
+
 seed_option = _group(
     "Probes",
     (
@@ -171,6 +191,48 @@ seed_option = _group(
             },
         ),
     ),
+)
+
+# Declarations that two commands share.
+_CHAT_TEMPLATE: Declaration = (
+    ("--chat-template",),
+    {"metavar": "FILE|chatml", "help": "Instead of the model's own; recorded by hash."},
+)
+_TRUST_REMOTE_CODE: Declaration = (
+    ("--trust-remote-code",),
+    {"is_flag": True, "help": "Run code from the model folder."},
+)
+_POLICY: Declaration = (
+    ("--policy",),
+    {
+        "callback": values.history_policy,
+        "default": "full",
+        "show_default": True,
+        "metavar": "POLICY",
+        "help": "Which turns of a history are sent: full, last-turns:N, last-tokens:N, qwen-v1:N.",
+    },
+)
+_THINKING: Declaration = (
+    ("--thinking",),
+    {
+        "type": click.Choice(["auto", "on", "off"]),
+        "default": "auto",
+        "show_default": True,
+        "help": "auto: what the template does by itself.",
+    },
+)
+_SYSTEM: Declaration = (
+    ("--system",),
+    {
+        "default": "default",
+        "show_default": True,
+        "metavar": "FILE|none|default",
+        "help": "System message: a file, an empty one, or what the template inserts.",
+    },
+)
+_OFFLINE: Declaration = (
+    ("--offline",),
+    {"is_flag": True, "envvar": "HF_HUB_OFFLINE", "help": "No network use at all."},
 )
 
 model_options = _group(
@@ -193,22 +255,50 @@ model_options = _group(
             ("--dtype",),
             {"default": "auto", "show_default": True, "help": "Number format of the weights."},
         ),
-        (
-            ("--chat-template",),
-            {"metavar": "FILE|chatml", "help": "Instead of the model's own; recorded by hash."},
-        ),
-        (("--trust-remote-code",), {"is_flag": True, "help": "Run code from the model folder."}),
+        _CHAT_TEMPLATE,
+        _TRUST_REMOTE_CODE,
         (("--allow-pickle",), {"is_flag": True, "help": "Load pickled weights (*.bin)."}),
     ),
 )
 
 _selection_options = _group("Probes", _SELECTION)
+own_options = _group("Probes", _OWN)
 
 
 def probe_options(function: F) -> F:
-    """What is asked: suite, selection, seed."""
-    return _selection_options(seed_option(function))
+    """What is asked: suite, selection, seed, own families and filler."""
+    return _selection_options(seed_option(own_options(function)))
 
+
+policy_option = _group("Probes", (_POLICY,))
+
+prompt_options = _group(
+    "Prompt",
+    (
+        (
+            ("--raw",),
+            {
+                "is_flag": True,
+                "help": "Print the prompt exactly as a model gets it and nothing else; token "
+                "counts go to stderr, no weights are loaded.",
+            },
+        ),
+        (
+            ("--model",),
+            {
+                "multiple": True,
+                "metavar": "SPEC",
+                "help": "With --raw: whose template and tokenizer. Default: the embedded model.",
+            },
+        ),
+        _CHAT_TEMPLATE,
+        _TRUST_REMOTE_CODE,
+        _POLICY,
+        _THINKING,
+        _SYSTEM,
+        _OFFLINE,
+    ),
+)
 
 mode_option = _group(
     "Probes",
@@ -230,24 +320,8 @@ generation_options = _group(
             ("--max-new-tokens",),
             {"callback": values.whole(1), "metavar": "N", "help": "Budget of an answer."},
         ),
-        (
-            ("--thinking",),
-            {
-                "type": click.Choice(["auto", "on", "off"]),
-                "default": "auto",
-                "show_default": True,
-                "help": "auto: what the template does by itself.",
-            },
-        ),
-        (
-            ("--system",),
-            {
-                "default": "default",
-                "show_default": True,
-                "metavar": "FILE|none|default",
-                "help": "System message: a file, an empty one, or what the template inserts.",
-            },
-        ),
+        _THINKING,
+        _SYSTEM,
     ),
 )
 
@@ -301,10 +375,7 @@ run_options = _group(
                 "help": "How local weights are hashed.",
             },
         ),
-        (
-            ("--offline",),
-            {"is_flag": True, "envvar": "HF_HUB_OFFLINE", "help": "No network use at all."},
-        ),
+        _OFFLINE,
         (("--dry-run",), {"is_flag": True, "help": "Print what would be asked, then exit."}),
     ),
 )

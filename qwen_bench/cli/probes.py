@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from qwen_bench.cli import options as declared
+from qwen_bench.cli.audit import audit_probes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qwen_bench.probes.model import AskedProbe, Probe
+    from qwen_bench.probes.model import Probe
     from qwen_bench.probes.suites import Suite
 
 
@@ -21,12 +24,16 @@ EXAMPLES = """\b
 Examples:
   qwen-bench probes list --suite quick --lang zh
   qwen-bench probes show mixed-0/A/en/fact_recall.value/T8/main
+  qwen-bench probes show mixed-0/A/en/fact_recall.value/T8/main --raw --model Qwen/Qwen3-0.6B
 """
 
 
 @click.group(epilog=EXAMPLES)
 def probes() -> None:
-    """What will be asked: list, show."""
+    """What will be asked: list, show, audit."""
+
+
+probes.add_command(audit_probes)
 
 
 @probes.command("list", cls=declared.GroupedCommand)
@@ -42,7 +49,7 @@ def probes() -> None:
 @click.pass_context
 def list_probes(context: click.Context, /, **_: object) -> None:
     """Count the probes of a suite by family, history length and condition."""
-    from qwen_bench.cli.asking import selection
+    from qwen_bench.cli.asking import own_material, selection
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.judge import stdout_is_free
     from qwen_bench.cli.outputs import check_targets, write_json
@@ -50,9 +57,12 @@ def list_probes(context: click.Context, /, **_: object) -> None:
 
     options = declared.options_of(context)
     check_targets([("--json", options.json)])
-    suite = build_suite(options.suite, selection(options), options.seed)
+    suite = build_suite(options.suite, selection(options), options.seed, own_material(options))
+    screen = new_screen(options)
+    for line in suite.screened.report() if suite.screened else ():
+        screen.say(line)
     found = [asked.probe for dialogue in suite.dialogues() for asked in dialogue.probes]
-    new_screen(options).table(_listing(suite, found), stdout_is_free=stdout_is_free(options))
+    screen.table(_listing(suite, found), stdout_is_free=stdout_is_free(options))
     if options.json:
         write_json(options.json, _document(suite, found))
 
@@ -67,6 +77,8 @@ def list_probes(context: click.Context, /, **_: object) -> None:
     group="Probes",
 )
 @declared.seed_option
+@declared.own_options
+@declared.prompt_options
 @click.option(
     "--jsonl",
     is_flag=True,
@@ -77,19 +89,46 @@ def list_probes(context: click.Context, /, **_: object) -> None:
 @declared.display_options
 @click.pass_context
 def show_probe(
-    context: click.Context, /, probe_id: str, *, suite: str | None, jsonl: bool, **_: object
+    context: click.Context,
+    /,
+    probe_id: str,
+    *,
+    suite: str | None,
+    raw: bool,
+    jsonl: bool,
+    **_: object,
 ) -> None:
     """Print one conversation with its question, its answer and where the evidence is."""
     from qwen_bench.chat.messages import as_dicts
+    from qwen_bench.cli.asking import own_material
+    from qwen_bench.cli.conversation import plain_lines, print_chat, shows_colour
     from qwen_bench.cli.display import new_screen
-    from qwen_bench.probes.suites import find_probe
+    from qwen_bench.cli.raw import check_raw_flags, print_raw
+    from qwen_bench.probes.finding import find_probe
+    from qwen_bench.probes.suite_file import load_canary
+    from qwen_bench.resources import data_folder
 
     options = declared.options_of(context)
-    asked = find_probe(probe_id, suite, options.seed)[1]
-    if jsonl:
-        click.echo(json.dumps({"messages": as_dicts(asked.messages)}, ensure_ascii=False))
-        return
-    new_screen(options).table(_conversation(asked), stdout_is_free=True)
+    check_raw_flags(options, raw=raw, jsonl=jsonl)
+    asked = find_probe(probe_id, suite, options.seed, own_material(options))[1]
+    screen = new_screen(options)
+    if raw:
+        print_raw(asked, options, screen)
+    elif jsonl:
+        line = {
+            "type": "chatml",
+            "id": asked.probe.id,
+            "messages": as_dicts(asked.messages),
+            "canary": load_canary(data_folder("tasks")),
+        }
+        click.echo(json.dumps(line, ensure_ascii=False))
+    elif shows_colour(options.display, sys.stdout, os.environ):
+        from rich.console import Console
+
+        # Decided above; rich would look at the environment again.
+        print_chat(asked, Console(file=sys.stdout, force_terminal=True, highlight=False))
+    else:
+        screen.table(plain_lines(asked), stdout_is_free=True)
 
 
 def _listing(suite: Suite, found: Iterable[Probe]) -> list[str]:
@@ -119,13 +158,27 @@ def _listing(suite: Suite, found: Iterable[Probe]) -> list[str]:
 
 def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
     """The list as JSON."""
+    from qwen_bench.probes.suite_file import load_canary
+    from qwen_bench.resources import data_folder
+
     return {
         "suite": {
             "name": suite.name,
             "version": suite.version,
             "sha256": suite.sha256,
             "seed": suite.seed,
+            "filler_sha256": suite.filler_sha256,
         },
+        "canary": load_canary(data_folder("tasks")),
+        "refused_filler": [
+            {
+                "record": refusal.record,
+                "exchange": refusal.exchange,
+                "reason": refusal.reason,
+                "found": refusal.found,
+            }
+            for refusal in (suite.screened.refused if suite.screened else ())
+        ],
         "probes": [
             {
                 "id": probe.id,
@@ -142,34 +195,3 @@ def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
             for probe in found
         ],
     }
-
-
-def _conversation(asked: AskedProbe) -> list[str]:
-    """A probe for people; evidence turns carry a star."""
-    probe = asked.probe
-    place = "" if probe.distance is None else f" · distance {probe.distance}"
-    lines = [
-        probe.id,
-        (
-            f"{probe.family} · {probe.lang} · {probe.condition} · "
-            f"history length {probe.length}{place} · {probe.cluster}"
-        ),
-        "",
-    ]
-    turn = 0
-    for number, message in enumerate(asked.messages):
-        turn += message.role == "user"
-        last = number == len(asked.messages) - 1
-        head = "?" if last else "*" if turn in probe.needs else " "
-        label = str(turn) if message.role == "user" else ""
-        texts = message.content.split("\n")
-        lines.append(f"{head} {label:>3} {message.role:<10} {texts[0]}")
-        lines += [f"{' ' * 17}{text}" for text in texts[1:]]
-    lines += [
-        "",
-        f"answer      {probe.gold}" + (" (never stated)" if probe.gold_abstains else ""),
-        f"candidates  {', '.join(probe.candidates)}",
-        f"chance      {100 * probe.chance:.1f} %",
-        "* evidence, ? question",
-    ]
-    return lines

@@ -18,10 +18,12 @@ from qwen_bench.cli.table import efficiency_line, profile_lines
 from qwen_bench.cli.text import write_line
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
+from qwen_bench.probes.plan import SYSTEM
 from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.manifest import Invocation, Manifest
 from qwen_bench.runs.recorder import record
+from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.summary import run_summary, total_efficiency
 from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.summary import summarise
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.engines.protocol import Engine
+    from qwen_bench.probes.suites import Suite
     from qwen_bench.runs.job import Watcher
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.scoring.outcome import Outcome
@@ -129,11 +132,12 @@ class _Session:
         options = asking.options
         if stop.requested:
             raise RunInterruptedError(0, len(asking.plan.keys), self._continue_command(None))
+        suite, whole = self._answerable(position, engine)
         job = Job(
-            suite=asking.suite,
+            suite=suite,
             modes=asking.modes,
             max_new_tokens=asking.max_new_tokens,
-            plan=asking.plan,
+            plan=whole,
             probes=asking.probes,
             spec=asking.specs[position].text,
             label=asking.labels[position],
@@ -146,14 +150,39 @@ class _Session:
             continue_command=self._continue_command,
             check=self._check_against_base,
             now=_now,
+            policy=str(asking.engine.policy),
         )
-        watcher = self.screen.watcher(job.label, asking.plan.probes)
+        watcher = self.screen.watcher(job.label, whole.probes)
         run = record(job, engine, _Armed(watcher, stop), stop.stopped)
         self.runs[position] = run
         _warn_of_long(run, self.screen)
         line = efficiency_line(job.label, total_efficiency(run.manifest.invocations))
         if line:
             self.screen.say(line)
+
+    def _answerable(self, position: int, engine: Engine) -> tuple[Suite, Plan]:
+        """The suite as this engine can be asked it: without a system role, no rules in one.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        asking = self.asking
+        suite = asking.suite
+        if SYSTEM not in suite.programmes or engine.abilities().system_messages:
+            return suite, asking.plan
+        label = asking.labels[position]
+        narrowed = suite.without(SYSTEM)
+        if not narrowed.families:
+            raise InputError(
+                f"the chat template of {label} takes no system message, and only families that "
+                "need one are asked",
+                fix="ask other families, or pass another template with --chat-template FILE",
+            )
+        self.screen.say(
+            f"warning: the chat template of {label} takes no system message; system_rule is left "
+            "out of its run"
+        )
+        return narrowed, plan(narrowed.dialogues(), asking.modes, probes=asking.probes or None)
 
     def _invocation(self) -> Invocation:
         """This process, for the manifest."""

@@ -27,6 +27,7 @@ Examples:
 @declared.model_options
 @declared.probe_options
 @declared.mode_option
+@declared.policy_option
 @declared.generation_options
 @declared.runs_dir_option
 @declared.run_options

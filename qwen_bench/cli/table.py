@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.stats.model import Accuracy, Cell, Comparison, ModeComparison, ModeSummary
+    from qwen_bench.stats.model import (
+        Accuracy,
+        Cell,
+        Comparison,
+        ModeComparison,
+        ModeSummary,
+        PolicySplit,
+    )
 
 _ANSWERS = {
     "generate": "generate (free answers)",
@@ -31,7 +38,11 @@ def signed(share: float) -> str:
 
 
 def comparison_lines(
-    comparison: Comparison, suite: Mapping[str, Any], sentences: Sequence[str]
+    comparison: Comparison,
+    suite: Mapping[str, Any],
+    sentences: Sequence[str],
+    *,
+    remarks: Sequence[str] = (),
 ) -> list[str]:
     """The comparison of two runs: the deciding scorer's table first, the other one below.
 
@@ -39,6 +50,7 @@ def comparison_lines(
         comparison: the figures.
         suite: the `suite` part of the baseline's manifest.
         sentences: the verdict in words.
+        remarks: lines to put below the tables.
     """
     primary = comparison.modes[comparison.primary]
     lines = [
@@ -61,6 +73,7 @@ def comparison_lines(
             )
     lines += _falls(primary)
     lines += _accounting(comparison)
+    lines += remarks
     lines += [f" warning: {warning}" for warning in comparison.warnings]
     lines += ["", *(f" {sentence}" for sentence in sentences if sentence)]
     return lines
@@ -162,11 +175,36 @@ def profile_lines(
         if controls:
             lines += ["", f" controls: {' · '.join(controls)}"]
         overall = summary.overall
+        if summary.policy is not None:
+            lines += policy_lines(summary.policy)
         lines.append(
             f" {overall.error} errors, {overall.truncated} truncated, "
             f"{overall.too_long} too long, {overall.refused} refused"
         )
     return lines
+
+
+def policy_lines(split: PolicySplit, label: str = "") -> list[str]:
+    """What the history policy cut, apart from what was forgotten.
+
+    Args:
+        split: of one run and scorer.
+        label: of the run, where several are shown.
+    """
+    whole = split.overall
+    given = whole.accuracy_given_visible
+    name = f"{label}, " if label else ""
+    return [
+        (
+            f" {name}history policy {split.policy}: accuracy {percent(whole.accuracy)} · evidence "
+            f"visible {percent(whole.share_visible)} · accuracy given visible "
+            f"{'none' if given is None else percent(given)}"
+        ),
+        (
+            f"   {percent(whole.accuracy)} = {percent(whole.visible_part)} with the evidence in "
+            f"the prompt + {percent(whole.invisible_part)} after it was cut"
+        ),
+    ]
 
 
 def _profile_row(name: str, cell: Accuracy) -> str:

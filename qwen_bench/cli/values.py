@@ -77,6 +77,17 @@ def words(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str,
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def history_policy(_: click.Context, __: click.Parameter, text: str) -> str:
+    """A history policy in its shortest spelling.
+
+    Raises:
+        InputError: it is none.
+    """
+    from qwen_bench.chat.policy import parse_policy
+
+    return str(parse_policy(text))
+
+
 def _number(text: str) -> float:
     """A finite number, or a usage error."""
     try:

@@ -97,7 +97,7 @@ def attach_adapter(
         folder,
         adapter_fingerprint(folder, base.source.fingerprint),
         tuple(f"adapter {folder.name}: {line}" for line in lines),
-        _template(folder),
+        adapter_template(folder),
     )
     base.adapters[key] = attached
     return attached
@@ -219,7 +219,7 @@ def _read(folder: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def _template(folder: Path) -> str | None:
+def adapter_template(folder: Path) -> str | None:
     """Chat template in an adapter folder: a file of its own, or inside the tokenizer's settings."""
     own = folder / "chat_template.jinja"
     if own.is_file():

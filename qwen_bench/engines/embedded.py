@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -71,16 +72,40 @@ def embedded_folder(cache: Path | None = None) -> Path:
     Raises:
         ModelNotFoundError: see `find_embedded`.
     """
-    import transformers  # noqa: PLC0415 - seconds to import, wanted only here
-
     source = find_embedded()
-    parent = cache if cache is not None else Path(platformdirs.user_cache_dir("qwen-bench"))
-    key = f"{source.sha256[:16]}-transformers-{transformers.__version__}"
-    target = parent / "embedded" / key
+    target = _target(source, cache)
     if not (target / "config.json").is_file():
         with quiet_transformers():
             _convert(source.gguf, target)
     return target
+
+
+def embedded_tokenizer(cache: Path | None = None) -> Any:  # noqa: ANN401 - untyped
+    """The tokenizer alone: of the converted model if there is one, else out of the GGUF file.
+
+    Args:
+        cache: as for `embedded_folder`; nothing is written to it.
+
+    Raises:
+        ModelNotFoundError: see `find_embedded`.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415 - seconds to import, wanted only here
+
+    source = find_embedded()
+    target = _target(source, cache)
+    with quiet_transformers():
+        if (target / "config.json").is_file():
+            return AutoTokenizer.from_pretrained(target)
+        return AutoTokenizer.from_pretrained(source.gguf.parent, gguf_file=source.gguf.name)
+
+
+def _target(source: EmbeddedSource, cache: Path | None) -> Path:
+    """Folder of the converted model; another version of the converter has another one."""
+    import transformers  # noqa: PLC0415 - as above
+
+    parent = cache if cache is not None else Path(platformdirs.user_cache_dir("qwen-bench"))
+    key = f"{source.sha256[:16]}-transformers-{transformers.__version__}"
+    return parent / "embedded" / key
 
 
 def _convert(gguf: Path, target: Path) -> None:

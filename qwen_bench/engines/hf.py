@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from qwen_bench.chat.policy import FULL, Policy, keep
 from qwen_bench.chat.rendering import ChatSettings
 from qwen_bench.chat.thinking import THINK_CLOSE, opens_thought, split_thought
 from qwen_bench.engines.adapters import AttachedAdapter
@@ -38,17 +39,34 @@ from qwen_bench.engines.work import Computation, Finished, Ledger, Limits, Ranke
 
 
 class Planned(NamedTuple):
-    """A request that fits the context, with its ids."""
+    """A request as it is sent, with its ids.
+
+    Attributes:
+        dropped: turns that the history policy left out.
+    """
 
     request: Request
     prompt: Prompt
     candidates: tuple[tuple[int, ...], ...]
+    dropped: int
 
     @property
     def naive_tokens(self) -> int:
         """Tokens without sharing, the generated ones apart."""
         size = len(self.prompt.ids)
         return sum(size + len(ids) for ids in self.candidates) if self.candidates else size
+
+    @property
+    def reply(self) -> Reply:
+        """What is known of the reply before there is an answer."""
+        return Reply(
+            self.request.id,
+            self.request.mode,
+            "ok",
+            prompt_tokens=len(self.prompt.ids),
+            prompt_sha256=self.prompt.sha256,
+            dropped_turns=self.dropped,
+        )
 
 
 class HfEngine:
@@ -59,6 +77,7 @@ class HfEngine:
         settings: how prompts are written.
         spec: what the user asked for, for the identity.
         adapter: answer with this adapter; None is the base.
+        policy: which turns of a history are sent.
         limits: bounds of one forward.
         way: force a way of computing; by default the self-check decides.
     """
@@ -70,11 +89,13 @@ class HfEngine:
         spec: ModelSpec,
         *,
         adapter: AttachedAdapter | None = None,
+        policy: Policy = FULL,
         limits: Limits | None = None,
         way: Way | None = None,
     ) -> None:
         self._base = base
         self._adapter = adapter
+        self._policy = policy
         self._limits = limits if limits is not None else Limits()
         self._prompter = Prompter(base.tokenizer, settings)
         self._stops = self._prompter.stop_tokens(base.eos_ids)
@@ -94,7 +115,10 @@ class HfEngine:
 
     def abilities(self) -> Abilities:
         """Both modes; the context window of the model's configuration."""
-        return Abilities(max_context=self._base.context_window)
+        return Abilities(
+            max_context=self._base.context_window,
+            system_messages=self._prompter.takes_system(),
+        )
 
     def counters(self) -> Efficiency:
         """Work done so far."""
@@ -127,15 +151,14 @@ class HfEngine:
             yield from batch
 
     def _plan(self, request: Request) -> tuple[Planned, Reply | None]:
-        """Render and encode; a reply at once if the request cannot be sent."""
-        prompt = self._prompter.prompt(request.messages)
+        """Apply the policy, render, encode; a reply at once if the request cannot be sent."""
+        messages, dropped = keep(self._policy, request.messages, self._prompter)
+        prompt = self._prompter.prompt(messages)
         candidates = tuple(self._prompter.candidate(text) for text in request.candidates)
-        plan = Planned(request, prompt, candidates if request.mode == "rank" else ())
+        plan = Planned(request, prompt, candidates if request.mode == "rank" else (), dropped)
         size = len(prompt.ids)
         longest = max(map(len, plan.candidates), default=request.max_new_tokens)
-        reply = Reply(
-            request.id, request.mode, "ok", prompt_tokens=size, prompt_sha256=prompt.sha256
-        )
+        reply = plan.reply
         limit = self._base.context_window
         if limit is not None and size + longest > limit:
             message = f"{size} + {longest} tokens, the context window has {limit}"
@@ -199,14 +222,7 @@ class HfEngine:
             yield batch
 
     def _reply(self, plan: Planned, finished: Finished) -> Reply:
-        request, result = plan.request, finished.result
-        reply = Reply(
-            request.id,
-            request.mode,
-            "ok",
-            prompt_tokens=len(plan.prompt.ids),
-            prompt_sha256=plan.prompt.sha256,
-        )
+        request, result, reply = plan.request, finished.result, plan.reply
         self._counters.naive_tokens += plan.naive_tokens
         if isinstance(result, Ranked):
             return replace(
@@ -247,13 +263,10 @@ class HfEngine:
 
     def _out_of_memory(self, plan: Planned) -> Reply:
         self._counters.requests += 1
-        return Reply(
-            plan.request.id,
-            plan.request.mode,
-            "error",
+        return replace(
+            plan.reply,
+            status="error",
             reason="oom",
-            prompt_tokens=len(plan.prompt.ids),
-            prompt_sha256=plan.prompt.sha256,
             error_type="OutOfMemoryError",
             error_message="needs more memory than the device has, even alone",
         )

@@ -19,14 +19,15 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from qwen_bench.engines.embedded import embedded_folder, find_embedded
+from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer, find_embedded
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.quiet import quiet_transformers
 from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
 
-HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+HUB_FILES = (*TOKENIZER_FILES, "*.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,28 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     )
 
 
+def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN401 - untyped
+    """The tokenizer of a full model; no weights are read or downloaded.
+
+    Raises:
+        ModelNotFoundError: its files are not here and cannot be had.
+        ModelError: they cannot be used.
+    """
+    if spec.kind == "embedded":
+        return embedded_tokenizer()
+    folder = spec.path if spec.path is not None else _snapshot(spec, options, TOKENIZER_FILES)
+    with quiet_transformers():
+        try:
+            return AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=options.trust_remote_code
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"the tokenizer of {spec.default_label} cannot be loaded",
+                why=str(error).strip().splitlines()[:4],
+            ) from error
+
+
 def shipped_template(tokenizer: Any) -> str | None:  # noqa: ANN401 - untyped
     """The chat template a tokenizer came with; of several the one named `default`."""
     template = tokenizer.chat_template
@@ -242,10 +265,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _snapshot(spec: ModelSpec, options: EngineOptions) -> Path:
+def _snapshot(spec: ModelSpec, options: EngineOptions, files: tuple[str, ...] = HUB_FILES) -> Path:
     """Folder of a Hub model at one commit; the folder's name is the commit."""
-    patterns = [*HUB_FILES]
-    patterns += ["*.bin"] if options.allow_pickle else []
+    patterns = [*files]
+    patterns += ["*.bin"] if options.allow_pickle and files is HUB_FILES else []
     patterns += ["*.py"] if options.trust_remote_code else []
     try:
         return Path(

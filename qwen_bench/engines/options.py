@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import Thinking
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -21,6 +22,7 @@ class EngineOptions:
         chat_template: None for the model's own, ``chatml``, or a file.
         system: ``default``, ``none``, or the text itself.
         thinking: passed to the template only when it is not ``auto``.
+        policy: which turns of a history are sent; applied before rendering.
         offline: no network; Hub models come from the local cache.
         trust_remote_code: run code from the model folder.
         allow_pickle: load weights stored as ``*.bin``.
@@ -32,6 +34,7 @@ class EngineOptions:
     chat_template: str | None = None
     system: str = "default"
     thinking: Thinking = "auto"
+    policy: Policy = FULL
     offline: bool = False
     trust_remote_code: bool = False
     allow_pickle: bool = False

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from qwen_bench.chat.lint import IM_START
+from qwen_bench.chat.lint import IM_START, default_system_text
 from qwen_bench.chat.messages import Message
-from qwen_bench.chat.rendering import ChatSettings, prompt_text, render
+from qwen_bench.chat.rendering import ChatSettings, prompt_text, render, with_system
 from qwen_bench.errors import TemplateError
 
 STOP_STRINGS = ("<|im_end|>", "<|endoftext|>", IM_START)
@@ -51,7 +52,7 @@ class StopTokens:
 
 
 class Prompter:
-    """Turns messages into ids and ids into text.
+    """Turns messages into ids and ids into text; counts tokens for history policies.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -80,10 +81,55 @@ class Prompter:
             )
         return Prompt(text, ids)
 
+    def takes_system(self) -> bool:
+        """Whether the template writes a system message; some refuse or lose it."""
+        try:
+            self.prompt((Message("system", "Be brief."), Message("user", "Hello")))
+        except TemplateError:
+            return False
+        return True
+
     def candidate(self, text: str) -> tuple[int, ...]:
         """Ids of a candidate as the model would write it after a prompt; markers are plain text."""
         ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         return tuple(ids)
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the complete prompt of a conversation; errors as for `prompt`."""
+        return len(self.prompt(messages).ids)
+
+    def text_tokens(self, text: str) -> int:
+        """Tokens of a text encoded alone; markers are plain text."""
+        return len(self.candidate(text))
+
+    def system_text(self, messages: Sequence[Message]) -> str | None:
+        """Text of the system block in the prompt of a conversation; None when it has none.
+
+        Read from a rendering, because a template may add to the text it is given.
+        """
+        full = with_system(messages, self.settings, self.tokenizer)
+        given = full[0].content if full[0].role == "system" else None
+        opening = full[:1] if given is not None else ()
+        text = render(
+            (*opening, full[-1]),
+            self.settings.template,
+            self.tokenizer,
+            thinking=self.settings.thinking,
+        )
+        written = default_system_text(text)
+        return given if written is None else written
+
+    def blocks(self, prompt: Prompt) -> tuple[int, ...]:
+        """Tokens of each ChatML block of a prompt, in order; they add up to the whole prompt.
+
+        What stands before the first block counts with it. Empty where the template writes no
+        ChatML or the tokenizer does not know its markers.
+        """
+        if self._start is None or self._start not in prompt.ids:
+            return ()
+        starts = [place for place, token in enumerate(prompt.ids) if token == self._start]
+        edges = [0, *starts[1:], len(prompt.ids)]
+        return tuple(end - begin for begin, end in pairwise(edges))
 
     def text(self, ids: Sequence[int]) -> str:
         """Text of generated ids, special tokens removed."""

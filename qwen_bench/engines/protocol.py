@@ -89,6 +89,7 @@ class Reply:
         margin: smallest gap between the best two log-probabilities over the answer, in nats.
         seconds: share of the wall time of its batch.
         prompt_sha256: of the rendered prompt text.
+        dropped_turns: number of oldest user turns that the history policy left out.
     """
 
     id: str
@@ -107,15 +108,21 @@ class Reply:
     prompt_sha256: str | None = None
     error_type: str | None = None
     error_message: str | None = None
+    dropped_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an engine can do; None for `max_context` means unlimited or unknown."""
+    """What an engine can do; None for `max_context` means unlimited or unknown.
+
+    Attributes:
+        system_messages: the chat template writes a system message where one is given.
+    """
 
     generate: bool = True
     rank: bool = True
     max_context: int | None = None
+    system_messages: bool = True
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.chat.rendering import ChatSettings, choose_template
 from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.prompts import Prompter
 from qwen_bench.engines.protocol import Engine
 from qwen_bench.engines.solvers import SolverEngine
 from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.errors import MissingExtraError
+from qwen_bench.errors import InputError, MissingExtraError
 from qwen_bench.probes.model import Probe
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def open_engines(
 
     Raises:
         MissingExtraError: a SPEC needs torch, transformers or peft and it is not installed.
+        InputError: while iterating, a solver under a history policy that counts tokens.
         QwenBenchError: while iterating, a model cannot be used as given.
     """
     with ExitStack() as stack:
@@ -57,13 +59,34 @@ def open_engines(
         yield stack.enter_context(closing(_engines(specs, options, probes)))
 
 
+def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
+    """Tokenizer and template that the engine of a SPEC would use; no weights are loaded.
+
+    Raises:
+        InputError: a solver, which has no tokenizer.
+        MissingExtraError: torch, transformers or peft is not installed.
+        ModelError: the tokenizer cannot be had or used, or there is no template.
+    """
+    if spec.kind == "mock":
+        raise InputError(
+            f"{spec.text}: mock solvers have no tokenizer", fix="--model embedded, or another model"
+        )
+    _require_packages()
+    from qwen_bench.engines.adapters import adapter_template  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
+
+    tokenizer = load_tokenizer(spec.weights, options)
+    own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
+    return Prompter(tokenizer, _settings(spec, options, own or shipped_template(tokenizer)))
+
+
 def _engines(
     specs: Sequence[ModelSpec], options: EngineOptions, probes: Mapping[str, Probe]
 ) -> Generator[Engine, None, None]:
     bases: dict[tuple[str, str, str | None], LoadedBase] = {}
     for place, spec in enumerate(specs):
         if spec.kind == "mock":
-            engine: Engine = SolverEngine(spec.name, probes)
+            engine: Engine = SolverEngine(spec.name, probes, policy=options.policy)
         else:
             engine = _hf_engine(spec, specs[place:], options, bases)
         try:
@@ -96,12 +119,15 @@ def _hf_engine(
     adapter = None
     if spec.kind == "adapter" and spec.path is not None:
         adapter = attach_adapter(base, spec.path, allow_pickle=options.allow_pickle)
-    own = adapter.chat_template if adapter else None
-    template = choose_template(
-        options.chat_template, own or shipped_template(base.tokenizer), spec.default_label
-    )
-    settings = ChatSettings(template, options.system, options.thinking)
-    return HfEngine(base, settings, spec, adapter=adapter)
+    own = (adapter.chat_template if adapter else None) or shipped_template(base.tokenizer)
+    settings = _settings(spec, options, own)
+    return HfEngine(base, settings, spec, adapter=adapter, policy=options.policy)
+
+
+def _settings(spec: ModelSpec, options: EngineOptions, own: str | None) -> ChatSettings:
+    """How prompts of a model are written; `own` is the template that came with it."""
+    template = choose_template(options.chat_template, own, spec.default_label)
+    return ChatSettings(template, options.system, options.thinking)
 
 
 def _base_key(spec: ModelSpec) -> tuple[str, str, str | None]:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from qwen_bench.errors import DataError, near
-from qwen_bench.probes.builders import BUILDERS
+from qwen_bench.errors import DataError, InputError, near
+from qwen_bench.probes.builders import find_builder
 from qwen_bench.probes.instance import Builder, Words
 from qwen_bench.probes.model import LANGS, AnswerKind, Lang, Split
 
@@ -26,21 +26,36 @@ class Join(Words):
 
 
 class TaskFile(BaseModel):
-    """task.yaml of a family."""
+    """task.yaml of a family.
+
+    Attributes:
+        programme: dialogues that host it; empty for families outside `tasks/`, which get their own.
+        builder: see `find_builder`.
+        evidence_from: the family whose evidence this one asks about.
+        evidence_turns: fewest and most.
+        small_slots: evidence turns in the first slots, those too small for both; default the
+            fewest.
+        twin: what differs between the variants, in a word.
+        chance: score of a uniform guess.
+        floor: best score of a heuristic that reads positions, roles and formats.
+        canary: marks the file as test data.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     name: str
     version: int
-    programme: Literal["mixed", "rule", "extended", "system"]
+    programme: Literal["", "mixed", "rule", "extended", "system"] = ""
     builder: str
     evidence_from: str | None = None
     params: dict[str, Any] = {}
     evidence_turns: tuple[int, int] | list[int]
+    small_slots: list[int] = []
     twin: str
     answer: AnswerKind
     chance: float
     floor: float
+    canary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +87,38 @@ class Family:
 
 @lru_cache(maxsize=8)
 def load_families(folder: Path) -> Mapping[str, Family]:
-    """All families of a tasks folder, by name, in alphabetical order.
+    """The families of `tasks/`, by name, in alphabetical order.
 
     Raises:
         DataError: a file is missing, not YAML, or does not fit the schema of its builder.
     """
+    return _families(folder, own=False)
+
+
+@lru_cache(maxsize=8)
+def load_own_families(folder: Path) -> Mapping[str, Family]:
+    """The families of a user's folder; a language or the train split may be missing.
+
+    Raises:
+        InputError: the folder holds no family.
+        DataError: a file is not YAML, or does not fit the schema of its builder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--tasks-dir: no folder {folder}")
+    families = _families(folder, own=True)
+    if not families:
+        raise InputError(
+            f"--tasks-dir: no family in {folder}",
+            why="a family is a folder with task.yaml and en.yaml or zh.yaml",
+            fix=f"name the folder that holds the family's folder, not {folder.name}/FAMILY itself",
+        )
+    return families
+
+
+def _families(folder: Path, *, own: bool) -> Mapping[str, Family]:
     families = {}
     for path in sorted(folder.glob("*/task.yaml")):
-        family = load_family(path.parent)
+        family = load_family(path.parent, own=own)
         families[family.name] = family
     for family in families.values():
         if family.group not in families:
@@ -91,45 +130,69 @@ def load_families(folder: Path) -> Mapping[str, Family]:
     return families
 
 
-def load_family(folder: Path) -> Family:
+def load_family(folder: Path, *, own: bool = False) -> Family:
     """One family from its folder.
+
+    Args:
+        folder: with task.yaml, en.yaml, zh.yaml.
+        own: a family of the user's: it has a programme to itself, and needs one language and the
+            eval split only.
 
     Raises:
         DataError: with file and line.
     """
-    task = _checked(TaskFile, folder / "task.yaml", _read_yaml(folder / "task.yaml"), ())
+    path = folder / "task.yaml"
+    task = _checked(TaskFile, path, read_yaml(path), ())
     if task.name != folder.name:
-        raise DataError(folder / "task.yaml", 1, f"name: '{task.name}' in the folder {folder.name}")
-    if task.builder not in BUILDERS:
+        raise DataError(path, 1, f"name: '{task.name}' in the folder {folder.name}")
+    if own is bool(task.programme):
+        what = "belongs to the built-in families; leave it out" if own else "the key is missing"
+        raise DataError(path, line_of(path, ("programme",)), f"programme: {what}")
+    try:
+        builder = find_builder(task.builder)
+    except InputError as error:
         raise DataError(
-            folder / "task.yaml",
-            _line(folder / "task.yaml", ("builder",)),
-            f"builder: no builder '{task.builder}'; {near(task.builder, BUILDERS)}",
-        )
-    builder = BUILDERS[task.builder]
+            path, line_of(path, ("builder",)), f"builder: {error.message}", fix=error.fix
+        ) from error
     words: dict[tuple[Lang, Split], Any] = {}
     joins: dict[Lang, Join] = {}
-    digest = hashlib.sha256((folder / "task.yaml").read_bytes())
+    digest = hashlib.sha256(path.read_bytes())
     for lang in LANGS:
         path = folder / f"{lang}.yaml"
-        content = _read_yaml(path)
-        digest.update(path.read_bytes())
-        known = {"join", "eval", "train"}
-        for key in content:
-            if key not in known:
-                raise DataError(
-                    path, _line(path, (key,)), f"unknown key '{key}'; {near(key, known)}"
-                )
-        joins[lang] = _checked(Join, path, content.get("join", {"sep": "", "last": ""}), ("join",))
-        splits: tuple[Split, ...] = ("eval", "train")
-        for split in splits:
-            if split not in content:
-                raise DataError(path, None, f"the key {split} is missing")
-            words[lang, split] = _checked(builder.words, path, content[split], (split,))
+        if own and not path.exists():
+            continue
+        digest.update(path.read_bytes() if path.exists() else b"")
+        joins[lang], splits = _language(path, builder, own=own)
+        words |= {(lang, split): found for split, found in splits.items()}
+    if not words:
+        raise DataError(folder, None, "neither en.yaml nor zh.yaml is here")
     return Family(task, builder, words, joins, digest.hexdigest())
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _language(path: Path, builder: Builder, *, own: bool) -> tuple[Join, dict[Split, Any]]:
+    """How lists are joined, and the words of each split, of one language file."""
+    content = read_yaml(path)
+    known = {"canary", "join", "eval", "train"}
+    for key in content:
+        if key not in known:
+            raise DataError(path, line_of(path, (key,)), f"unknown key '{key}'; {near(key, known)}")
+    join = _checked(Join, path, content.get("join", {"sep": "", "last": ""}), ("join",))
+    splits: tuple[Split, ...] = ("eval", "train")
+    words: dict[Split, Any] = {}
+    for split in splits:
+        if split in content:
+            words[split] = _checked(builder.words, path, content[split], (split,))
+        elif split == "eval" or not own:
+            raise DataError(path, None, f"the key {split} is missing")
+    return join, words
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        DataError: missing, not UTF-8, not YAML, or no mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -148,23 +211,24 @@ def _checked(model: type[Any], path: Path, content: object, place: tuple[str, ..
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         location = (*place, *first["loc"])
         more = error.error_count() - 1
         what = f"{'.'.join(str(part) for part in location)}: {first['msg']}"
         if first["type"] == "extra_forbidden":
-            what = (
-                f"unknown key '{first['loc'][-1]}' in {'.'.join(map(str, location[:-1])) or 'file'}"
-            )
+            key = first["loc"][-1]
+            what = f"unknown key '{key}' in {'.'.join(map(str, location[:-1])) or 'file'}"
+            if len(first["loc"]) == 1:
+                what += f"; {near(str(key), model.model_fields)}"
         raise DataError(
             path,
-            _line(path, location),
+            line_of(path, location),
             what + (f" (and {more} more)" if more else ""),
             fix="compare with the same file of another family",
         ) from None
 
 
-def _line(path: Path, location: tuple[str | int, ...]) -> int | None:
+def line_of(path: Path, location: tuple[str | int, ...]) -> int | None:
     """Line of a key path in a YAML file: of its deepest part that exists."""
     node = yaml.compose(path.read_text(encoding="utf-8"))
     line: int | None = None

@@ -86,9 +86,16 @@ class Draw:
         """A stream for one purpose, so that a new draw elsewhere changes nothing here."""
         return Stream(*self._scope, self._group, self._slot, self._rotation, purpose)
 
-    def level(self, factor: str, n: int) -> int:
-        """Counterbalanced level of a factor with `n` levels; recorded in `factors`."""
-        block, place = divmod(self._rotation, n)
+    def level(self, factor: str, n: int, *, every: int = 1) -> int:
+        """Counterbalanced level of a factor with `n` levels; recorded in `factors`.
+
+        Args:
+            factor: its name.
+            n: number of levels.
+            every: rotations per count, for a factor that only one level of another factor with
+                that many levels has: it is balanced over the rotations in which it is drawn.
+        """
+        block, place = divmod(self._rotation // every, n)
         order = Stream(*self._scope, self._group, self._slot, "factor", factor, block).sample(n, n)
         level = self._forced.get(factor, order[place]) % n
         self.factors[factor] = str(level)

@@ -15,16 +15,24 @@ from pathlib import Path
 
 from qwen_bench.errors import DataError
 from qwen_bench.probes.draws import Stream
+from qwen_bench.probes.forms import pattern_of
 from qwen_bench.probes.model import Lang, Split, Turn
+
+Thread = tuple[Turn, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FillerBank:
     """Threads of exchanges in one language, and the hash of the file they come from."""
 
-    threads: tuple[tuple[Turn, ...], ...]
+    threads: tuple[Thread, ...]
     sha256: str
     path: str
+
+    @property
+    def exchanges(self) -> int:
+        """Number of exchanges in all threads."""
+        return sum(len(thread) for thread in self.threads)
 
 
 @lru_cache(maxsize=8)
@@ -47,7 +55,7 @@ def load_filler(tasks: Path, lang: Lang, split: Split) -> FillerBank:
     return FillerBank(threads, hashlib.sha256(content).hexdigest(), path.name)
 
 
-def _thread(path: Path, number: int, line: str) -> tuple[Turn, ...]:
+def _thread(path: Path, number: int, line: str) -> Thread:
     try:
         record = json.loads(line)
         messages = [(message["role"], message["content"]) for message in record["messages"]]
@@ -70,20 +78,40 @@ def _thread(path: Path, number: int, line: str) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def fill(bank: FillerBank, free: Sequence[bool], stream: Stream) -> list[Turn | None]:
+@lru_cache(maxsize=64)
+def without(bank: FillerBank, barred: tuple[str, ...]) -> FillerBank:
+    """The bank without the threads that hold one of the words.
+
+    Latin words match whole, with a plural s or es; Chinese ones match as substrings.
+    """
+    found = pattern_of(barred, plurals=True)
+    if found is None:
+        return bank
+    threads = tuple(
+        thread
+        for thread in bank.threads
+        if not any(found.search(turn.user) or found.search(turn.assistant) for turn in thread)
+    )
+    return FillerBank(threads, bank.sha256, bank.path)
+
+
+def fill(
+    bank: FillerBank, free: Sequence[bool], stream: Stream, stack: int = 1
+) -> list[Turn | None]:
     """Filler for the free turns, None for the others.
 
     Args:
         bank: threads to draw from.
         free: for each turn, whether it is free. A shorter list gives a prefix of the result.
         stream: decides the order of the threads.
+        stack: exchanges of a thread that are merged into one turn.
 
     Raises:
         DataError: the bank has too few threads for this many turns.
     """
     order = iter(stream.sample(len(bank.threads), len(bank.threads)))
     turns: list[Turn | None] = []
-    thread: tuple[Turn, ...] = ()
+    thread: Thread = ()
     for is_free in free:
         if not is_free:
             turns.append(None)
@@ -96,6 +124,14 @@ def fill(bank: FillerBank, free: Sequence[bool], stream: Stream) -> list[Turn | 
                     bank.path, None, f"too few threads for a history of {len(free)} turns"
                 )
             thread = bank.threads[chosen]
-        turns.append(thread[0])
-        thread = thread[1:]
+        turns.append(_merged(thread[:stack]))
+        thread = thread[stack:]
     return turns
+
+
+def _merged(exchanges: Sequence[Turn]) -> Turn:
+    if len(exchanges) == 1:
+        return exchanges[0]
+    return Turn(
+        "\n".join(turn.user for turn in exchanges), "\n".join(turn.assistant for turn in exchanges)
+    )

@@ -13,13 +13,23 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from qwen_bench.probes.draws import Draw
-from qwen_bench.probes.model import Variant
+from qwen_bench.probes.model import Rule, Variant
 
 
 class Words(BaseModel):
     """Base of a builder's word schema: one split of one language file. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @property
+    def answers(self) -> list[str]:
+        """Every value that can be an answer: nothing else in a dialogue may mention one."""
+        return []
+
+    @property
+    def keys(self) -> list[str]:
+        """Every entity that values are bound to."""
+        return []
 
 
 class Templates(Words):
@@ -50,6 +60,11 @@ class Question:
         abstain_phrase: when it is a legal answer, the fixed phrase; else None.
         gold_abstains: the gold is that phrase.
         wording: key of the question templates, for families that have several wordings.
+        rank_candidates: strings to rank; None stands for the candidates and the abstain phrase, an
+            empty tuple says that ranking is not defined.
+        gold_items: sets only: the items of the right answer.
+        rule: rules only: the form the reply must (gold `marked`) or must not (`plain`) have.
+        key_words: surface forms by which the evidence names what is asked about.
     """
 
     family: str
@@ -62,14 +77,29 @@ class Question:
     abstain_phrase: str | None = None
     gold_abstains: bool = False
     wording: str | None = None
+    rank_candidates: tuple[str, ...] | None = None
+    gold_items: tuple[str, ...] = ()
+    rule: Rule | None = None
+    key_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """The evidence of one family group in one dialogue, and its questions."""
+    """The evidence of one family group in one dialogue, and its questions.
+
+    Attributes:
+        system: template of the system message, rendered with `system_context`.
+        marked: rule that every scripted reply obeys from the last evidence turn on (from the first
+            turn if the evidence is the system message); None leaves them plain.
+        barred: words that no filler of the dialogue may hold; the same in both variants.
+    """
 
     evidence: tuple[Evidence, ...]
     questions: tuple[Question, ...]
+    system: str | None = None
+    system_context: Mapping[str, Any] = field(default_factory=dict)
+    marked: Rule | None = None
+    barred: tuple[str, ...] = ()
 
 
 class Brief(NamedTuple):
@@ -79,6 +109,7 @@ class Brief(NamedTuple):
         families: the evidence family first, then those that ask about the same evidence.
         stages: number of evidence turns to fill.
         params: from task.yaml.
+        slot_turns: length of the slot in turns.
     """
 
     draw: Draw
@@ -86,6 +117,7 @@ class Brief(NamedTuple):
     families: tuple[str, ...]
     stages: int
     params: Mapping[str, Any]
+    slot_turns: int
 
 
 Build = Callable[[Brief, Any], Instance]

@@ -17,12 +17,45 @@ Cluster = NewType("Cluster", str)
 Lang = Literal["en", "zh"]
 Variant = Literal["A", "B"]
 Split = Literal["eval", "train"]
-Condition = Literal["main", "adjacent", "blind"]
+Condition = Literal["main", "adjacent", "blind", "concat", "no-filler", "dense"]
 AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 
 LANGS: tuple[Lang, ...] = ("en", "zh")
 VARIANTS: tuple[Variant, ...] = ("A", "B")
-CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind")
+CONDITIONS: tuple[Condition, ...] = (
+    "main",
+    "adjacent",
+    "blind",
+    "concat",
+    "no-filler",
+    "dense",
+)
+RuleKind = Literal["suffix", "prefix", "wrap", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A checkable form of a whole reply.
+
+    Attributes:
+        kind: the reply ends with the mark, begins with it, stands between two marks, or is a JSON
+            object with one key.
+        marks: the word, the opening and the closing mark, or the key.
+    """
+
+    kind: RuleKind
+    marks: tuple[str, ...]
+
+    def describe(self, *, obeyed: bool) -> str:
+        """What a reply that obeys the rule, or one that does not, looks like, for people."""
+        marks = " and ".join(self.marks)
+        does, does_not = {
+            "suffix": ("a reply that ends with", "a reply that does not end with"),
+            "prefix": ("a reply that begins with", "a reply that does not begin with"),
+            "wrap": ("a reply between", "a reply that is not between"),
+            "json": ("a JSON object with the key", "a reply that is no JSON object with the key"),
+        }[self.kind]
+        return f"{does if obeyed else does_not} {marks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +89,17 @@ class Probe:
         position: place of the last evidence turn in the history, 0 oldest to 1 newest.
         needs: turns (from 1, within the prompt's own history) a reader must have seen.
         question_text: the last user message.
-        gold: the right answer; for `abstain` twins the fixed abstain phrase.
+        gold: the right answer; for `abstain` twins the fixed abstain phrase, for sets the items
+            as one would list them, for rules `marked` or `plain`.
         candidates: closed list of possible answers, gold included unless the gold is to abstain.
         rank_candidates: strings to rank by log-probability; empty when ranking is not defined.
         aliases: further surface forms of a candidate.
         gold_abstains: the fact was never stated; saying so is the right answer.
         chance: score of a uniform guess over the candidates.
         factors: counterbalanced levels, for audits.
+        gold_items: sets only: the items of the right answer, all of them candidates.
+        rule: rules only: the form that the reply must (`marked`) or must not (`plain`) have.
+        key_words: surface forms by which the evidence names what is asked about.
     """
 
     id: ProbeId
@@ -88,6 +125,14 @@ class Probe:
     gold_abstains: bool
     chance: float
     factors: Mapping[str, str]
+    gold_items: tuple[str, ...] = ()
+    rule: Rule | None = None
+    key_words: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        """The right answer for people: the gold, or what the reply must look like."""
+        return self.rule.describe(obeyed=self.gold == "marked") if self.rule else self.gold
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +148,9 @@ class Dialogue:
     """One rendering of a skeleton (variant and language) with all probes asked about it.
 
     Histories nest: the first T turns are the same for every T.
+
+    Attributes:
+        system: text of the system message; None leaves it to the chat template.
     """
 
     id: str
@@ -111,3 +159,4 @@ class Dialogue:
     lang: Lang
     turns: tuple[Turn, ...]
     probes: tuple[AskedProbe, ...]
+    system: str | None = None

@@ -5,77 +5,47 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from qwen_bench.errors import DataError, InputError, near
+from qwen_bench.errors import InputError, near
+from qwen_bench.probes.checking import load_checked_families
 from qwen_bench.probes.definitions import Family, load_families
-from qwen_bench.probes.dialogue import Asking, Sources, build_dialogue
-from qwen_bench.probes.filler import load_filler
+from qwen_bench.probes.dialogue import Asking, build_dialogue
+from qwen_bench.probes.filler import FillerBank, load_filler
 from qwen_bench.probes.model import (
     CONDITIONS,
     LANGS,
     VARIANTS,
-    AskedProbe,
     Condition,
     Dialogue,
     Lang,
     Split,
 )
-from qwen_bench.probes.plan import MAX_TURNS, ROTATION
+from qwen_bench.probes.placing import Sources
+from qwen_bench.probes.plan import MIXED, PROGRAMMES, Programme, own_programme
+from qwen_bench.probes.screening import Screened, load_own_filler
+from qwen_bench.probes.selecting import Selection, chosen, chosen_langs, chosen_lengths
+from qwen_bench.probes.suite_file import Block, Mode, SuiteFile, load_suite_files
 from qwen_bench.resources import data_folder
 
 # Raised when the code that builds dialogues changes the text of any probe.
-CONSTRUCTION = 1
-
-Mode = Literal["generate", "rank"]
-
-
-class SuiteFile(BaseModel):
-    """One entry of suites.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: str
-    about: str
-    langs: tuple[Lang, ...]
-    lengths: tuple[int, ...]
-    families: tuple[str, ...] | None = None
-    rotations: int | dict[int, int]
-    adjacent: int | None = None
-    blind: int | None = None
-    modes: tuple[Mode, ...]
-    primary: Mode
-    max_new_tokens: int
-
-    def rotations_at(self, length: int) -> int:
-        """Rotations asked at a history length; the smallest of the suite for an added length."""
-        if isinstance(self.rotations, int):
-            return self.rotations
-        return self.rotations.get(length, min(self.rotations.values()))
+CONSTRUCTION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """What a user narrows or widens; None or empty means as the suite has it.
+class Own:
+    """What a user adds to the built-in material.
 
     Attributes:
-        lengths: history lengths in user turns, 1 to 64.
-        families, conditions: glob patterns.
-        limit: rotations, more or fewer than the suite has; limits are nested.
+        tasks_dirs: folders of further families.
+        filler: ChatML JSONL that replaces the built-in filler.
     """
 
-    lengths: tuple[int, ...] | None = None
-    families: tuple[str, ...] = ()
-    conditions: tuple[str, ...] = ()
-    langs: tuple[Lang, ...] | None = None
-    limit: int | None = None
+    tasks_dirs: tuple[str, ...] = ()
+    filler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +54,11 @@ class Suite:
 
     Attributes:
         sha256: of wording, lexicons, filler and construction rules; independent of the selection.
-        rotations: rotations of the main condition by history length.
-        control_rotations: rotations of the adjacent and blind conditions.
+        programmes: recipes of the dialogues, in their order.
+        rotations: rotations of the main condition by programme and history length.
+        controls: rotations of the adjacent and blind conditions by programme.
+        blocks: conditions that only the first rotations of `mixed` have.
+        screened: what a user's own filler gave; None with the built-in one.
     """
 
     name: str
@@ -93,6 +66,7 @@ class Suite:
     sha256: str
     seed: int
     filler_sha256: str
+    own: Own
     langs: tuple[Lang, ...]
     families: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -101,78 +75,125 @@ class Suite:
     modes: tuple[Mode, ...]
     primary: Mode
     max_new_tokens: int
-    rotations: Mapping[int, int]
-    control_rotations: Mapping[Condition, int]
+    programmes: tuple[Programme, ...]
+    rotations: Mapping[str, Mapping[int, int]]
+    controls: Mapping[Condition, Mapping[str, int]]
+    blocks: Mapping[Condition, Block]
     sources: Sources = field(repr=False, compare=False)
+    screened: Screened | None = field(default=None, repr=False, compare=False)
 
     def dialogues(self) -> Iterator[Dialogue]:
         """All dialogues in a fixed order, built one at a time."""
-        for skeleton in range(ROTATION * max(self.rotations.values())):
-            asking = self._asking(skeleton // ROTATION)
-            if asking is None:
-                continue
-            for lang in self.langs:
-                for variant in VARIANTS:
-                    dialogue = build_dialogue(self.sources, skeleton, variant, lang, asking)
+        for programme in self.programmes:
+            rotations = max(self.rotations[programme.name].values())
+            for skeleton in range(programme.rotation * rotations):
+                yield from self._of_skeleton(programme, skeleton)
+
+    def without(self, programme: Programme) -> Suite:
+        """The suite without a programme and its families; itself if it has none of it."""
+        families = self.sources.families
+        return replace(
+            self,
+            programmes=tuple(p for p in self.programmes if p is not programme),
+            families=tuple(f for f in self.families if families[f].group not in programme.groups),
+        )
+
+    def _of_skeleton(self, programme: Programme, skeleton: int) -> Iterator[Dialogue]:
+        askings = self._askings(programme, skeleton // programme.rotation)
+        for lang in self.langs:
+            for variant in VARIANTS:
+                for asking in askings:
+                    dialogue = build_dialogue(
+                        self.sources, programme, skeleton, (variant, lang), asking
+                    )
                     if dialogue.probes:
                         yield dialogue
 
-    def _asking(self, rotation: int) -> Asking | None:
-        lengths = tuple(t for t in self.lengths if rotation < self.rotations[t])
-        conditions = tuple(
-            c for c in self.conditions if c == "main" or rotation < self.control_rotations[c]
-        )
-        if not lengths or not conditions:
-            return None
-        return Asking(lengths, frozenset(self.families), conditions)
+    def _askings(self, programme: Programme, rotation: int) -> list[Asking]:
+        """What is asked of a skeleton in this rotation: plain dialogues, and dense ones."""
+        lengths = tuple(t for t in self.lengths if rotation < self.rotations[programme.name][t])
+        if not lengths:
+            return []
+        asked: dict[Condition, tuple[int, ...]] = {}
+        for condition in self.conditions:
+            if condition == "main":
+                asked["main"] = lengths
+            elif condition in self.controls:
+                if rotation < self.controls[condition][programme.name]:
+                    asked[condition] = ()
+            elif programme is MIXED and rotation < self.blocks[condition].rotations:
+                asked[condition] = self.blocks[condition].lengths
+        families = frozenset(self.families)
+        dense = asked.pop("dense", None)
+        askings = [Asking(lengths, families, asked)] if asked else []
+        if dense:
+            stack = self.blocks["dense"].stack
+            askings.append(Asking(lengths, families, {"dense": dense}, stack))
+        return askings
 
 
 def load_suite_names() -> tuple[str, ...]:
     """Names of the built-in suites, in the order of suites.yaml."""
-    return tuple(_suite_files(data_folder("tasks")))
+    return tuple(load_suite_files(data_folder("tasks")))
 
 
-def build_suite(name: str, selection: Selection | None = None, seed: int = 0) -> Suite:
+def build_suite(
+    name: str, selection: Selection | None = None, seed: int = 0, own: Own | None = None
+) -> Suite:
     """A suite with a selection applied.
 
     Raises:
         InputError: unknown suite, family, condition, language or an impossible length.
-        DataError: a file of tasks/ is unusable.
+        DataError: a file of tasks/, a user's family or a user's filler is unusable.
     """
     selection = selection or Selection()
+    own = own or Own()
     tasks = data_folder("tasks")
-    files = _suite_files(tasks)
+    files = load_suite_files(tasks)
     if name not in files:
         raise InputError(f"no suite '{name}'; {near(name, files)}")
     file = files[name]
-    families = load_families(tasks)
-    lengths = _lengths(selection.lengths) if selection.lengths else file.lengths
-    rotations = {t: selection.limit or file.rotations_at(t) for t in lengths}
-    most = max(rotations.values())
-    controls: dict[Condition, int] = {
-        "adjacent": most if file.adjacent is None else min(file.adjacent, most),
-        "blind": most if file.blind is None else min(file.blind, most),
+    built_in, added = load_families(tasks), _own_families(own, load_families(tasks))
+    families = _chosen_families(file, selection, built_in, added)
+    programmes = _programmes(file, families, {**built_in, **added})
+    lengths = chosen_lengths(selection.lengths, file.lengths)
+    rotations = {
+        p.name: {t: selection.limit or file.rotations_at(p.name, t) for t in lengths}
+        for p in programmes
     }
-    sources = make_sources(tasks, families, file.version, seed, "eval")
+    blocks = {
+        condition: _narrowed(block, lengths, selection.limit)
+        for condition, block in file.blocks.items()
+        if MIXED in programmes
+    }
+    blocks = {condition: block for condition, block in blocks.items() if block.lengths}
+    langs = chosen_langs(selection.langs, file.langs)
+    sources = make_sources(tasks, {**built_in, **added}, file.version, seed, "eval")
+    screened = None
+    if own.filler is not None:
+        screened = load_own_filler(Path(own.filler), sources.families, langs, max(lengths))
+        sources = replace(sources, filler={**sources.filler, **screened.banks})
     return Suite(
         name=name,
         version=file.version,
-        sha256=_definition_sha256(file, families, sources),
+        sha256=_definition_sha256(file, built_in, added, families, sources.filler),
         seed=seed,
-        filler_sha256=_filler_sha256(sources),
-        langs=_langs(selection.langs) if selection.langs else file.langs,
-        families=_matching("family", selection.families, file.families or tuple(families)),
-        lengths=tuple(sorted(lengths)),
-        conditions=tuple(
-            c for c in CONDITIONS if c in _matching("condition", selection.conditions, CONDITIONS)
-        ),
+        filler_sha256=_filler_sha256(sources.filler),
+        own=own,
+        langs=langs,
+        families=families,
+        lengths=lengths,
+        conditions=_conditions(selection, file, blocks),
         limit=selection.limit,
         modes=file.modes,
         primary=file.primary,
         max_new_tokens=file.max_new_tokens,
+        programmes=programmes,
         rotations=rotations,
-        control_rotations=controls,
+        controls=_controls(file, rotations),
+        blocks=blocks,
         sources=sources,
+        screened=screened,
     )
 
 
@@ -191,97 +212,118 @@ def make_sources(
     )
 
 
-def find_probe(
-    probe_id: str, suite: str | None = None, seed: int = 0
-) -> tuple[Dialogue, AskedProbe]:
-    """A probe of any suite by its id, with its dialogue.
+def _narrowed(block: Block, lengths: tuple[int, ...], limit: int | None) -> Block:
+    """A block narrowed to history lengths and a limit."""
+    return block.model_copy(
+        update={
+            "lengths": tuple(t for t in block.lengths if t in lengths),
+            "rotations": min(block.rotations, limit or block.rotations),
+        }
+    )
+
+
+@lru_cache(maxsize=1)
+def _installed_folders() -> tuple[str, ...]:
+    """Folders of families that installed packages offer."""
+    return tuple(str(found.load()) for found in entry_points(group="qwen_bench.probes"))
+
+
+def _own_families(own: Own, built_in: Mapping[str, Family]) -> dict[str, Family]:
+    added: dict[str, Family] = {}
+    for folder in (*_installed_folders(), *own.tasks_dirs):
+        for name, family in load_checked_families(Path(folder)).items():
+            if name in built_in or name in added:
+                raise InputError(
+                    f"{folder}: there is a family '{name}' already",
+                    fix="give the folder and its name in task.yaml another name",
+                )
+            added[name] = family
+    return added
+
+
+def _chosen_families(
+    file: SuiteFile,
+    selection: Selection,
+    built_in: Mapping[str, Family],
+    added: Mapping[str, Family],
+) -> tuple[str, ...]:
+    """Families asked, in the order of the programmes; a user's only when named."""
+    ordered = [
+        family.name
+        for programme in PROGRAMMES.values()
+        if programme.name in file.rotations
+        for group in programme.groups
+        for family in sorted(built_in.values(), key=lambda f: (f.name != f.group, f.name))
+        if family.group == group and (file.families is None or family.name in file.families)
+    ]
+    if not selection.families:
+        return tuple(ordered)
+    return chosen("family", selection.families, (*ordered, *added))
+
+
+def _programmes(
+    file: SuiteFile, families: tuple[str, ...], known: Mapping[str, Family]
+) -> tuple[Programme, ...]:
+    """Programmes that host a family asked for."""
+    groups = [known[name].group for name in families]
+    hosts = [p for p in PROGRAMMES.values() if p.name in file.rotations]
+    built_in = [p for p in hosts if any(group in p.groups for group in groups)]
+    own = [group for group in groups if not any(group in p.groups for p in PROGRAMMES.values())]
+    return (*built_in, *(own_programme(group) for group in dict.fromkeys(own)))
+
+
+def _controls(
+    file: SuiteFile, rotations: Mapping[str, Mapping[int, int]]
+) -> dict[Condition, dict[str, int]]:
+    """Rotations of the adjacent and blind conditions: those of the suite, at most all."""
+    most = {name: max(by_length.values()) for name, by_length in rotations.items()}
+    controls = (
+        most if file.controls is None else {n: min(file.controls, m) for n, m in most.items()}
+    )
+    return {"adjacent": controls, "blind": controls}
+
+
+def _conditions(
+    selection: Selection, file: SuiteFile, blocks: Mapping[Condition, Block]
+) -> tuple[Condition, ...]:
+    """Conditions asked.
 
     Raises:
-        InputError: no such probe.
+        InputError: none of that name in the suite, or none at these lengths.
     """
-    parts = probe_id.split("/")
-    names = (suite,) if suite else load_suite_names()
-    fault = InputError(
-        f"no probe '{probe_id}'",
-        why="an id reads CLUSTER/VARIANT/LANG/FAMILY.QUESTION/T<length>/CONDITION",
-        fix="qwen-bench probes list",
-    )
-    if len(parts) != 6 or parts[2] not in LANGS or parts[1] not in VARIANTS:
-        raise fault
-    number = parts[0].rpartition("-")[2]
-    length = parts[4].removeprefix("T")
-    if not number.isdecimal() or not length.isdecimal() or int(length) > MAX_TURNS:
-        raise fault
-    for name in names:
-        built = build_suite(name, seed=seed)
-        lengths = tuple(sorted({*built.lengths, max(1, int(length))}))
-        asking = Asking(lengths, frozenset(built.families), CONDITIONS)
-        dialogue = build_dialogue(
-            built.sources,
-            int(number),
-            "A" if parts[1] == "A" else "B",
-            "en" if parts[2] == "en" else "zh",
-            asking,
+    known = tuple(c for c in CONDITIONS if c in {"main", "adjacent", "blind"} or c in file.blocks)
+    wanted = chosen("condition", selection.conditions, known)
+    found = tuple(c for c in CONDITIONS if c in wanted and (c not in file.blocks or c in blocks))
+    if not found:
+        lengths = {c: file.blocks[c].lengths for c in CONDITIONS if c in wanted}
+        raise InputError(
+            f"nothing to ask: {', '.join(lengths)} is not asked at these history lengths",
+            why=[f"{c}: {', '.join(map(str, at))}" for c, at in lengths.items()],
         )
-        for asked in dialogue.probes:
-            if asked.probe.id == probe_id:
-                return dialogue, asked
-    raise fault
+    return found
 
 
-@lru_cache(maxsize=4)
-def _suite_files(tasks: Path) -> Mapping[str, SuiteFile]:
-    path = tasks / "suites.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    files = {}
-    for name, entry in content.items():
-        try:
-            files[str(name)] = SuiteFile.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in (name, *first["loc"]))
-            raise DataError(path, None, f"{place}: {first['msg']}") from None
-    return files
-
-
-def _lengths(lengths: tuple[int, ...]) -> tuple[int, ...]:
-    for i, length in enumerate(lengths):
-        if length < 1:
-            raise InputError(f"history length {length} is below 1")
-        if length > MAX_TURNS:
-            raise InputError(f"history length {length} is above {MAX_TURNS}")
-        if length in lengths[:i]:
-            raise InputError(f"history length {length} is repeated")
-    return lengths
-
-
-def _langs(langs: tuple[Lang, ...]) -> tuple[Lang, ...]:
-    for lang in langs:
-        if lang not in LANGS:
-            raise InputError(f"no such language '{lang}'; there are {', '.join(LANGS)}")
-    return tuple(lang for lang in LANGS if lang in langs)
-
-
-def _matching(what: str, globs: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    if not globs:
-        return known
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in known):
-            raise InputError(f"no {what} matches '{glob}'; {near(glob, known)}")
-    return tuple(name for name in known if any(fnmatchcase(name, glob) for glob in globs))
-
-
-def _filler_sha256(sources: Sources) -> str:
-    joined = "".join(sources.filler[lang].sha256 for lang in LANGS)
+def _filler_sha256(filler: Mapping[Lang, FillerBank]) -> str:
+    joined = "".join(filler[lang].sha256 for lang in LANGS)
     return hashlib.sha256(joined.encode()).hexdigest()
 
 
-def _definition_sha256(file: SuiteFile, families: Mapping[str, Family], sources: Sources) -> str:
-    """Hash of everything that decides a probe's text, gold answer and id, but not the selection."""
+def _definition_sha256(
+    file: SuiteFile,
+    built_in: Mapping[str, Family],
+    added: Mapping[str, Family],
+    asked: tuple[str, ...],
+    filler: Mapping[Lang, FillerBank],
+) -> str:
+    """Hash of everything that decides a probe's text, gold answer and id, but not the selection.
+
+    A user's family counts only when it is asked, so that the same suite without it stays the same.
+    """
+    own = {name: family.sha256 for name, family in added.items() if name in asked}
     definition = {
         "construction": CONSTRUCTION,
         "version": file.version,
-        "families": {name: family.sha256 for name, family in families.items()},
-        "filler": _filler_sha256(sources),
+        "families": {name: family.sha256 for name, family in built_in.items()} | own,
+        "filler": _filler_sha256(filler),
     }
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()

@@ -46,7 +46,8 @@ REASON_WORDS = {
     "empty": "empty answer",
     "set_mismatch": "another set of items",
     "not_followed": "the rule is not followed",
-    "followed": "the rule is followed",
+    "followed": "the rule is followed where it does not apply",
+    "truncated": "cut off before its end",
     "tie": "two candidates rank equal",
 }
 
@@ -268,7 +269,7 @@ def _entry(
         answers=answers,
         question=segments(probe.question_text) if probe else None,
         question_text=plain(probe.question_text) if probe else "",
-        expected=plain(probe.gold) if probe else None,
+        expected=plain(probe.expected) if probe else None,
         others=tuple(plain(item) for item in probe.candidates if item != probe.gold)
         if probe
         else (),
@@ -278,10 +279,12 @@ def _entry(
 
 def _answer(side: int, outcome: Outcome) -> Answer:
     note = reason_words(outcome)
-    if outcome.status == "truncated":
+    if outcome.status == "truncated" and outcome.reason != "truncated":
         note = f"truncated; {note}"
     if outcome.output is None and outcome.error_message:
         note = f"{note}: {private(outcome.error_message)}"
+    if outcome.policy != "full" and outcome.condition != "blind" and not outcome.evidence_visible:
+        note = f"{note}; the history policy had cut the evidence"
     text = outcome.output
     if text is not None and len(text) > LONGEST_ANSWER:
         note = f"{note}; cut here, {len(text):,} characters in all"

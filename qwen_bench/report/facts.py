@@ -100,6 +100,7 @@ def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
             tuple(_accuracy(cell) for cell in overall),
             "macro average over families, main condition; every probe counts, failures as wrong",
         ),
+        *_policy_rows(summaries),
         FactRow(
             "group score",
             tuple(_accuracy(summary.group_score) for summary in summaries),
@@ -130,6 +131,37 @@ def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
         for name, field in STATUS_FIELDS
     ]
     return tuple(rows)
+
+
+def _policy_rows(summaries: Sequence[ModeSummary]) -> list[FactRow]:
+    """What a history policy cut, apart from what was forgotten; nothing when no run had one."""
+    if not any(summary.policy for summary in summaries):
+        return []
+    visible, given = [], []
+    for summary in summaries:
+        if summary.policy is None:
+            visible.append(Value(percent(1.0), "full history", 1.0))
+            given.append(_accuracy(summary.overall))
+            continue
+        whole = summary.policy.overall
+        share = whole.accuracy_given_visible
+        visible.append(
+            Value(percent(whole.share_visible), summary.policy.policy, whole.share_visible)
+        )
+        parts = f"{percent(whole.visible_part)} + {percent(whole.invisible_part)} after the cut"
+        given.append(Value(percent(share), parts, share))
+    return [
+        FactRow(
+            "evidence visible",
+            tuple(visible),
+            "share of probes whose evidence the history policy left in the prompt",
+        ),
+        FactRow(
+            "accuracy given visible",
+            tuple(given),
+            "what is forgotten although it was sent; below: the two parts that add up to accuracy",
+        ),
+    ]
 
 
 def effort_rows(runs: Sequence[RunView]) -> tuple[FactRow, ...]:

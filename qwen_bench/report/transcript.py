@@ -119,9 +119,7 @@ def _forms(probe: Probe) -> tuple[str, ...]:
     """Surface forms of the gold answer; of a set, of each of its members."""
     if probe.gold_abstains or probe.answer_kind in {"yesno", "rule"}:
         return ()
-    golds = [probe.gold]
-    if probe.answer_kind == "set":
-        golds = [item.strip() for item in re.split("[,，、]", probe.gold)]
+    golds = probe.gold_items or (probe.gold,)
     return tuple(form for gold in golds for form in (gold, *probe.aliases.get(gold, ())) if form)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9._-]+")
 
 
-def suite_info(suite: Suite, modes: Sequence[Mode]) -> SuiteInfo:
+def suite_info(suite: Suite, modes: Sequence[Mode], policy: str) -> SuiteInfo:
     """What the manifest records of a suite; the primary scorer is one that is asked."""
     return SuiteInfo(
         name=suite.name,
@@ -37,6 +37,9 @@ def suite_info(suite: Suite, modes: Sequence[Mode]) -> SuiteInfo:
         sha256=suite.sha256,
         seed=suite.seed,
         filler_sha256=suite.filler_sha256,
+        policy=policy,
+        filler=suite.own.filler,
+        tasks_dirs=suite.own.tasks_dirs,
         langs=suite.langs,
         families=suite.families,
         lengths=suite.lengths,
@@ -62,6 +65,7 @@ def draft_manifest(
     label: str,
     kind: str,
     max_new_tokens: int,
+    policy: str = "full",
 ) -> Manifest:
     """A manifest with status `running`, no folder name and no invocation yet.
 
@@ -74,6 +78,7 @@ def draft_manifest(
         label: name of the model in tables.
         kind: kind of the SPEC.
         max_new_tokens: budget of an answer.
+        policy: history policy of the run.
     """
     model = {"kind": kind, **_plain(identity.model), "spec": redact_text(spec), "label": label}
     generation = _plain(identity.generation) | {"max_new_tokens": max_new_tokens}
@@ -83,7 +88,7 @@ def draft_manifest(
             status="running",
             identity="",
             tool=tool_info(),
-            suite=suite_info(suite, modes),
+            suite=suite_info(suite, modes, policy),
             model=ModelInfo.model_validate(model),
             template=TemplateInfo.model_validate(_plain(identity.template)),
             generation=GenerationInfo.model_validate(generation),

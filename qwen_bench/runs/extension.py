@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.engines.protocol import MODES
 from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.suites import Selection, Suite, build_suite
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import Own, Suite, build_suite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,11 @@ def selection_of(info: SuiteInfo) -> Selection:
     )
 
 
+def own_of(info: SuiteInfo) -> Own:
+    """The user's own families and filler that a manifest records."""
+    return Own(info.tasks_dirs, info.filler)
+
+
 def suite_of(info: SuiteInfo) -> Suite:
     """The suite of a run, rebuilt from its manifest by the installed definitions.
 
@@ -38,7 +44,7 @@ def suite_of(info: SuiteInfo) -> Suite:
     Raises:
         InputError: the suite or a family no longer exists.
     """
-    return build_suite(info.name, selection_of(info), info.seed)
+    return build_suite(info.name, selection_of(info), info.seed, own_of(info))
 
 
 def widened(asked: Suite, info: SuiteInfo) -> Suite:
@@ -49,11 +55,12 @@ def widened(asked: Suite, info: SuiteInfo) -> Suite:
         conditions=_union(info.conditions, asked.conditions),
         langs=tuple(lang for lang in LANGS if lang in info.langs or lang in asked.langs),
     )
-    own = build_suite(asked.name, selection, asked.seed)
-    limit = _covering_limit(asked.limit, info.limit, tuple(own.rotations.values()))
+    whole = build_suite(asked.name, selection, asked.seed, asked.own)
+    rotations = [n for by_length in whole.rotations.values() for n in by_length.values()]
+    limit = _covering_limit(asked.limit, info.limit, rotations)
     if limit is None:
-        return own
-    return build_suite(asked.name, replace(selection, limit=limit), asked.seed)
+        return whole
+    return build_suite(asked.name, replace(selection, limit=limit), asked.seed, asked.own)
 
 
 def joined_modes(first: Sequence[Mode], second: Sequence[Mode]) -> tuple[Mode, ...]:

@@ -44,6 +44,7 @@ class Job:
         resume: a run folder, `latest` for the newest of equal identity, None for a new run.
         invocation: this process, as far as known at its start.
         continue_command: the command line that continues the run in a folder.
+        policy: history policy; the engine applies it, the rows and the manifest name it.
         check: raises when the run, as its manifest would be, is of no use.
         now: UTC time.
     """
@@ -64,6 +65,7 @@ class Job:
     continue_command: Callable[[Path], str]
     check: Callable[[Manifest], None]
     now: Callable[[], datetime]
+    policy: str = "full"
 
 
 class RunInterruptedError(Exception):

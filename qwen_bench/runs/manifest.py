@@ -53,6 +53,10 @@ class SuiteInfo(Section):
     """Seed of the probe construction."""
     filler_sha256: str | None = None
     """Hash of the filler conversations."""
+    filler: str | None = None
+    """File of the user's own filler as typed; null with the built-in one."""
+    tasks_dirs: tuple[str, ...] = ()
+    """Folders of further families, as typed."""
     policy: str = "full"
     """History policy; `full` shows the model every turn."""
     langs: tuple[str, ...]

@@ -67,6 +67,7 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         label=job.label,
         kind=job.kind,
         max_new_tokens=job.max_new_tokens,
+        policy=job.policy,
     )
     job.check(fresh)
     for warning in fresh.warnings:
@@ -144,10 +145,12 @@ def _continued(job: Job, folder: Path, fresh: Manifest) -> _Task:
     suite = widened(job.suite, old.suite)
     modes = joined_modes(old.suite.modes, job.modes)
     same = suite == job.suite and modes == job.modes
-    whole = job.plan if same else plan(suite.dialogues(), modes, probes=job.probes)
+    whole = job.plan if same else plan(suite.dialogues(), modes, probes=job.probes or None)
     manifest = old.model_copy(
         update={
-            "suite": suite_info(suite, modes).model_copy(update={"primary": old.suite.primary}),
+            "suite": suite_info(suite, modes, old.suite.policy).model_copy(
+                update={"primary": old.suite.primary}
+            ),
             "expected": expected_of(whole),
             "warnings": tuple(dict.fromkeys([*old.warnings, *fresh.warnings])),
         }
@@ -203,6 +206,7 @@ class _Task:
                     write=write,
                     attempts=Counter(key_of(row) for row in content.outcomes),
                     stopped=stopped,
+                    policy=self.manifest.suite.policy,
                 )
         except KeyboardInterrupt:
             self._close("interrupted", engine, written)

@@ -84,6 +84,7 @@ def ask(
     write: Callable[[Outcome], None],
     attempts: Mapping[Key, int],
     stopped: Callable[[], bool],
+    policy: str = "full",
 ) -> bool:
     """Ask what is still to do, one unit a dialogue.
 
@@ -96,6 +97,7 @@ def ask(
         write: takes each outcome at once.
         attempts: earlier tries of a key that failed.
         stopped: looked at between dialogues.
+        policy: the history policy that the engine applies, for the rows.
 
     Returns:
         Whether everything was asked; False after a stop.
@@ -121,7 +123,7 @@ def ask(
         for reply in _replies(engine, unit):
             key = (reply.id, reply.mode)
             asked = pending.pop(key)
-            outcome = score_reply(asked.probe, reply, asked.messages)
+            outcome = score_reply(asked.probe, reply, asked.messages, policy=policy)
             write(replace(outcome, attempt=attempts.get(key, 0) + 1))
     return True
 

@@ -10,8 +10,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qwen_bench.probes.model import Probe
-from qwen_bench.scoring.mentions import Mention, abstains, find_mentions, is_negated
+from qwen_bench.scoring.mentions import (
+    Mention,
+    abstains,
+    find_mentions,
+    first_yes_or_no,
+    is_negated,
+)
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
+from qwen_bench.scoring.rules import judge_rule
 
 TIE = 1e-9
 
@@ -25,7 +32,10 @@ class Verdict(NamedTuple):
 
 
 def judge_text(probe: Probe, raw: str) -> Verdict:
-    """Scores a generated answer to a probe of kind `single` or `abstain`."""
+    """Scores a generated answer to a probe of any kind."""
+    if probe.rule is not None:
+        word = judge_rule(probe.rule, probe.gold, raw)
+        return Verdict(int(word == "correct"), word)
     visible = visible_part(raw)
     text = normalise(raw, visible.start, visible.end)
     if visible.unfinished_thought or not text.text:
@@ -33,7 +43,7 @@ def judge_text(probe: Probe, raw: str) -> Verdict:
     start, end = answer_segment(text.text)
     segment = text.text[start:end]
     mentions = find_mentions(segment, probe.candidates, probe.aliases)
-    judge = _judge_unanswerable if probe.gold_abstains else _judge_single
+    judge = _judge_unanswerable if probe.gold_abstains else _JUDGES[probe.answer_kind]
     reason, decisive = judge(probe, segment, mentions)
     matched = text.span(start + decisive.start, start + decisive.end) if decisive else None
     return Verdict(int(reason == "correct"), reason, matched)
@@ -66,6 +76,34 @@ def _judge_unanswerable(
     return ("multiple" if several else "wrong_candidate"), mentions[0]
 
 
+def _judge_set(probe: Probe, segment: str, mentions: list[Mention]) -> tuple[str, Mention | None]:
+    """The same for a list: all items of the gold, in any order, and no other."""
+    negated = next((mention for mention in mentions if is_negated(segment, mention)), None)
+    if negated:
+        return "negated", negated
+    named = {mention.candidate for mention in mentions}
+    word = "correct" if named == set(probe.gold_items) else "set_mismatch"
+    return word, mentions[0] if mentions else None
+
+
+def _judge_yesno(probe: Probe, segment: str, _: list[Mention]) -> tuple[str, Mention | None]:
+    """The same for a yes or a no, in either language: the first word of the answer decides."""
+    said = first_yes_or_no(segment)
+    if said is None:
+        return "no_candidate", None
+    gold = first_yes_or_no(normalise(probe.gold).text)
+    agrees = gold is not None and said.candidate == gold.candidate
+    return ("correct" if agrees else "wrong_candidate"), said
+
+
+_JUDGES = {
+    "single": _judge_single,
+    "abstain": _judge_single,
+    "set": _judge_set,
+    "yesno": _judge_yesno,
+}
+
+
 def judge_ranking(probe: Probe, means: list[float]) -> tuple[str, Verdict]:
     """Scores a ranking of `probe.rank_candidates` by mean log-probability per token.
 
@@ -78,4 +116,6 @@ def judge_ranking(probe: Probe, means: list[float]) -> tuple[str, Verdict]:
         return answer, Verdict(0, "tie")
     if answer == probe.gold:
         return answer, Verdict(1, "correct")
+    if probe.answer_kind == "set":
+        return answer, Verdict(0, "set_mismatch")
     return answer, Verdict(0, "abstained" if answer not in probe.candidates else "wrong_candidate")

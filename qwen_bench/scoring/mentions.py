@@ -26,6 +26,13 @@ _ABSTAIN = re.compile(
     r"|没提过|没有提过|没提到|没有提到|未提及|未提到|没说过|没有说过|没说|没有说|没告诉|没有告诉"
     r"|不知道|不清楚|没有相关信息|未说明|没讲过|没有讲过"
 )
+# What a yes or a no may begin with. Longer Chinese words come before the shorter ones they hold;
+# words that merely begin like an answer (sorry, regarding, whether) are none.
+_YES_OR_NO = re.compile(
+    r"\W*(?:(?P<no>(?:nope|no|incorrect|wrong)(?![0-9a-z])|不是|不对|没有|否|不(?=[^\w]|$))"
+    r"|(?P<yes>(?:yes|yeah|yep|correct|right)(?![0-9a-z])|没错|是的|是(?!否)|对(?!不起|于)))"
+)
+_NUMERAL = "〇零一二三四五六七八九十"
 
 
 class Mention(NamedTuple):
@@ -42,7 +49,8 @@ def find_mentions(
     """All mentions in normalised text, longest form first, not overlapping, in text order.
 
     English forms need a character that is not a letter or digit (ASCII) on both sides; Chinese
-    forms match as substrings; digits must not touch another digit or a decimal.
+    forms match as substrings; digits must not touch another digit or a decimal, and Chinese
+    numerals no other numeral (五号 is no part of 十五号).
     """
     forms = _forms(tuple(candidates), tuple((key, tuple(aliases[key])) for key in sorted(aliases)))
     taken = [False] * len(text)
@@ -75,6 +83,10 @@ def _pattern(form: str) -> re.Pattern[str]:
         before = r"(?<![0-9a-z])(?<!\d\.)" if form[0].isdigit() else r"(?<![0-9a-z])"
     if form[-1].isascii() and form[-1].isalnum():
         after = r"(?![0-9a-z])(?!\.\d)" if form[-1].isdigit() else r"(?![0-9a-z])"
+    if form[0] in _NUMERAL:
+        before = f"(?<![{_NUMERAL}])"
+    if form[-1] in _NUMERAL:
+        after = f"(?![{_NUMERAL}])"
     return re.compile(before + re.escape(form) + after)
 
 
@@ -84,6 +96,18 @@ def is_negated(text: str, mention: Mention) -> bool:
     for clause_end in _CLAUSE_END.finditer(text, 0, mention.start):
         clause = clause_end.end()
     return _NEGATOR.search(text, clause, mention.start) is not None
+
+
+def first_yes_or_no(text: str) -> Mention | None:
+    """The yes or no that normalised text begins with, as candidate `yes` or `no`; None if neither.
+
+    Only the first word counts: "that is not right" says no, but its words cannot tell.
+    """
+    found = _YES_OR_NO.match(text)
+    if found is None:
+        return None
+    word = "no" if found["no"] else "yes"
+    return Mention(word, *found.span(word))
 
 
 def abstains(text: str) -> bool:

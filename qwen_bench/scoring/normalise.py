@@ -63,8 +63,12 @@ def visible_part(raw: str) -> Visible:
     body = raw[start:end]
     first_line = len(body) - len(body.lstrip())
     after_first = body.find("\n", first_line)
-    if after_first >= 0 and (role := _ROLE_LINE.search(body, after_first + 1)):
-        end = start + role.start()
+    if after_first >= 0:
+        for role in _ROLE_LINE.finditer(body, after_first + 1):
+            # "Answer:" and a role on the next line is an answer, not a further turn.
+            if not body[: role.start()].rstrip(" \t\n*_").endswith((":", "：")):
+                end = start + role.start()
+                break
     return Visible(start, end)
 
 
@@ -102,7 +106,7 @@ def answer_segment(text: str) -> tuple[int, int]:
         return 0, len(text)
     start = markers[-1].end()
     line_end = text.find("\n", start)
-    if line_end >= 0 and not text[start:line_end].strip(" ,.:;。，"):
+    while line_end >= 0 and not text[start:line_end].strip(" ,.:;。，"):
         start = line_end + 1
         line_end = text.find("\n", start)
     return start, len(text) if line_end < 0 else line_end

@@ -7,7 +7,7 @@ from typing import Literal
 
 Status = Literal["ok", "truncated", "refused", "too_long", "error"]
 STATUSES: tuple[Status, ...] = ("ok", "truncated", "refused", "too_long", "error")
-SCORER_VERSION = "0.1"
+SCORER_VERSION = "1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class Outcome:
         distance: user turns between evidence and question; None for blind.
         position: 0 oldest to 1 newest; None for blind.
         cluster: skeleton; outcomes of one cluster are not independent.
+        policy: history policy of the run.
         twin_group: probes that differ only in the fact under test.
+        evidence_visible: False when the policy cut a turn the answer needs, and for blind.
         logprobs: rank only: (sum, end, tokens) of each rank candidate in the probe's order.
         status: `truncated` answers are scored by their text; `too_long` and `error` have no score.
         output: the answer text; rank: the best candidate.

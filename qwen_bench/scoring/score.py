@@ -5,15 +5,31 @@ from __future__ import annotations
 from qwen_bench.chat.messages import Conversation, conversation_sha256
 from qwen_bench.engines.protocol import Reply
 from qwen_bench.probes.model import Probe
+from qwen_bench.probes.visibility import evidence_visible
 from qwen_bench.scoring.judge import Verdict, judge_ranking, judge_text
 from qwen_bench.scoring.outcome import Outcome
 
 
-def score_reply(probe: Probe, reply: Reply, messages: Conversation, *, attempt: int = 1) -> Outcome:
+def score_reply(
+    probe: Probe,
+    reply: Reply,
+    messages: Conversation,
+    *,
+    policy: str = "full",
+    attempt: int = 1,
+) -> Outcome:
     """The outcome of a reply: its status, and its score unless nothing was answered.
 
-    Truncated answers are judged by their text; refused ones are wrong; too_long and error have no
-    score (probe specification, section 6.1).
+    Truncated answers are judged by their text, but are wrong where a rule asks for the form of a
+    whole reply; refused ones are wrong; too_long and error have no score (probe specification,
+    section 6.1).
+
+    Args:
+        probe: what was asked.
+        reply: what came back.
+        messages: the conversation before any history policy.
+        policy: of the run; it decides nothing here, the reply says what was left out.
+        attempt: from 1.
     """
     output = reply.text
     logprobs = None
@@ -30,6 +46,8 @@ def score_reply(probe: Probe, reply: Reply, messages: Conversation, *, attempt: 
             )
         elif reply.reason == "thinking":
             output, verdict = output or "", Verdict(0, "no_answer")
+        elif reply.status == "truncated" and probe.rule is not None:
+            output, verdict = output or "", Verdict(0, "truncated")
         else:
             output = output or ""
             verdict = judge_text(probe, output)
@@ -42,11 +60,11 @@ def score_reply(probe: Probe, reply: Reply, messages: Conversation, *, attempt: 
         distance=probe.distance,
         position=probe.position,
         condition=probe.condition,
-        policy="full",
+        policy=policy,
         cluster=probe.cluster,
         twin_group=probe.twin_group,
         variant=probe.variant,
-        evidence_visible=probe.condition != "blind",
+        evidence_visible=evidence_visible(probe, reply.dropped_turns),
         status=reply.status,
         output=output if verdict else None,
         score=verdict.score if verdict else None,

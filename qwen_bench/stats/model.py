@@ -40,12 +40,44 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Visibility:
+    """Accuracy in one slice under a history policy, split by whether the evidence was in sight.
+
+    Attributes:
+        n: probes, failures included.
+        visible: those whose evidence the policy left in the prompt.
+        accuracy: visible_part + invisible_part; every family weighs the same.
+        share_visible: share of the probes with visible evidence, weighted alike.
+        accuracy_given_visible: visible_part / share_visible; None where nothing is visible.
+        visible_part: right answers with visible evidence among all probes.
+        invisible_part: right answers without it: guesses, and abstentions that happen to be right.
+    """
+
+    n: int
+    visible: int
+    accuracy: float
+    share_visible: float
+    accuracy_given_visible: float | None
+    visible_part: float
+    invisible_part: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySplit:
+    """What a history policy cut, apart from what was forgotten; main condition."""
+
+    policy: str
+    overall: Visibility
+    by_length: Mapping[int, Visibility]
+
+
+@dataclass(frozen=True, slots=True)
 class ModeSummary:
     """One run, one scorer. `overall` is the macro average over families, main condition only.
 
     `by_length` and the other slices cover the main condition; `conditions` covers adjacent, blind
     and main. `group_score` counts a twin group as 1 only if all its members are right.
-    `reasons` counts the scorer's words.
+    `reasons` counts the scorer's words. `policy` is None when every turn was sent.
     """
 
     overall: Accuracy
@@ -58,6 +90,7 @@ class ModeSummary:
     blind_by_family: Mapping[str, Accuracy]
     adjacent_by_family: Mapping[str, Accuracy]
     reasons: Mapping[str, int]
+    policy: PolicySplit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ _NOT_A_SETTING = frozenset({"checkpoint_defaults"})
 _FLAGS = {
     "suite.name": "--suite",
     "suite.seed": "--seed",
+    "suite.policy": "--policy",
     "generation.max_new_tokens": "--max-new-tokens",
 }
 

@@ -17,6 +17,7 @@ from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
 from qwen_bench.stats.model import Accuracy, ModeSummary
 from qwen_bench.stats.pairing import final_outcomes
+from qwen_bench.stats.visibility import policy_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -116,6 +117,7 @@ def _summary(rows: Sequence[Outcome], resampler: Resampler) -> ModeSummary:
         blind_by_family=control("blind"),
         adjacent_by_family=control("adjacent"),
         reasons=dict(sorted(Counter(row.reason for row in main if row.reason).items())),
+        policy=policy_split(main),
     )
 
 

@@ -15,11 +15,12 @@ from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.dialogue import Asking, Sources, build_dialogue
+from qwen_bench.probes.dialogue import Asking, build_dialogue
 from qwen_bench.probes.draws import Stream
 from qwen_bench.probes.filler import fill
 from qwen_bench.probes.model import VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
-from qwen_bench.probes.plan import MAX_TURNS
+from qwen_bench.probes.placing import Sources
+from qwen_bench.probes.plan import MAX_TURNS, MIXED
 from qwen_bench.probes.suites import make_sources
 from qwen_bench.resources import data_folder
 
@@ -64,8 +65,12 @@ class _Step:
 
 
 def training_families() -> tuple[str, ...]:
-    """Names of all families that training conversations can ask about."""
-    return tuple(load_families(data_folder("tasks")))
+    """Names of all families that training conversations can ask about.
+
+    Those of the programme `mixed`: the others change how the scripted assistant talks.
+    """
+    families = load_families(data_folder("tasks"))
+    return tuple(name for name, family in families.items() if family.group in MIXED.groups)
 
 
 def generate(wanted: Generation) -> Iterator[ChatRecord]:
@@ -77,14 +82,15 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
     """
     tasks = data_folder("tasks")
     families = load_families(tasks)
+    known = training_families()
     for name in wanted.families:
-        if name not in families:
-            raise InputError(f"no family matches '{name}'; {near(name, families)}")
+        if name not in known:
+            raise InputError(f"no family matches '{name}'; {near(name, known)}")
     shortest, longest = wanted.lengths
     if not 1 <= shortest <= longest <= MAX_TURNS:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
     sources = make_sources(tasks, families, CONSTRUCTION, wanted.seed, "train")
-    asking = Asking((MAX_TURNS,), frozenset(wanted.families), ("main",))
+    asking = Asking((MAX_TURNS,), frozenset(wanted.families), {"main": (MAX_TURNS,)})
     for pair in range((wanted.n + 1) // len(VARIANTS)):
         lang = wanted.langs[pair % len(wanted.langs)]
         skeleton = wanted.first_skeleton + pair
@@ -99,11 +105,11 @@ def _with_every_key(
     sources: Sources, skeleton: int, variant: Variant, lang: Lang, asking: Asking
 ) -> Dialogue:
     """The dialogue with its own probes and, of the same evidence, those that ask for other keys."""
-    dialogue = build_dialogue(sources, skeleton, variant, lang, asking)
+    dialogue = build_dialogue(sources, MIXED, skeleton, (variant, lang), asking)
     probes = {(p.probe.family, p.probe.question, p.probe.gold): p for p in dialogue.probes}
     for key in range(KEYS):
         forced = replace(sources, forced={"asked": key, "wording": skeleton + key})
-        other = build_dialogue(forced, skeleton, variant, lang, asking)
+        other = build_dialogue(forced, MIXED, skeleton, (variant, lang), asking)
         for p in other.probes:
             group = sources.families[p.probe.family].group
             if _evidence_of(other, group) == _evidence_of(dialogue, group):

@@ -59,6 +59,15 @@ USAGE = [
     (("run", "--device", "gpu"), "unknown device 'gpu'"),
     (("run", "--dtype", "float8"), "unknown dtype 'float8'; near: float"),
     (("run", "--system", "nope.txt"), "--system: cannot read nope.txt"),
+    (("run", "--policy", "last-turn:4"), "unknown history policy 'last-turn'; near: last-turns"),
+    (("run", "--policy", "last-turns"), "last-turns needs a number: last-turns:N"),
+    (("run", "--policy", "last-turns:0"), "--policy last-turns: 0 turns is below 1"),
+    (("run", "--policy", "qwen-v1:6k"), "--policy qwen-v1: '6k' is not a number of tokens"),
+    (("run", "--policy", "full:3"), "full takes no number"),
+    (
+        ("run", "--model", "mock:oracle", "--policy", "qwen-v1:6144", "--dry-run"),
+        "mock solvers have no tokenizer; use last-turns:N",
+    ),
     (("run", "--retry-errors"), "--retry-errors needs --resume"),
     (("run", "--run-id", "a/b"), "--run-id: 'a/b' is not a folder name"),
     (

@@ -49,7 +49,8 @@ def test_show_as_jsonl_is_one_chatml_record(call):
 
     record = json.loads(out)
     assert out.count("\n") == 1
-    assert list(record) == ["messages"]
+    assert list(record) == ["type", "id", "messages", "canary"]
+    assert record["id"] == ID
     assert [message["role"] for message in record["messages"][:2]] == ["user", "assistant"]
     assert record["messages"][-1]["role"] == "user"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.engines.protocol import Reply
+from qwen_bench.engines.protocol import Abilities, Reply
 from qwen_bench.engines.solvers import SolverEngine
 from qwen_bench.errors import EngineError
 from qwen_bench.runs.manifest import read_manifest
@@ -49,7 +49,7 @@ def test_fail_on_regression_exits_3_and_says_where_to_look(call):
 
 
 def test_fail_on_inconclusive_exits_4(call):
-    called = call("run", *TWO, *SMALL, "--fail-on", "inconclusive")
+    called = call("run", *TWO, *SMALL, "--family", "pronoun", "--fail-on", "inconclusive")
 
     assert called.code == 4
     assert called.err.splitlines()[-1].startswith("exit 4: inconclusive")
@@ -129,7 +129,7 @@ def test_a_dry_run_counts_and_writes_nothing(ask):
     called = ask("oracle", "--dry-run")
 
     assert re.search(
-        r"^\d+ probes \(6 families, 1 languages, 2 lengths, \d+ skeletons\)", called.out
+        r"^\d+ probes \(12 families, 1 languages, 2 lengths, \d+ skeletons\)", called.out
     )
     assert re.search(r"oracle: 0 answers are there, \d+ to ask", called.out)
     assert not Path("runs").exists()
@@ -361,3 +361,30 @@ def test_the_first_line_says_that_the_embedded_model_is_used(call):
 
     assert called.code == 0
     assert "using the embedded model" in called.err.splitlines()[0]
+
+
+class TestAModelWithoutASystemRole:
+    @pytest.fixture(autouse=True)
+    def refuses_system_messages(self, monkeypatch):
+        monkeypatch.setattr(SolverEngine, "abilities", lambda _: Abilities(system_messages=False))
+
+    def test_leaves_the_rules_of_system_messages_out_of_its_run_and_says_so(self, call):
+        full = ("--suite", "full", "--limit", "1", "--lengths", "1", "--lang", "en")
+        families = ("--family", "system_rule", "--family", "fact_recall")
+
+        done = call("run", "--model", "mock:oracle", *full, *families, "--run-id", "r")
+
+        assert done.code == 0, done.err
+        assert "takes no system message; system_rule is left out" in done.err
+        manifest = json.loads(Path("runs/r/manifest.json").read_text(encoding="utf-8"))
+        assert manifest["suite"]["families"] == ["fact_recall"]
+        assert manifest["status"] == "finished"
+
+    def test_is_refused_when_nothing_else_is_asked(self, call):
+        done = call(
+            "run", "--model", "mock:oracle", "--suite", "full", "--limit", "1",
+            "--family", "system_rule",
+        )  # fmt: skip
+
+        assert done.code == 2
+        assert "takes no system message, and only families that need one are asked" in done.err

@@ -9,6 +9,9 @@ from qwen_bench.engines.prompts import Prompter
 from qwen_bench.errors import TemplateError
 from qwen_bench.testing import tiny_tokenizer
 
+REFUSING_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+LOSING_SYSTEM = CHATML.replace("in messages", "in messages if message.role != 'system'")
+
 
 def prompter(template=CHATML, tokenizer=None):
     settings = ChatSettings(ChatTemplate(template, "file", "t"))
@@ -70,3 +73,68 @@ def test_equal_prompts_have_equal_hashes_and_ids():
 
     assert own.prompt(messages) == own.prompt(messages)
     assert len(own.prompt(messages).sha256) == 64
+
+
+CHAT = (
+    Message("user", "My cat is called Biscuit."),
+    Message("assistant", "Noted."),
+    Message("user", "我的猫叫什么名字？"),
+)
+
+
+def test_the_tokens_of_all_blocks_add_up_to_the_prompt():
+    own = prompter()
+    prompt = own.prompt(CHAT)
+
+    sizes = own.blocks(prompt)
+
+    assert len(sizes) == len(CHAT) + 1
+    assert sum(sizes) == len(prompt.ids) == own.prompt_tokens(CHAT)
+
+
+def test_what_stands_before_the_first_block_counts_with_it():
+    plain, marked = prompter(), prompter("<|endoftext|>" + CHATML)
+
+    first, *rest = plain.blocks(plain.prompt(CHAT))
+
+    assert marked.blocks(marked.prompt(CHAT)) == (first + 1, *rest)
+
+
+def test_a_template_without_chatml_has_no_blocks():
+    own = prompter("{% for m in messages %}[{{ m['content'] }}]{% endfor %}")
+
+    assert own.blocks(own.prompt(CHAT)) == ()
+
+
+SYSTEM = Message("system", "Be brief.")
+WITH_DEFAULT = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nDefault.<|im_end|>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "option", "opening", "text"),
+    [
+        (CHATML, "default", (), None),
+        (CHATML, "none", (), None),
+        (CHATML, "Given.", (), "Given."),
+        (CHATML, "Given.", (SYSTEM,), "Be brief."),
+        (WITH_DEFAULT + CHATML, "default", (), "Default."),
+        (WITH_DEFAULT + CHATML, "none", (), ""),
+        (WITH_DEFAULT + CHATML, "default", (SYSTEM,), "Be brief."),
+        (CHATML.replace("'\\n' + m", "'\\nHurry. ' + m"), "default", (SYSTEM,), "Hurry. Be brief."),
+        ("{% for m in messages %}[{{ m['content'] }}]{% endfor %}", "Given.", (), "Given."),
+    ],
+)
+def test_the_system_text_is_what_the_prompt_shows(template, option, opening, text):
+    settings = ChatSettings(ChatTemplate(template, "file", "t"), option)
+
+    assert Prompter(tiny_tokenizer(), settings).system_text((*opening, *CHAT)) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "takes"),
+    [(CHATML, True), (REFUSING_SYSTEM + CHATML, False), (LOSING_SYSTEM, False)],
+)
+def test_a_template_that_refuses_or_loses_a_system_message_is_noticed(template, takes):
+    assert prompter(template).takes_system() is takes

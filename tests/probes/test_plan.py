@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -6,27 +7,76 @@ from hypothesis import strategies as st
 
 from qwen_bench.probes.draws import Draw, Stream, seed_of
 from qwen_bench.probes.plan import (
+    EXTENDED,
     MAX_TURNS,
-    MIXED_GROUPS,
-    MIXED_SLOTS,
-    ROTATION,
+    MIXED,
+    PROGRAMMES,
+    RULE,
+    Slot,
     evidence_turns,
-    slot_of,
+    own_programme,
+    stage_count,
 )
 
+SLOTS = st.sampled_from([*MIXED.slots, *EXTENDED.slots])
 
-def test_the_slots_cover_all_turns_once_and_no_slot_straddles_a_checkpoint():
-    turns = [turn for slot in MIXED_SLOTS for turn in range(slot.first, slot.last + 1)]
+
+def test_the_slots_of_mixed_cover_all_turns_once_and_straddle_no_checkpoint():
+    turns = [turn for slot in MIXED.slots for turn in range(slot.first, slot.last + 1)]
 
     assert turns == list(range(1, MAX_TURNS + 1))
     for checkpoint in (2, 4, 8, 16, 32, 64):
-        assert any(slot.last == checkpoint for slot in MIXED_SLOTS)
+        assert any(slot.last == checkpoint for slot in MIXED.slots)
 
 
-def test_in_a_rotation_every_group_visits_every_slot_once():
-    for group in range(len(MIXED_GROUPS)):
-        visited = [slot_of(group, skeleton) for skeleton in range(ROTATION)]
-        assert sorted(visited) == list(range(ROTATION))
+@pytest.mark.parametrize("programme", PROGRAMMES.values(), ids=lambda p: p.name)
+def test_in_a_rotation_every_group_visits_every_slot_once(programme):
+    for group in range(len(programme.groups)):
+        visited = [programme.slot_of(group, skeleton) for skeleton in range(programme.rotation)]
+        assert sorted(visited) == list(range(programme.rotation))
+
+
+@pytest.mark.parametrize("programme", PROGRAMMES.values(), ids=lambda p: p.name)
+def test_two_instances_of_a_dialogue_never_share_a_turn(programme):
+    for one, two in pairwise(programme.slots):
+        assert one.last < two.first
+    assert len(programme.groups) <= len(programme.slots)
+
+
+def test_the_rule_is_stated_at_turn_1_2_4_or_8():
+    draw = Draw(("x",), "instruction_retention", 0, 0)
+
+    assert [evidence_turns(draw, slot, 1) for slot in RULE.slots] == [(1,), (2,), (4,), (8,)]
+
+
+def test_a_rule_in_the_system_message_stands_before_turn_1():
+    assert evidence_turns(Draw(("x",), "g", 0, 0), Slot(0, 0), 0) == (0,)
+
+
+@given(st.integers(1, 3), st.integers(0, 500))
+def test_extended_evidence_ends_in_the_late_part_of_its_slot(count, rotation):
+    for slot in EXTENDED.slots:
+        turns = evidence_turns(Draw(("x",), "g", 0, rotation), slot, count)
+        assert turns[0] >= slot.first
+        assert slot.late <= turns[-1] <= slot.last
+
+
+def test_a_family_of_the_user_has_the_slots_of_mixed_to_itself():
+    programme = own_programme("birthdays")
+
+    assert programme.groups == ("birthdays",)
+    assert programme.slots == MIXED.slots
+
+
+def test_small_slots_have_a_fixed_number_of_evidence_turns_and_roomy_ones_take_turns():
+    def counts(slot, stages):
+        return {stage_count(Draw(("x",), "g", slot, r), MIXED, slot, stages) for r in range(8)}
+
+    assert counts(0, (1, 2, ())) == {1}
+    assert counts(0, (1, 2, (1, 2))) == {1}
+    assert counts(1, (1, 2, (1, 2))) == {2}
+    assert counts(2, (1, 4, ())) == {1, 4}
+    assert counts(5, (2, 2, ())) == {2}
 
 
 def test_a_seed_is_the_same_on_every_machine():
@@ -42,7 +92,7 @@ def test_factor_levels_are_balanced_at_every_number_of_rotations(levels, rotatio
     assert max(full) - min(full) <= 1
 
 
-@given(st.sampled_from(MIXED_SLOTS), st.integers(1, 3), st.integers(0, 500))
+@given(SLOTS, st.integers(1, 3), st.integers(0, 500))
 def test_evidence_lies_inside_its_slot_in_increasing_turns(slot, count, rotation):
     turns = evidence_turns(Draw(("x",), "g", 0, rotation), slot, count)
 
@@ -55,7 +105,7 @@ def test_evidence_lies_inside_its_slot_in_increasing_turns(slot, count, rotation
 
 
 def test_the_last_evidence_turn_reaches_every_feasible_turn():
-    slot = MIXED_SLOTS[5]
+    slot = MIXED.slots[5]
 
     last = {evidence_turns(Draw(("x",), "g", 5, r), slot, 2)[-1] for r in range(300)}
 

@@ -124,7 +124,7 @@ def manifest(label: str, suite: SampleSuite, modes: tuple[str, ...]) -> dict:
         "template": {"chat_template_sha256": "ab" * 32, "source": "model"},
         "generation": {"temperature": 0.0, "max_new_tokens": 64, "repetition_penalty": 1.0},
         "engine": {"name": "hf", "device": "cpu"},
-        "scorer": {"version": "0.1"},
+        "scorer": {"version": "1.0"},
         "invocations": [
             {
                 "started": "2026-11-22T10:15:03Z",

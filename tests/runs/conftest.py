@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qwen_bench.probes.suites import Selection, build_suite
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.runs.job import Job
 from qwen_bench.runs.manifest import Invocation
 from qwen_bench.runs.runner import plan

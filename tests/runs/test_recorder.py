@@ -234,6 +234,36 @@ def test_resuming_with_a_changed_field_names_exactly_it(
     assert caught.value.exit_code == 5
 
 
+def test_a_run_and_its_rows_name_the_history_policy(make_job, make_engine, watcher):
+    plain = record(make_job(run_id="plain"), make_engine(), watcher, never)
+    cut = record(make_job(run_id="cut", policy="last-turns:2"), make_engine(), watcher, never)
+
+    assert (plain.manifest.suite.policy, cut.manifest.suite.policy) == ("full", "last-turns:2")
+    assert {row.policy for row in cut.outcomes} == {"last-turns:2"}
+    assert plain.manifest.identity != cut.manifest.identity
+    assert json.loads((cut.folder / "summary.json").read_text())["modes"]["rank"]["policy"]
+
+
+def test_a_run_is_not_continued_under_another_policy(make_job, make_engine, watcher):
+    folder = record(make_job(policy="last-turns:2"), make_engine(), watcher, never).folder
+
+    with pytest.raises(NotComparableError) as caught:
+        record(make_job(resume=folder, policy="last-turns:3"), make_engine(), watcher, never)
+
+    assert caught.value.differences == (("suite.policy", "last-turns:2", "last-turns:3"),)
+
+
+def test_an_extended_run_keeps_its_policy(make_job, make_suite, make_engine, watcher):
+    folder = record(make_job(policy="qwen-v1:99"), make_engine(), watcher, never).folder
+    wider = make_job(make_suite(lengths=(1, 2)), resume=folder, policy="qwen-v1:99")
+
+    run = record(wider, make_engine(), watcher, never)
+
+    assert run.manifest.suite.lengths == (1, 2)
+    assert run.manifest.suite.policy == "qwen-v1:99"
+    assert {row.policy for row in run.outcomes} == {"qwen-v1:99"}
+
+
 def test_errors_are_asked_again_only_when_wanted_and_never_erase_a_success(make_job, watcher):
     broken = set()
 

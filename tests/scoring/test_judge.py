@@ -4,12 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qwen_bench.engines.protocol import Reply
 from qwen_bench.probes.model import Cluster, Probe, ProbeId
+from qwen_bench.probes.surface import date_forms, day_forms
 from qwen_bench.scoring.judge import judge_ranking, judge_text
-from qwen_bench.scoring.normalise import normalise
+from qwen_bench.scoring.mentions import first_yes_or_no
+from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
+from qwen_bench.scoring.score import score_reply
 
 ROOMS = ("Willow", "Cedar", "Hazel")
 HALLS = ("望江厅", "听泉厅", "映月厅")
+PACKING = ("rope", "kettle", "tarp", "compass", "net", "lamp", "axe")
+PACKING_ZH = ("绳子", "水壶", "天幕", "指南针", "渔网", "头灯", "斧头")
 
 
 def a_probe(
@@ -18,7 +24,10 @@ def a_probe(
     lang: str = "en",
     aliases: dict[str, tuple[str, ...]] | None = None,
     *,
+    kind: str = "single",
     abstain: bool = False,
+    items: tuple[str, ...] = (),
+    rank: tuple[str, ...] | None = None,
 ) -> Probe:
     return Probe(
         id=ProbeId("mixed-0/A/en/f.q/T1/main"),
@@ -38,29 +47,46 @@ def a_probe(
         question_text="?",
         gold=gold,
         candidates=candidates,
-        rank_candidates=candidates,
+        rank_candidates=candidates if rank is None else rank,
         aliases=aliases or {},
-        answer_kind="abstain" if abstain else "single",
+        answer_kind="abstain" if abstain else kind,
         gold_abstains=abstain,
         chance=0.25,
         factors={},
+        gold_items=items,
     )
+
+
+def by_form(*forms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Aliases by canonical form."""
+    return {canonical: others for canonical, *others in forms}
+
+
+def asked_for_a_set(items: tuple[str, ...], universe: tuple[str, ...], lang: str) -> Probe:
+    """A probe with the whole sets of the specification to rank: two golds, none, and both."""
+    sep = ", " if lang == "en" else "、"
+    start = universe[:3]
+    gold_b, both = (universe[0], universe[1], universe[4]), (universe[0], universe[3], universe[4])
+    sets = tuple(sep.join(found) for found in (items, gold_b, start, both))
+    return a_probe(sets[0], universe, lang, kind="set", items=items, rank=sets)
 
 
 WILLOW = a_probe("Willow", ROOMS)
 HALL = a_probe("望江厅", HALLS, "zh", {h: (h.removesuffix("厅"),) for h in HALLS})
-TWELFTH = a_probe("12", ("12", "2"), aliases={"12": ("12th", "twelfth"), "2": ("2nd", "second")})
+TWELFTH = a_probe("12th", ("12th", "2nd"), aliases=by_form(day_forms(12, "en"), day_forms(2, "en")))
 MARCH = a_probe(
     "3月5日",
     ("3月5日", "3月15日"),
     "zh",
-    {
-        "3月5日": ("3月5号", "三月五日", "三月五号"),
-        "3月15日": ("3月15号", "三月十五日", "三月十五号"),
-    },
+    by_form(date_forms(3, 5, "zh"), date_forms(3, 15, "zh")),
 )
 NEVER = a_probe("not mentioned", ROOMS, abstain=True)
 NEVER_ZH = a_probe("没提过", HALLS, "zh", abstain=True)
+NO = a_probe("no", ("yes", "no"), kind="yesno")
+NO_ZH = a_probe("否", ("是", "否"), "zh", kind="yesno")
+YES_ZH = a_probe("是", ("是", "否"), "zh", kind="yesno")
+LIST = asked_for_a_set(("rope", "compass", "tarp"), PACKING, "en")
+LIST_ZH = asked_for_a_set(("绳子", "指南针", "天幕"), PACKING_ZH, "zh")
 
 TABLE = [
     (1, WILLOW, "Willow", "correct"),
@@ -92,6 +118,11 @@ TABLE = [
     (27, TWELFTH, "On the 2nd", "wrong_candidate"),
     (28, NEVER, "Not mentioned.", "correct"),
     (29, NEVER, "You did not mention it, perhaps Willow?", "multiple"),
+    (30, NO, "No, you said the gate would be ivory.", "correct"),
+    (31, NO, "Yes", "wrong_candidate"),
+    (32, LIST, "1. rope\n2. tarp\n3. compass", "correct"),
+    (33, LIST, "rope, compass, tarp, kettle", "set_mismatch"),
+    (34, LIST, "rope and compass", "set_mismatch"),
     (35, HALL, "望江厅。", "correct"),
     (36, HALL, "好的，合唱团目前用的是「望江厅」。", "correct"),
     (37, HALL, "望江廳", "correct"),
@@ -106,6 +137,9 @@ TABLE = [
     (46, MARCH, "三月五号", "correct"),
     (47, MARCH, "３月５日", "correct"),
     (48, MARCH, "三月十五号", "wrong_candidate"),
+    (49, NO_ZH, "不是，您说的是象牙白。", "correct"),
+    (50, YES_ZH, "对的，没错。", "correct"),
+    (51, LIST_ZH, "天幕、绳子、指南针", "correct"),
     (52, NEVER_ZH, "没提过", "correct"),
 ]
 
@@ -116,6 +150,19 @@ def test_each_row_of_the_parser_table_gets_its_word(row, probe, raw, word):
 
     assert verdict.reason == word, row
     assert verdict.score == (1 if word == "correct" else 0)
+
+
+def test_the_table_has_every_row_of_the_specification():
+    assert [row for row, *_ in TABLE] == list(range(1, 53))
+
+
+def test_an_answer_cut_off_by_the_length_limit_is_judged_by_its_text():
+    raw = "Willow Room is the one that the choir has been"
+    reply = Reply(id=WILLOW.id, mode="generate", status="truncated", text=raw)
+
+    outcome = score_reply(WILLOW, reply, ())
+
+    assert (outcome.status, outcome.score, outcome.reason) == ("truncated", 1, "correct")
 
 
 def test_the_match_points_at_the_words_of_the_raw_answer():
@@ -131,24 +178,151 @@ def test_an_invented_value_is_wrong_where_nothing_was_stated():
     assert judge_text(NEVER_ZH, "我不记得细节").reason == "no_candidate"
 
 
-PREAMBLES = [
-    "",
-    "Sure! ",
-    "It is ",
-    "Of course: ",
-    "I think ",
-    "Based on our chat, ",
-    "- ",
-    "Answer: ",
+# Twenty ways to dress an answer, before and after it; `{}` is the answer.
+WRAPPINGS = {
+    "en": [
+        "Sure! {}",
+        "It is {}.",
+        "Of course: {}",
+        "I think {}.",
+        "Based on our chat, {}.",
+        "- {}",
+        "Answer: {}",
+        "Final answer: **{}**",
+        "The answer is {}.",
+        "Here you go: `{}`",
+        "According to what you told me, that would be {}",
+        "<think>Let me see.</think>\n\n{}",
+        "{}.",
+        "{}!",
+        "{}, I believe.",
+        "{} :)",
+        "{}\n",
+        "{}<|im_end|>",
+        "{}\nuser\nThanks!",
+        "“{}” (from your earlier message)",
+    ],
+    "zh": [
+        "好的，{}。",
+        "是{}。",
+        "答案：{}",
+        "答案是{}。",
+        "答：{}",
+        "根据您之前说的，{}。",
+        "没错，{}",
+        "当然，{}！",
+        "我记得是{}。",
+        "您说的是{}。",
+        "**{}**",
+        "「{}」",
+        "<think>想一想。</think>\n\n{}",
+        "{}。",
+        "{}！",
+        "{}，应该没记错。",
+        "{}\n",
+        "{}<|im_end|>",
+        "{}\n用户：谢谢",
+        "《{}》（前面聊过）",
+    ],
+}
+# A yes or a no must be the first word, so nothing but marks, markers and thoughts may precede it.
+BEFORE_FIRST_WORD = {
+    "en": [w for w in WRAPPINGS["en"] if w.startswith(("-", "Answer", "Final", "<", "{", "“"))],
+    "zh": [w for w in WRAPPINGS["zh"] if w.startswith(("答", "*", "「", "<", "{", "《"))],
+}
+CANONICAL = {
+    "en": [WILLOW, TWELFTH, LIST, NEVER],
+    "zh": [HALL, MARCH, LIST_ZH, NEVER_ZH],
+}
+WRAPPED = [
+    (probe, wrapping)
+    for lang, probes in CANONICAL.items()
+    for probe in probes
+    for wrapping in WRAPPINGS[lang]
+] + [
+    (probe, wrapping)
+    for probe, lang in ((NO, "en"), (NO_ZH, "zh"), (YES_ZH, "zh"))
+    for wrapping in BEFORE_FIRST_WORD[lang]
 ]
-SUFFIXES = ["", ".", "!", " Room.", ", I believe.", "\n", " :)", "\nuser\nCedar"]
 
 
-@pytest.mark.parametrize("before", PREAMBLES)
-@pytest.mark.parametrize("after", SUFFIXES)
-def test_wrapping_a_right_answer_keeps_it_right(before, after):
-    assert judge_text(WILLOW, f"{before}Willow{after}").reason == "correct"
-    assert judge_text(WILLOW, f"{before}Willow and Hazel{after}").reason == "multiple"
+def test_there_are_twenty_wrappings_a_language():
+    assert {lang: len(set(found)) for lang, found in WRAPPINGS.items()} == {"en": 20, "zh": 20}
+
+
+@pytest.mark.parametrize(("probe", "wrapping"), WRAPPED, ids=lambda value: str(value)[-30:])
+def test_wrapping_a_canonical_answer_keeps_it_right(probe, wrapping):
+    assert judge_text(probe, wrapping.format(probe.gold)).reason == "correct"
+
+
+@pytest.mark.parametrize(
+    ("probe", "wrapping"),
+    [(p, w) for p, w in WRAPPED if p.answer_kind != "yesno"],
+    ids=lambda value: str(value)[-30:],
+)
+def test_appending_any_other_candidate_makes_it_wrong(probe, wrapping):
+    word = "set_mismatch" if probe.answer_kind == "set" else "multiple"
+    right = probe.gold_items or (probe.gold,)
+    sep = ", " if probe.lang == "en" else "，"
+
+    for other in probe.candidates:
+        if other not in right:
+            assert judge_text(probe, wrapping.format(probe.gold + sep + other)).reason == word
+
+
+@pytest.mark.parametrize(("row", "probe", "raw", "word"), TABLE, ids=lambda value: str(value)[:20])
+def test_the_verdict_on_normalised_text_is_the_verdict_on_the_raw_text(row, probe, raw, word):
+    if row not in (9, 25):  # nothing is left of these
+        seen = raw.rpartition("</think>")[2].partition("<|im_end|>")[0]
+
+        assert judge_text(probe, normalise(seen).text).reason == word
+
+
+class TestSets:
+    def test_an_item_named_with_a_negator_is_reported_as_such(self):
+        assert judge_text(LIST, "rope, compass, tarp, but not the kettle").reason == "negated"
+        assert judge_text(LIST_ZH, "绳子、指南针，不是天幕").reason == "negated"
+
+    def test_naming_an_item_twice_changes_nothing(self):
+        assert judge_text(LIST, "Rope, tarp and compass. Yes: the rope too.").reason == "correct"
+
+    def test_a_list_without_items_is_no_match(self):
+        assert judge_text(LIST, "You never told me.") == (0, "set_mismatch", None)
+
+    def test_ranking_chooses_among_whole_sets(self):
+        right = [-1.0, -2.0, -3.0, -4.0]
+
+        assert judge_ranking(LIST, right) == ("rope, compass, tarp", (1, "correct", None))
+        assert judge_ranking(LIST, right[::-1])[1].reason == "set_mismatch"
+
+
+class TestYesAndNo:
+    @pytest.mark.parametrize("raw", ["No", "nope.", "Incorrect: ivory.", "**Wrong**", "否。"])
+    def test_a_no_is_a_no_in_every_form(self, raw):
+        assert judge_text(NO, raw).reason == "correct"
+        assert judge_text(YES_ZH, raw).reason == "wrong_candidate"
+
+    @pytest.mark.parametrize("raw", ["是的。", "是", "对", "没错", "Yes", "yeah", "Yep!"])
+    def test_a_yes_is_a_yes_in_every_form(self, raw):
+        assert judge_text(YES_ZH, raw).reason == "correct"
+        assert judge_text(NO, raw).reason == "wrong_candidate"
+
+    @pytest.mark.parametrize(
+        "raw",
+        ["对不起，我不记得了。", "是否说过，我不确定", "I said so", "Not sure", "Note that", "?"],
+    )
+    def test_words_that_only_begin_like_an_answer_are_none(self, raw):
+        for probe in (NO, NO_ZH, YES_ZH):
+            assert judge_text(probe, raw) == (0, "no_candidate", None)
+
+    def test_listing_both_counts_as_the_first(self):
+        assert judge_text(NO, "yes, no").reason == "wrong_candidate"
+        assert judge_text(YES_ZH, "是，否").reason == "correct"
+
+    def test_the_match_is_the_word_itself(self):
+        start, end = judge_text(NO, "**No**, ivory.").matched
+
+        assert "**No**, ivory."[start:end] == "No"
 
 
 @given(st.text(max_size=200))
@@ -161,10 +335,32 @@ def test_normalising_is_idempotent_and_every_character_has_an_origin(raw):
 
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_judge(raw):
-    assert judge_text(WILLOW, raw).reason
+    for probe in (WILLOW, LIST_ZH, NO, NEVER):
+        assert judge_text(probe, raw).reason
 
 
 def test_a_tie_in_the_ranking_is_wrong():
     assert judge_ranking(WILLOW, [-1.0, -1.0, -2.0]) == ("Willow", (0, "tie", None))
     assert judge_ranking(WILLOW, [-1.0, -1.5, -2.0]) == ("Willow", (1, "correct", None))
     assert judge_ranking(WILLOW, [-1.6, -1.5, -2.0]) == ("Cedar", (0, "wrong_candidate", None))
+
+
+@pytest.mark.parametrize("raw", ["Answer:\nuser", "**Answer:**\n\nuser", "The answer is:\n\nuser"])
+def test_a_role_on_the_line_after_an_answer_marker_is_the_answer(raw):
+    part = visible_part(raw)
+    text = normalise(raw, part.start, part.end).text
+    start, end = answer_segment(text)
+
+    assert text[start:end].strip() == "user"
+
+
+def test_a_role_line_after_anything_else_ends_the_answer():
+    raw = "Willow\nuser\nAnd Cedar?"
+
+    assert raw[: visible_part(raw).end].strip() == "Willow"
+
+
+def test_a_bare_denial_in_chinese_says_no():
+    assert first_yes_or_no("不,您说的是象牙白").candidate == "no"
+    assert first_yes_or_no("不").candidate == "no"
+    assert first_yes_or_no("不清楚") is None

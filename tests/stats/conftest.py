@@ -22,7 +22,7 @@ MANIFEST = {
     "template": {"chat_template_sha256": "t1", "thinking": {"requested": "auto"}},
     "generation": {"temperature": 0.0, "max_new_tokens": 64, "checkpoint_defaults": {"top_p": 0.8}},
     "engine": {"name": "hf", "device": "cpu"},
-    "scorer": {"version": "0.1"},
+    "scorer": {"version": "1.0"},
     "invocations": [{"packages": {"torch": "2.13"}}],
     "warnings": [],
 }

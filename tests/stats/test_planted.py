@@ -8,7 +8,8 @@ from fractions import Fraction
 
 import pytest
 
-from qwen_bench.probes.suites import Selection, build_suite
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.stats.compare import compare
 from qwen_bench.stats.pairing import pair
 

@@ -1,5 +1,6 @@
 """Training conversations come from the train split alone, with answers that can be known."""
 
+import re
 from itertools import chain
 
 import pytest
@@ -81,7 +82,8 @@ def test_every_answer_was_said_before_its_question_or_is_an_abstention():
             if answer in phrases:
                 abstained += 1
             else:
-                assert any(answer.casefold() in text.casefold() for text in said), record.id
+                for item in re.split(", |、", answer):
+                    assert any(item.casefold() in text.casefold() for text in said), record.id
 
     assert abstained > 5
 

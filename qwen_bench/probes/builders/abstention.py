@@ -37,6 +37,16 @@ class AbstentionWords(Words):
     only: str
     abstain: str
 
+    @property
+    def answers(self) -> list[str]:
+        """The values; the abstain phrase is no value."""
+        return self.values
+
+    @property
+    def keys(self) -> list[str]:
+        """Who values are bound to."""
+        return [entity.say for entity in self.entities]
+
 
 def build(brief: Brief, words: AbstentionWords) -> Instance:
     """One list of bindings; asked for a key whose value was stated (A) or not (B)."""
@@ -72,6 +82,7 @@ def build(brief: Brief, words: AbstentionWords) -> Instance:
                 needs=(0,),
                 abstain_phrase=words.abstain,
                 gold_abstains=not stated,
+                key_words=(entities[asked].say,),
             ),
         ),
     )

@@ -55,6 +55,16 @@ class BindingWords(Words):
     questions: Questions
     only: str
 
+    @property
+    def answers(self) -> list[str]:
+        """All names."""
+        return self.values.all
+
+    @property
+    def keys(self) -> list[str]:
+        """The places names are bound to."""
+        return [entity.say for entity in self.entities]
+
 
 def build(brief: Brief, words: BindingWords) -> Instance:
     """One list of k bindings and one question."""
@@ -87,6 +97,7 @@ def build(brief: Brief, words: BindingWords) -> Instance:
                 ),
                 needs=(0,),
                 wording=wording,
+                key_words=(entities[asked].say,),
             ),
         ),
     )

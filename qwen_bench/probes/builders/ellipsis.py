@@ -55,6 +55,16 @@ class EllipsisWords(Words):
     questions: list[str]
     only: str
 
+    @property
+    def answers(self) -> list[str]:
+        """All names."""
+        return self.values.all
+
+    @property
+    def keys(self) -> list[str]:
+        """Threads and cities."""
+        return [*(thread.say for thread in self.threads), *self.cities]
+
 
 def build(brief: Brief, words: EllipsisWords) -> Instance:
     """A list of four values; asked for the one that city and inherited predicate name."""
@@ -120,6 +130,7 @@ def build(brief: Brief, words: EllipsisWords) -> Instance:
                 gold=value(asked_city, role),
                 candidates=tuple(with_first_at(listed, draw.level("gold place", 4))),
                 needs=(0, 1),
+                key_words=(cities[asked_city],),
             ),
         ),
     )

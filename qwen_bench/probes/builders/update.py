@@ -52,6 +52,16 @@ class UpdateWords(Words):
     questions: list[str]
     only: str
 
+    @property
+    def answers(self) -> list[str]:
+        """All values."""
+        return self.values
+
+    @property
+    def keys(self) -> list[str]:
+        """What has a value."""
+        return [entity.say for entity in self.entities]
+
 
 class QuestionWords(Words):
     """Words of a family that only asks about another family's evidence."""
@@ -129,6 +139,7 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
                 candidates=candidates,
                 needs=needs,
                 aliases=aliases,
+                key_words=(people[0].say,),
             )
             for family, (name, gold, needs) in zip(brief.families, asks, strict=False)
         ),

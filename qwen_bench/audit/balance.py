@@ -1,0 +1,164 @@
+"""Balance: factor levels, places, values and keys evenly spread (probe specification, section 3.4).
+
+Otherwise a solver that knows where answers tend to stand would score without reading.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.questions import LABELS, group_of
+from qwen_bench.probes.definitions import Family
+from qwen_bench.probes.model import Dialogue, Probe, Split
+
+LEAST_P = 0.01
+# Below this expected count the approximation of chi-square does not hold.
+LEAST_EXPECTED = 2.0
+
+
+class Balance:
+    """Counts levels, slots, places of the gold, golds and keys.
+
+    Args:
+        families: of the suite.
+        split: of the suite.
+    """
+
+    def __init__(self, families: Mapping[str, Family], split: Split) -> None:
+        self._families = families
+        self._split = split
+        self._findings = Findings()
+        self._lang = ""
+        self._levels: defaultdict[tuple[str, str, str, int], Counter[str]] = defaultdict(Counter)
+        self._instances: Counter[tuple[str, str]] = Counter()
+        self._slots: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        self._counts: dict[str, defaultdict[tuple[str, int], Counter[str]]] = {
+            name: defaultdict(Counter) for name in ("place of the gold", "gold", "key asked")
+        }
+
+    def see(self, rendering: Sequence[Dialogue]) -> None:
+        """Count the instances of one skeleton; languages share all draws, so one counts."""
+        self._lang = self._lang or rendering[0].lang
+        seen: set[tuple[str, ...]] = set()
+        for dialogue in rendering:
+            if dialogue.lang != self._lang:
+                continue
+            for asked in dialogue.probes:
+                probe = asked.probe
+                if probe.condition == "main" and probe.variant == "A":
+                    slot = probe.factors.get("slot", "")
+                    self._slots[probe.programme, probe.family, probe.length][slot] += 1
+                key = (probe.variant, probe.family, probe.question)
+                if probe.condition != "dense" and key not in seen:
+                    seen.add(key)
+                    self._place(probe)
+                    instance = (probe.variant, group_of(probe))
+                    if instance not in seen:
+                        seen.add(instance)
+                        self._instance(probe)
+                    if probe.variant == "A" and (probe.family,) not in seen:
+                        seen.add((probe.family,))
+                        self._factors(probe)
+
+    def line(self) -> Line:
+        """The result."""
+        self._judge_levels()
+        self._judge_slots()
+        tested = [text for name in self._counts if (text := self._judge_counts(name))]
+        return self._findings.line(
+            "balance",
+            f"factors level, slots even; {', '.join(tested) or 'too few draws for chi-square'}",
+        )
+
+    def _factors(self, probe: Probe) -> None:
+        slot = probe.factors.get("slot", "")
+        self._instances[probe.family, slot] += 1
+        for factor, level in probe.factors.items():
+            if factor != "slot":
+                key = (probe.family, slot, factor, len(probe.candidates))
+                self._levels[key][level] += 1
+
+    def _place(self, probe: Probe) -> None:
+        """Where the gold stands among the candidates, in both variants."""
+        if probe.gold in probe.candidates:
+            k = len(probe.candidates)
+            place = str(probe.candidates.index(probe.gold))
+            self._counts["place of the gold"][probe.family, k][place] += 1
+
+    def _instance(self, probe: Probe) -> None:
+        """Gold and key, once an instance: its other questions share its draws."""
+        if probe.gold in probe.candidates and probe.gold not in LABELS:
+            self._counts["gold"][probe.family, 0][probe.gold] += 1
+        if probe.key_words and probe.variant == "A":
+            self._counts["key asked"][probe.family, 0][probe.key_words[0]] += 1
+
+    def _judge_levels(self) -> None:
+        """Levels of a factor differ by at most one inside a slot.
+
+        A factor that only some instances have, or that has more levels where there are more
+        candidates, cannot be level among those; chi-square judges what matters of it.
+        """
+        for (name, slot, factor, _), counts in self._levels.items():
+            if counts.total() < self._instances[name, slot]:
+                continue
+            most, least = max(counts.values()), min(counts.values())
+            if most - least > 1:
+                what = f"slot {slot}: levels of '{factor}' occur {_spread(counts)} times"
+                self._findings.add(name, what)
+
+    def _judge_slots(self) -> None:
+        """At every history length a family stands equally often in all slots."""
+        everywhere: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+        for (programme, _, length), counts in self._slots.items():
+            everywhere[programme, length] |= set(counts)
+        for (programme, family, length), counts in self._slots.items():
+            slots = everywhere[programme, length]
+            if len(set(counts.values())) > 1 or (length > 1 and set(counts) != slots):
+                what = f"T = {length}: slots are asked {_spread(counts)} times"
+                self._findings.add(family, what)
+
+    def _judge_counts(self, name: str) -> str:
+        """One chi-square over the suite; returns it in words, empty without data."""
+        statistic, freedom, worst = 0.0, 0, ("", 0.0)
+        for (family, k), counts in self._counts[name].items():
+            size = k or self._size(name, family, counts)
+            expected = counts.total() / size
+            if size < 2 or expected < LEAST_EXPECTED:
+                continue
+            seen = sum((n - expected) ** 2 / expected for n in counts.values())
+            seen += (size - len(counts)) * expected
+            statistic, freedom = statistic + seen, freedom + size - 1
+            worst = max(worst, (family, seen / (size - 1)), key=lambda item: item[1])
+        if not freedom:
+            return ""
+        p = chi_square_tail(statistic, freedom)
+        if p <= LEAST_P:
+            self._findings.add(worst[0], f"{name} is not uniform: p = {p:.2g} over the suite")
+        return f"{name} p = {p:.2f}"
+
+    def _size(self, name: str, family: str, counts: Counter[str]) -> int:
+        """Number of values that could have been drawn."""
+        if name != "gold" or family not in self._families:
+            return len(counts)
+        host = self._families[self._families[family].group]
+        for (_, split), words in host.words.items():
+            if split == self._split and set(counts) <= set(words.answers):
+                return len(set(words.answers))
+        return len(counts)
+
+
+def chi_square_tail(statistic: float, freedom: int) -> float:
+    """Probability of a larger chi-square, by the cube-root approximation.
+
+    Within 0.002 of the exact value from 3 degrees of freedom on (Wilson & Hilferty 1931).
+    """
+    scale = 2 / (9 * freedom)
+    z = ((statistic / freedom) ** (1 / 3) - 1 + scale) / math.sqrt(scale)
+    return math.erfc(z / math.sqrt(2)) / 2
+
+
+def _spread(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[level]}" for level in sorted(counts))

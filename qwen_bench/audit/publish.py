@@ -1,0 +1,202 @@
+"""Writes what an audit measured into `tasks/`: AUDIT.md, and the solver table of each README.
+
+The texts hold no date and no timing, so a fresh audit of the same suite gives the same bytes; a
+test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qwen_bench.audit.run import Audit
+from qwen_bench.audit.text import share_text, short_names
+from qwen_bench.audit.windows import ALL, Curve, Key
+from qwen_bench.errors import InputError
+
+OPEN, CLOSE = "<!-- solvers -->", "<!-- /solvers -->"
+AUDIT = "AUDIT.md"
+_PREAMBLE = """\
+# Audit
+
+What `qwen-bench probes audit` finds; written by `qwen-bench probes audit --suite core --write`,
+and a test compares this page with a fresh audit. No solver reads a history as a model does, and
+none may score above its construction (in brackets; blank where a solver does not apply)."""
+_WINDOWS = """\
+A solver that knows the last N turns only. Accuracies by history length are exact; EHL is the
+effective history length. It and the half-life are computed as for a model."""
+
+
+def checkout(tasks: Path) -> Path:
+    """The tasks folder, if it is one of a checkout and not of an installed package.
+
+    Raises:
+        InputError: it was installed.
+    """
+    if not (tasks.parent / "pyproject.toml").is_file():
+        raise InputError(
+            "--write needs a checkout of the repository",
+            why=f"the tasks of this installation are part of the package: {tasks}",
+            fix="git clone the repository, pip install -e . and run the command there",
+        )
+    return tasks
+
+
+def published(audits: Sequence[Audit], tasks: Path) -> dict[Path, str]:
+    """New content of every file by path.
+
+    Args:
+        audits: each family is in one of them.
+        tasks: folder of the family folders.
+
+    Raises:
+        InputError: a README has no place for the table.
+    """
+    texts = {tasks / AUDIT: audit_page(audits)}
+    for audit in audits:
+        for family in audit.table.families:
+            path = tasks / family / "README.md"
+            texts[path] = _with_table(path, solver_table(audit, family))
+    return texts
+
+
+def _with_table(path: Path, table: str) -> str:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, opened, rest = text.partition(OPEN)
+    _, closed, after = rest.partition(CLOSE)
+    if not (opened and closed):
+        raise InputError(
+            f"{path} has no place for the solver table",
+            fix=f"write the two lines {OPEN} and {CLOSE} under a heading '## Solvers'",
+        )
+    return f"{before}{OPEN}\n{table}\n{CLOSE}{after}"
+
+
+def solver_table(audit: Audit, family: str) -> str:
+    """The measured table of one family."""
+    suite, judged = audit.suite, audit.judged
+    by_lang = audit.table.shares(0, 1, 2)
+    langs = [lang for lang in suite.langs if ("oracle", family, lang) in by_lang]
+    rows = [
+        ["solver", *langs, "by construction", "twin groups"],
+        ["---", *("--:" for _ in langs), "--:", "--:"],
+    ]
+    for solver in audit.table.solvers:
+        if (solver, family) in judged.cells:
+            scores = [share_text(by_lang[solver, family, lang].value) for lang in langs]
+            due = _due(judged.shown[solver, family])
+            whole = share_text(judged.groups[solver, family].value)
+            rows.append([solver, *scores, due, whole])
+    share = judged.cells["oracle", family]
+    intro = (
+        f"Measured by `qwen-bench probes audit` on suite {suite.name} {suite.version}, main "
+        f"condition, {share.n} probes of {audit.table.clusters[family]} skeletons."
+    )
+    return "\n".join([intro, "", *_table(rows)])
+
+
+def audit_page(audits: Sequence[Audit]) -> str:
+    """AUDIT.md."""
+    lines = [_PREAMBLE]
+    for audit in audits:
+        lines += ["", *_section(audit)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(audit: Audit) -> list[str]:
+    """One suite."""
+    suite, families = audit.suite, audit.table.families
+    short = short_names(families)
+    looked = [[line.name, line.status, line.summary] for line in audit.lines]
+    return [
+        f"## Suite {suite.name} {suite.version}: {len(families)} families",
+        "",
+        f"- sha256 `{suite.sha256}`",
+        f"- {audit.probes} probes, languages {', '.join(suite.langs)}",
+        f"- history lengths {', '.join(map(str, suite.lengths))}",
+        f"- {', '.join(f'{name} {family}' for family, name in short.items())}",
+        "",
+        "### Accuracy in the main condition",
+        "",
+        *_table(_accuracy(audit, short)),
+        "",
+        "### Whole twin groups right",
+        "",
+        "Solvers that are not named have none right in any family.",
+        "",
+        *_table(_groups(audit, short)),
+        "",
+        "### Windows",
+        "",
+        _WINDOWS,
+        "",
+        *_table(_windows(audit.curves, short)),
+        "",
+        "### Audits",
+        "",
+        *_table([["audit", "result", "what was looked at"], ["---", "---", "---"], *looked]),
+    ]
+
+
+def _accuracy(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
+    rows = [["solver", *short.values()], ["---", *("--:" for _ in short)]]
+    for solver in audit.table.solvers:
+        cells = [_measured(audit, solver, family) for family in short]
+        if any(cells):
+            rows.append([solver, *cells])
+    return rows
+
+
+def _measured(audit: Audit, solver: str, family: str) -> str:
+    share = audit.judged.cells.get((solver, family))
+    if share is None:
+        return ""
+    due = _due(audit.judged.shown[solver, family])
+    same = due in {"", "0", "1"}
+    return share_text(share.value) if same else f"{share_text(share.value)} ({due})"
+
+
+def _due(shown: str) -> str:
+    return shown if not shown or shown.startswith("<") else share_text(float(shown))
+
+
+def _groups(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
+    rows = [["solver", *short.values()], ["---", *("--:" for _ in short)]]
+    for solver in audit.table.solvers:
+        shares = [audit.judged.groups.get((solver, family)) for family in short]
+        if any(share is not None and share.right for share in shares):
+            cells = ["" if share is None else share_text(share.value) for share in shares]
+            rows.append([solver, *cells])
+    return rows
+
+
+def _windows(curves: Mapping[Key, Curve], short: Mapping[str, str]) -> list[list[str]]:
+    """One row for families and languages that agree in all columns."""
+    lengths = sorted({length for curve in curves.values() for length in curve.accuracy})
+    merged: dict[tuple[str, ...], list[str]] = {}
+    for (turns, family, lang), curve in curves.items():
+        accuracies = [str(curve.accuracy.get(length, "")) for length in lengths]
+        row = (str(turns), *accuracies, curve.history[0], curve.half_life[0])
+        merged.setdefault(row, []).append(f"{ALL if family == ALL else short[family]} {lang}")
+    rows = [
+        ["N", "families", *(f"T = {length}" for length in lengths), "EHL", "half-life"],
+        ["--:", "---", *("--:" for _ in lengths), "--:", "---"],
+    ]
+    for row, names in sorted(merged.items(), key=lambda item: (int(item[0][0]), item[1])):
+        rows.append([row[0], _both(names), *row[1:]])
+    return rows
+
+
+def _both(names: Sequence[str]) -> str:
+    """Families, with a language only where the other one differs."""
+    families: dict[str, list[str]] = {}
+    for name in names:
+        family, lang = name.split()
+        families.setdefault(family, []).append(lang)
+    return ", ".join(
+        family if len(langs) > 1 else f"{family} {langs[0]}" for family, langs in families.items()
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]

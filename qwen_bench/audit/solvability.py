@@ -1,0 +1,131 @@
+"""Whether the evidence decides the answer, and nothing less than the evidence does.
+
+The facts are read off the rendered turns, with values numbered in the order they appear, so that
+only who has which value counts. Without one of its needed turns a question must be open: its answer
+was never said in what is left, or another world (the other variant) leaves the same and has another
+answer, or the missing turn speaks of what is asked, so that whoever misses it knows old facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qwen_bench.audit.content import bare_keys
+from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.questions import LABELS, Asked, questions_of
+from qwen_bench.engines.solvers.reading import aliases_of, mentions_in, plain
+from qwen_bench.probes.model import Dialogue, Probe
+
+Facts = tuple[str, ...]
+
+
+class Solvability:
+    """Needs of every question: enough, and none too many."""
+
+    def __init__(self) -> None:
+        self._findings = Findings()
+        self._checked = 0
+
+    def see(self, rendering: Sequence[Dialogue]) -> None:
+        """Compare the evidence of both variants."""
+        worlds: dict[tuple[str, str, str], list[Asked]] = {}
+        for asked in questions_of(rendering):
+            probe = asked.probe
+            worlds.setdefault((probe.family, probe.question, probe.condition), []).append(asked)
+        for twins in worlds.values():
+            for asked in twins:
+                self._checked += 1
+                self._stated(asked)
+                self._minimal(asked, twins)
+            self._decided(twins)
+
+    def line(self) -> Line:
+        """The result."""
+        return self._findings.line(
+            "solvability", f"{self._checked} questions: needs hold the answer and are minimal"
+        )
+
+    def _stated(self, asked: Asked) -> None:
+        """The gold is a candidate and said in the needed turns."""
+        probe = asked.probe
+        if probe.answer_kind == "rule" or probe.gold_abstains:
+            return
+        golds = probe.gold_items or (probe.gold,)
+        for gold in golds:
+            if gold not in probe.candidates:
+                self._findings.add(probe.id, f"the gold '{gold}' is no candidate")
+            if gold in LABELS:
+                continue
+            texts = [asked.evidence(turn) for turn in probe.needs]
+            if not any(mentions_in(text, (gold,), aliases_of(probe)) for text in texts):
+                self._findings.add(
+                    probe.id, f"the gold '{gold}' is not said in turns {_named(probe.needs)}"
+                )
+
+    def _decided(self, twins: Sequence[Asked]) -> None:
+        """Variants whose needed turns are the same have the same answer."""
+        facts = {asked.probe.variant: _texts(asked, asked.probe.needs) for asked in twins}
+        if len(facts) == 2 and facts["A"] == facts["B"]:
+            what = f"turns {_named(twins[0].probe.needs)} are the same in A and B"
+            self._findings.add(twins[0].probe.id, what)
+
+    def _minimal(self, asked: Asked, twins: Sequence[Asked]) -> None:
+        """Every needed turn is needed."""
+        probe = asked.probe
+        if probe.gold_abstains:
+            return
+        for missing in probe.needs:
+            left = _left(asked, missing)
+            if not (
+                None in left[1]
+                or any(_rivals(left, _left(twin, n)) for twin in twins for n in twin.probe.needs)
+                or _speaks_of(asked, missing)
+            ):
+                self._findings.add(probe.id, "the answer is known without this turn", missing)
+
+
+def _left(asked: Asked, missing: int) -> tuple[Facts, tuple[int | str | None, ...]]:
+    """Facts of the needed turns but one, and the answer in their numbering (None: not said)."""
+    texts = _texts(asked, [turn for turn in asked.probe.needs if turn != missing])
+    return _numbered(asked.probe, texts)
+
+
+def _rivals(
+    one: tuple[Facts, tuple[int | str | None, ...]],
+    two: tuple[Facts, tuple[int | str | None, ...]],
+) -> bool:
+    """Whether the same facts go with another answer."""
+    return one[0] == two[0] and one[1] != two[1]
+
+
+def _texts(asked: Asked, turns: Sequence[int]) -> Facts:
+    return tuple(plain(asked.evidence(turn)) for turn in turns)
+
+
+def _numbered(probe: Probe, texts: Facts) -> tuple[Facts, tuple[int | str | None, ...]]:
+    """Texts with values replaced by numbers in order of appearance; the gold in these numbers."""
+    numbers: dict[str, int] = {}
+    facts = []
+    for text in texts:
+        parts, end = [], 0
+        for mention in mentions_in(text, probe.candidates, aliases_of(probe)):
+            number = numbers.setdefault(mention.candidate, len(numbers))
+            parts += [text[end : mention.start], f"\x00{number}"]
+            end = mention.end
+        facts.append("".join([*parts, text[end:]]))
+    if probe.answer_kind == "rule" or probe.gold in LABELS:
+        return tuple(facts), (probe.gold,)
+    golds = sorted(probe.gold_items) or [probe.gold]
+    return tuple(facts), tuple(numbers.get(gold) for gold in golds)
+
+
+def _speaks_of(asked: Asked, turn: int) -> bool:
+    """Whether a turn names what is asked about, or an option that the question names."""
+    probe, text = asked.probe, asked.evidence(turn)
+    named = mentions_in(probe.question_text, probe.candidates, aliases_of(probe))
+    words = (*bare_keys(probe.key_words), *(mention.candidate for mention in named))
+    return bool(words) and bool(mentions_in(text, words))
+
+
+def _named(turns: Sequence[int]) -> str:
+    return ", ".join(map(str, turns)) or "none"

@@ -1,0 +1,320 @@
+"""How much of a model's ability at zero distance is left, once guessing is taken out.
+
+R(x) = (acc(x) - g) / (acc0 - g) with acc the accuracy in slice x of the main condition, g the blind
+and acc0 the adjacent accuracy. NoLiMa divides by a base score and leaves chance in; LongBench v2
+measures a rate without context and subtracts nothing; R does both.
+
+Rows are pooled over the families in view. Where a slice asks the families in other shares than the
+controls do (a history of one turn has no room for evidence of two, a rule stated at turn 8 is asked
+from there on), g and acc0 are weighted by the slice's shares: a model that loses nothing has R = 1
+in every slice, whatever the mix. With equal shares this is plain pooling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from qwen_bench.stats.clusters import Bools, Floats
+from qwen_bench.stats.intervals import FEWEST_CLUSTERS
+from qwen_bench.stats.slices import FEWEST_BINS, Rows, distance_slices
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from qwen_bench.stats.bootstrap import Multiplicities, Resampler
+
+MEASURABLE = 0.2
+STABLE = 0.05
+GUESSABLE = 0.10
+NOT_MEASURABLE = "not measurable"
+MAX_UNSTABLE_SHARE = 0.01
+TAILS = (0.025, 0.975)
+_ROUNDING = 1e-12
+
+Key = TypeVar("Key", bound="Hashable")
+
+
+def guess_corrected(accuracy: float, blind: float, adjacent: float) -> float | None:
+    """R = (accuracy - blind) / (adjacent - blind), not clipped.
+
+    Args:
+        accuracy: share of right answers in the slice.
+        blind: g, without the history.
+        adjacent: acc0, with the evidence alone directly before the question.
+
+    Returns:
+        None where it is not measurable: with adjacent - blind < 0.2 the task is not solved even at
+        distance 0, and a ratio would be noise.
+    """
+    if adjacent - blind < MEASURABLE - _ROUNDING:
+        return None
+    return (accuracy - blind) / (adjacent - blind)
+
+
+def guessable(blind: float, chance: float) -> bool:
+    """Whether a family's blind accuracy lies more than 0.10 above its declared chance."""
+    return blind > chance + GUESSABLE + _ROUNDING
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """One slice of one model.
+
+    Attributes:
+        n: probes, failures included.
+        clusters: skeletons with a probe in the slice.
+        accuracy: pooled.
+        blind, adjacent: g and acc0 in the family shares of the slice; None without control rows.
+        value: R; None where it is not measurable.
+        low, high: 95 % interval of R, both None without one.
+        note: why a number is missing, or "zero variance"; empty otherwise.
+    """
+
+    n: int
+    clusters: int
+    accuracy: float
+    blind: float | None
+    adjacent: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Curve(Generic[Key]):
+    """R over the slices of one axis.
+
+    Attributes:
+        points: by slice, in the order of the slices.
+        replicates: (B, points) R of the bootstrap replicates; NaN where adjacent - blind < 0.05.
+            B is 0 where R is not measurable.
+    """
+
+    points: Mapping[Key, Retention]
+    replicates: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A difference of two R with its 95 % interval; `note` says why a number is missing."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Accuracies and the controls that belong to them, each (draws, slices); NaN without rows."""
+
+    accuracy: Floats
+    blind: Floats
+    adjacent: Floats
+
+    @property
+    def ratio(self) -> Floats:
+        """(draws, slices) R; NaN where adjacent - blind < 0.05."""
+        span = self.adjacent - self.blind
+        unknown = np.full(span.shape, np.nan)
+        stable = span >= STABLE - _ROUNDING
+        ratio = np.divide(self.accuracy - self.blind, span, out=unknown, where=stable)
+        return np.asarray(ratio, dtype=np.float64)
+
+
+class Totals:
+    """Sums by cluster from which the rates of some slices follow in any resample of clusters.
+
+    Args:
+        rows: of one model.
+        masks: slices of the main condition, (rows,) each.
+    """
+
+    def __init__(self, rows: Rows, masks: Sequence[Bools]) -> None:
+        self.families = len(rows.families)
+        by_family = [rows.family == code for code in range(self.families)]
+        controls = [
+            rows.by_cluster(control & family, weighted=weighted)
+            for control in (rows.blind, rows.adjacent)
+            for weighted in (True, False)
+            for family in by_family
+        ]
+        right = [rows.by_cluster(mask, weighted=True) for mask in masks]
+        asked = [
+            rows.by_cluster(mask & family, weighted=False) for mask in masks for family in by_family
+        ]
+        # float32 is exact here: sums and counts are whole numbers far below 2^24.
+        self.columns = np.column_stack([*controls, *right, *asked]).astype(np.float32)
+
+    def rates(self, drawn: Multiplicities | None = None) -> Rates:
+        """Rates of every slice.
+
+        Args:
+            drawn: (draws, clusters) how often each cluster counts; None takes each once.
+        """
+        if drawn is None:
+            drawn = np.ones((1, len(self.columns)), dtype=np.float32)
+        sums = (drawn @ self.columns).astype(np.float64)
+        size = self.families
+        blind = _ratio(sums[:, :size], sums[:, size : 2 * size])
+        adjacent = _ratio(sums[:, 2 * size : 3 * size], sums[:, 3 * size : 4 * size])
+        slices = (sums.shape[1] - 4 * size) // (1 + size)
+        right = sums[:, 4 * size : 4 * size + slices]
+        asked = sums[:, 4 * size + slices :].reshape(len(sums), slices, size)
+        n = asked.sum(axis=2)
+        shares = _ratio(asked, n[:, :, None])
+        return Rates(_ratio(right, n), _mixed(shares, blind), _mixed(shares, adjacent))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Quotient of two arrays, NaN where the whole is 0."""
+    shape = np.broadcast_shapes(part.shape, whole.shape)
+    unknown = np.full(shape, np.nan)
+    return np.asarray(np.divide(part, whole, out=unknown, where=whole > 0), dtype=np.float64)
+
+
+def _mixed(shares: Floats, rates: Floats) -> Floats:
+    """(draws, slices) family rates in a slice's shares; NaN if a family asked has no control."""
+    weighted = np.where(shares > 0, shares * rates[:, None, :], 0.0)
+    total = weighted.sum(axis=2)
+    total[np.isnan(shares).all(axis=2)] = np.nan
+    return np.asarray(total, dtype=np.float64)
+
+
+def control_rates(rows: Rows) -> tuple[float | None, float | None]:
+    """Pooled blind and adjacent accuracy (g, acc0); None without such rows."""
+    blind, adjacent = rows.value[rows.blind], rows.value[rows.adjacent]
+    return (
+        float(blind.mean()) if len(blind) else None,
+        float(adjacent.mean()) if len(adjacent) else None,
+    )
+
+
+def unmeasurable(blind: float | None, adjacent: float | None) -> str:
+    """Why R does not exist at these controls; empty if it does."""
+    if blind is None or adjacent is None:
+        return f"{NOT_MEASURABLE}: no adjacent or blind rows"
+    if guess_corrected(adjacent, blind, adjacent) is None:
+        return f"{NOT_MEASURABLE}: accuracy at distance 0 is less than 0.2 above blind accuracy"
+    return ""
+
+
+def curve(rows: Rows, slices: Mapping[Key, Bools], resampler: Resampler) -> Curve[Key]:
+    """R of each slice with the cluster bootstrap of the whole ratio.
+
+    Accuracy, blind and adjacent accuracy of a replicate come from the same resampled clusters.
+    Below 10 clusters, or with more than 1 % unstable replicates, there is no interval.
+
+    Args:
+        rows: of one model.
+        slices: masks over the rows, main condition only.
+        resampler: source of the draws.
+    """
+    totals = Totals(rows, list(slices.values()))
+    rates = totals.rates()
+    whole = unmeasurable(*control_rates(rows))
+    drawn = np.empty((0, len(slices)))
+    if slices and not whole:
+        pieces = resampler.draws(rows.strata, 0)
+        drawn = np.concatenate([totals.rates(piece).ratio for piece in pieces])
+    points: dict[Key, Retention] = {}
+    for place, (key, mask) in enumerate(slices.items()):
+        accuracy = float(rates.accuracy[0, place])
+        blind, adjacent = _known(rates.blind[0, place]), _known(rates.adjacent[0, place])
+        note = whole or unmeasurable(blind, adjacent)
+        value, low, high = None, None, None
+        clusters = len(np.unique(rows.cluster[mask]))
+        if not note and blind is not None and adjacent is not None:
+            value = guess_corrected(accuracy, blind, adjacent)
+            low, high, note = interval(drawn[:, place], clusters)
+        points[key] = Retention(
+            int(mask.sum()), clusters, accuracy, blind, adjacent, value, low, high, note
+        )
+    return Curve(points, drawn)
+
+
+def position_indices(rows: Rows, resampler: Resampler) -> tuple[Shift, Shift]:
+    """Recency and primacy at the largest history length.
+
+    Recency is R(nearest bin) - R(middle bins), primacy R(farthest bin) - R(middle bins), the middle
+    bins pooled.
+
+    Args:
+        rows: of one model.
+        resampler: source of the draws.
+    """
+    bins = list(distance_slices(rows).values())
+    if len(bins) < FEWEST_BINS:
+        missing = Shift(None, None, None, f"{NOT_MEASURABLE}: fewer than 3 distance bins")
+        return missing, missing
+    middle: Bools = np.logical_or.reduce(bins[1:-1])
+    parts = curve(rows, {"near": bins[0], "middle": middle, "far": bins[-1]}, resampler)
+    points, drawn = parts.points, parts.replicates
+    return (
+        _shift(points["middle"], points["near"], drawn[:, 1], drawn[:, 0]),
+        _shift(points["middle"], points["far"], drawn[:, 1], drawn[:, 2]),
+    )
+
+
+def change(
+    base: Rows, candidate: Rows, slices: Mapping[Key, Bools], resampler: Resampler
+) -> dict[Key, Shift]:
+    """R of the candidate minus R of the baseline, from the same resampled clusters.
+
+    Where only one model is measurable there is no difference; the note is then "lost ability" or
+    "gained ability".
+
+    Args:
+        base: baseline from `paired_rows`.
+        candidate: its partner.
+        slices: masks over the rows, the same for both.
+        resampler: source of the draws.
+    """
+    one, two = curve(base, slices, resampler), curve(candidate, slices, resampler)
+    found: dict[Key, Shift] = {}
+    for place, key in enumerate(slices):
+        before, after = one.points[key], two.points[key]
+        if (before.value is None) != (after.value is None):
+            note = "lost ability" if after.value is None else "gained ability"
+            found[key] = Shift(None, None, None, note)
+            continue
+        drawn = [side.replicates[:, place] for side in (one, two)]
+        found[key] = _shift(before, after, *drawn)
+    return found
+
+
+def interval(drawn: Floats, clusters: int) -> tuple[float | None, float | None, str]:
+    """Percentile interval of replicates in which NaN is unstable.
+
+    Args:
+        drawn: (B,) replicates.
+        clusters: number of clusters behind the statistic.
+
+    Returns:
+        Low, high and a note; low and high are None below 10 clusters and with more than 1 %
+        unstable replicates.
+    """
+    if clusters < FEWEST_CLUSTERS:
+        return None, None, "too few clusters"
+    stable = drawn[~np.isnan(drawn)]
+    if len(stable) < (1 - MAX_UNSTABLE_SHARE) * len(drawn):
+        return None, None, "unstable: accuracy at distance 0 is near blind accuracy"
+    low, high = (float(bound) for bound in np.quantile(stable, TAILS))
+    return low, high, "zero variance" if np.ptp(stable) <= _ROUNDING else ""
+
+
+def _shift(before: Retention, after: Retention, first: Floats, second: Floats) -> Shift:
+    """Second R minus first R, with the interval of the paired replicates."""
+    if before.value is None or after.value is None:
+        return Shift(None, None, None, before.note or after.note)
+    low, high, note = interval(second - first, min(before.clusters, after.clusters))
+    return Shift(after.value - before.value, low, high, note)
+
+
+def _known(number: float) -> float | None:
+    """The number as a float, None for NaN."""
+    return None if np.isnan(number) else float(number)

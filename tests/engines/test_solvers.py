@@ -1,0 +1,262 @@
+"""Solvers: what each looks at, on conversations small enough to check by eye."""
+
+import pytest
+
+from qwen_bench.chat.messages import Message
+from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.solvers import (
+    SOLVERS,
+    SolverEngine,
+    applies,
+    check_solver_name,
+    find_solver,
+    window_of,
+)
+from qwen_bench.engines.solvers.overlap import best_clause, terms
+from qwen_bench.engines.solvers.reading import history_of
+from qwen_bench.errors import InputError
+from qwen_bench.probes.model import Cluster, Probe, ProbeId, Rule
+from qwen_bench.probes.suites import Selection, build_suite
+from qwen_bench.scoring.judge import judge_text
+
+ROOMS = ("Cedar", "Willow", "Hazel")
+
+
+def a_probe(**changes):
+    given = {
+        "id": ProbeId("mixed-0/A/en/f.q/T2/main"),
+        "programme": "mixed",
+        "cluster": Cluster("mixed-0"),
+        "variant": "A",
+        "lang": "en",
+        "family": "update_latest",
+        "question": "q",
+        "twin_group": "mixed-0/en/f/T2/main",
+        "condition": "main",
+        "length": 2,
+        "distance": 0,
+        "distance_first": 1,
+        "position": 1.0,
+        "needs": (1, 2),
+        "question_text": "Which room has the choir?",
+        "gold": "Willow",
+        "candidates": ROOMS,
+        "rank_candidates": ROOMS,
+        "aliases": {},
+        "answer_kind": "single",
+        "gold_abstains": False,
+        "chance": 1 / 3,
+        "factors": {"slot": "0"},
+        "key_words": ("the choir",),
+    }
+    return Probe(**{**given, **changes})
+
+
+def chat(*texts):
+    """User and assistant in turn, the question last."""
+    return tuple(Message(("user", "assistant")[i % 2], text) for i, text in enumerate(texts))
+
+
+HISTORY = chat(
+    "The choir is in Cedar, the chess group in Hazel.",
+    "Noted.",
+    "Now the chess group moves to Cedar, and Willow goes to the choir.",
+    "Fine.",
+    "Which room has the choir?",
+)
+
+
+@pytest.mark.parametrize(
+    ("solver", "answer"),
+    [
+        ("oracle", "Willow"),
+        ("constant", "Cedar"),
+        ("longest", "Willow"),
+        ("recency", "Willow"),
+        ("primacy", "Cedar"),
+        ("frequency", "Cedar"),
+        ("last-entity", "Willow"),
+        ("dump", "Cedar, Willow, Hazel"),
+        ("abstain", "not mentioned"),
+        ("window-2", "Willow"),
+        ("window-1", "not mentioned"),
+    ],
+)
+def test_a_solver_answers_what_it_looks_at(solver, answer):
+    assert find_solver(solver)(a_probe(), HISTORY) == answer
+
+
+def test_blind_says_the_same_to_both_variants():
+    blind = find_solver("blind")
+
+    assert blind(a_probe(gold="Cedar"), HISTORY) == blind(a_probe(variant="B"), HISTORY[-1:])
+
+
+def test_a_flattened_history_is_read_as_its_messages():
+    text = "\n".join(
+        [
+            "Here is our conversation so far:",
+            "",
+            f"User: {HISTORY[0].content}\nand more",
+            f"Assistant: {HISTORY[1].content}",
+            "",
+            "Which room has the choir?",
+        ]
+    )
+    probe = a_probe(condition="concat")
+
+    history = history_of(probe, (Message("user", text),))
+
+    assert [message.role for message in history] == ["user", "assistant"]
+    assert history[0].content == f"{HISTORY[0].content}\nand more"
+    assert find_solver("recency")(probe, (Message("user", text),)) == "Hazel"
+
+
+@pytest.mark.parametrize("solver", ["recency", "primacy", "frequency", "last-entity", "overlap"])
+def test_the_concat_condition_changes_no_reader_of_mentions(solver):
+    solve = find_solver(solver)
+    chosen = Selection(limit=1, lengths=(8,), conditions=("main", "concat"))
+    for dialogue in build_suite("core", chosen).dialogues():
+        answers = {}
+        for asked in dialogue.probes:
+            if applies(solver, asked.probe):
+                key = (asked.probe.family, asked.probe.question)
+                answers.setdefault(key, set()).add(solve(asked.probe, asked.messages))
+        assert all(len(found) == 1 for found in answers.values())
+
+
+class TestOverlap:
+    def test_terms_are_english_words_and_pairs_of_chinese_characters(self):
+        assert terms("it's 3 rooms, 望江厅") == ["it's", "3", "rooms", "望江", "江厅"]
+
+    def test_the_clause_with_the_rarer_words_wins(self):
+        clause = best_clause("where does the choir sing?", HISTORY[:-1])
+
+        assert (clause.message, clause.start) == (0, 0)
+
+    def test_the_first_candidate_of_the_best_clause_is_taken(self):
+        assert find_solver("overlap")(a_probe(), HISTORY) == "Cedar"
+
+    def test_without_one_the_nearest_before_it_is_taken(self):
+        told = chat("Hazel it is, the choir knows.", "Fine.", "Cedar is shut.", "Oh.", "The choir?")
+        probe = a_probe(question_text="The choir?")
+
+        assert find_solver("overlap")(probe, told) == "Hazel"
+
+    def test_a_question_that_shares_nothing_gets_a_blind_pick(self):
+        probe = a_probe(question_text="Wo?")
+
+        assert find_solver("overlap")(probe, HISTORY) == find_solver("blind")(probe, HISTORY)
+
+
+class TestSets:
+    items = ("rope", "kettle", "tarp", "compass")
+    probe = a_probe(
+        answer_kind="set",
+        candidates=items,
+        gold="rope, compass",
+        gold_items=("rope", "compass"),
+        rank_candidates=("rope, compass", "rope, kettle", "kettle, tarp", "tarp, compass"),
+    )
+    told = chat("My list: rope, kettle.", "Good.", "Swap kettle for tarp, tarp for compass.", "Ok.", "?")
+
+    def test_blind_and_constant_pick_one_of_the_ranked_sets(self):
+        assert find_solver("constant")(self.probe, self.told) == "rope, compass"
+        assert find_solver("blind")(self.probe, self.told) in self.probe.rank_candidates
+
+    def test_positional_solvers_list_as_many_items_as_the_answer_has(self):
+        assert find_solver("primacy")(self.probe, self.told) == "rope, kettle"
+        assert find_solver("recency")(self.probe, self.told) == "compass, tarp"
+        assert find_solver("frequency")(self.probe, self.told) == "kettle, tarp"
+
+    def test_dump_lists_all(self):
+        assert find_solver("dump")(self.probe, self.told) == "rope, kettle, tarp, compass"
+
+
+@pytest.mark.parametrize(
+    ("lang", "rule"),
+    [
+        ("en", Rule("suffix", ("roger",))),
+        ("en", Rule("json", ("msg",))),
+        ("zh", Rule("prefix", ("收到",))),
+        ("zh", Rule("wrap", ("【", "】"))),
+    ],
+)
+class TestRules:
+    def probe(self, lang, rule, gold="marked"):
+        return a_probe(
+            answer_kind="rule", rule=rule, gold=gold, candidates=(), rank_candidates=(), lang=lang
+        )
+
+    def test_the_oracle_marks_its_reply_when_it_must(self, lang, rule):
+        for gold in ("marked", "plain"):
+            probe = self.probe(lang, rule, gold)
+            assert judge_text(probe, find_solver("oracle")(probe, HISTORY)).reason == "correct"
+
+    def test_follow_marks_always_and_never_follow_never(self, lang, rule):
+        for name, marked in (("follow", 1), ("never-follow", 0), ("blind", 0), ("window-1", 0)):
+            probe = self.probe(lang, rule)
+            assert judge_text(probe, find_solver(name)(probe, HISTORY)).score == marked
+
+    def test_copycat_does_as_the_last_scripted_reply(self, lang, rule):
+        probe = self.probe(lang, rule)
+        marked = find_solver("follow")(probe, ())
+        for reply, score in ((marked, 1), ("Fine.", 0)):
+            told = chat("Hello.", reply, "And now?")
+            assert judge_text(probe, find_solver("copycat")(probe, told)).score == score
+
+
+def test_yes_and_no_and_a_dump_of_both():
+    probe = a_probe(answer_kind="yesno", candidates=("yes", "no"), gold="no", lang="en")
+
+    scores = {
+        name: judge_text(probe, find_solver(name)(probe, HISTORY)).score
+        for name in ("yes", "no", "dump", "abstain", "oracle")
+    }
+
+    assert scores == {"yes": 0, "no": 1, "dump": 0, "abstain": 0, "oracle": 1}
+
+
+def test_the_solver_with_prejudices_gains_nothing_on_pronouns():
+    gender = find_solver("gender")
+    found = {}
+    chosen = Selection(limit=2, families=("pronoun",), conditions=("main",), lengths=(4,))
+    for dialogue in build_suite("core", chosen).dialogues():
+        for asked in dialogue.probes:
+            answer = gender(asked.probe, asked.messages)
+            assert answer in asked.probe.candidates
+            found.setdefault(asked.probe.twin_group, set()).add(answer)
+    assert all(len(answers) == 1 for answers in found.values())
+
+
+def test_a_solver_applies_to_the_kinds_it_has_something_to_say_about():
+    rule = a_probe(answer_kind="rule", rule=Rule("suffix", ("roger",)))
+
+    assert not applies("recency", rule)
+    assert applies("follow", rule)
+    assert not applies("follow", a_probe())
+    assert applies("blind", rule)
+    assert not applies("gender", a_probe())
+    assert not applies("never-abstain", a_probe())
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_answers_every_probe_behind_the_protocol_of_engines(solver):
+    suite = build_suite("full", Selection(limit=1, lengths=(8,), langs=("zh",)))
+    asked = [asked for dialogue in suite.dialogues() for asked in dialogue.probes]
+    engine = SolverEngine(solver, {a.probe.id: a.probe for a in asked})
+    requests = tuple(Request(a.probe.id, a.messages, "generate") for a in asked)
+
+    replies = list(engine.answer(Unit("all", requests)))
+
+    assert len(replies) == len(asked)
+    assert all(reply.text for reply in replies)
+
+
+def test_a_window_is_named_by_its_turns():
+    assert [window_of(name) for name in ("window-8", "window-0", "oracle")] == [8, None, None]
+
+
+def test_an_unknown_solver_names_the_nearest():
+    with pytest.raises(InputError, match="unknown solver 'recent'; near: recency"):
+        check_solver_name("recent")

@@ -1,0 +1,114 @@
+"""What each condition shows of a history: section 2.5 of the probe specification."""
+
+from collections import Counter, defaultdict
+
+import pytest
+
+from qwen_bench.errors import InputError
+from qwen_bench.probes.model import LANGS
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import build_suite
+
+
+def dialogues(suite, **selection):
+    return list(build_suite(suite, Selection(limit=1, **selection)).dialogues())
+
+
+def by_condition(dialogue):
+    found = defaultdict(list)
+    for asked in dialogue.probes:
+        found[asked.probe.condition].append(asked)
+    return found
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_concat_is_one_message_with_the_same_turns_and_the_question_at_its_end(lang):
+    opening = {"en": "Here is our conversation so far:\n\nUser: ", "zh": "以下是我们之前的对话："}
+    for dialogue in dialogues("core", langs=(lang,)):
+        for asked in by_condition(dialogue)["concat"]:
+            (message,) = asked.messages
+            assert message.role == "user"
+            assert message.content.startswith(opening[lang])
+            assert message.content.endswith("\n\n" + asked.probe.question_text)
+            for turn in dialogue.turns[:8]:
+                assert turn.user in message.content
+                assert turn.assistant in message.content
+            assert asked.probe.length == 8
+
+
+def test_no_filler_shows_every_evidence_turn_and_nothing_else():
+    for dialogue in dialogues("core"):
+        for asked in by_condition(dialogue)["no-filler"]:
+            own = [m for turn in dialogue.turns[:32] if turn.group for m in turn.messages]
+            assert list(asked.messages[:-1]) == own
+            assert asked.probe.length == 32
+
+
+def test_the_turns_a_reader_needs_are_numbered_within_what_is_shown():
+    for dialogue in dialogues("full", lengths=(8, 64)):
+        mains = {}
+        for asked in dialogue.probes:
+            probe = asked.probe
+            if probe.condition == "concat" or not probe.needs or probe.needs == (0,):
+                continue
+            users = [m.content for m in asked.messages if m.role == "user"]
+            evidence = [users[number - 1] for number in probe.needs]
+            group = probe.twin_group.split("/")[2]
+            planted = [turn.user for turn in dialogue.turns if turn.group == group]
+            assert set(evidence) <= set(planted)
+            key = (probe.family, probe.question)
+            assert mains.setdefault(key, evidence) == evidence
+            assert probe.distance == len(users) - 1 - probe.needs[-1]
+
+
+def test_dense_turns_merge_exchanges_of_a_thread_and_keep_the_evidence_in_place():
+    whole = {d.id: d for d in dialogues("full", lengths=(8, 16))}
+    for name, dialogue in whole.items():
+        if not name.endswith("/dense"):
+            continue
+        plain = whole[name.removesuffix("/dense")]
+        assert [t.group for t in dialogue.turns] == [t.group for t in plain.turns]
+        assert {a.probe.condition for a in dialogue.probes} == {"dense"}
+        for one, two in zip(dialogue.turns, plain.turns, strict=True):
+            if one.group:
+                assert one == two
+    dense = [t for n, d in whole.items() if n.endswith("/dense") for t in d.turns if not t.group]
+    lines = Counter(turn.user.count("\n") + 1 for turn in dense)
+    assert set(lines) <= {1, 2, 3}
+    assert lines[3] > lines[1]
+
+
+def test_dense_histories_have_about_three_times_the_text_at_the_same_number_of_turns():
+    found = defaultdict(int)
+    for dialogue in dialogues("full", lengths=(16,)):
+        kind = dialogue.id.endswith("/dense")
+        found[kind] += sum(len(t.user) + len(t.assistant) for t in dialogue.turns if not t.group)
+
+    plain = sum(
+        len(t.user) + len(t.assistant)
+        for d in dialogues("full", lengths=(16,))
+        if d.cluster.startswith("mixed") and not d.id.endswith("/dense")
+        for t in d.turns
+        if not t.group
+    )
+    assert 2 < found[True] / plain < 3.2
+
+
+def test_histories_of_different_programmes_and_seeds_never_read_the_same():
+    seen = set()
+    for dialogue in build_suite("core", Selection(limit=3)).dialogues():
+        text = "\n".join(f"{t.user}\n{t.assistant}" for t in dialogue.turns)
+        assert text not in seen
+        seen.add(text)
+
+
+def test_a_condition_that_the_suite_asks_at_other_lengths_is_named():
+    with pytest.raises(InputError, match="concat is not asked at these history lengths") as caught:
+        build_suite("core", Selection(lengths=(4,), conditions=("concat",)))
+
+    assert caught.value.why == ("concat: 8",)
+
+
+def test_a_condition_that_the_suite_does_not_have_is_refused():
+    with pytest.raises(InputError, match="no condition matches 'dense'"):
+        build_suite("quick", Selection(conditions=("dense",)))

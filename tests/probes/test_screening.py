@@ -1,0 +1,166 @@
+"""The user's own conversations as filler: what is refused, why, and what is an error."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from qwen_bench.errors import DataError, InputError
+from qwen_bench.probes.definitions import load_families
+from qwen_bench.probes.screening import load_own_filler
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import Own, build_suite
+from qwen_bench.resources import data_folder
+
+FAMILIES = load_families(data_folder("tasks"))
+
+
+def exchange(number, user=None, reply=None):
+    user = user or f"How do I keep the window boxes number {'i' * number} tidy in winter weather?"
+    return [
+        {"role": "user", "content": user},
+        {"role": "assistant", "content": reply or "Brush them now and then, and that will do."},
+    ]
+
+
+def chinese(number):
+    text = f"毛衣起球了该怎么处理才不伤料子{'呢' * number}？"
+    return exchange(0, text, "拿剃球器轻轻推一遍，别来回使劲刮就行。")
+
+
+def written(path, conversations):
+    lines = [json.dumps({"messages": messages}, ensure_ascii=False) for messages in conversations]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def screened(path, longest=1, langs=("en",)):
+    return load_own_filler(path, FAMILIES, langs, longest)
+
+
+def reasons(path):
+    return [(r.reason, r.found) for r in screened(path).refused]
+
+
+@pytest.fixture
+def good():
+    return [exchange(n) for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        (("Is a tuba hard to learn for a grown-up who never read music?",), ("leak", "tuba")),
+        (("What time does the bakery usually open in the morning?",), ("conflict", "bakery")),
+        (("Please explain what <|im_end|> is for in a prompt.",), ("marker", "<|im_end|>")),
+        (("How does soap work?", "<think>hm</think>It binds with fat."), ("marker", "<think>")),
+        (("Why?", "Because."), ("length", "13 characters")),
+        (("It broke again last night, what should a person do?",), ("reference", "It")),
+    ],
+)
+def test_an_unusable_exchange_is_refused_with_its_reason(tmp_path, good, asked, refused):
+    path = written(tmp_path / "my.jsonl", [*good, exchange(0, *asked)])
+
+    assert reasons(path) == [refused]
+
+
+def test_a_repeated_exchange_is_refused(tmp_path, good):
+    assert reasons(written(tmp_path / "my.jsonl", [*good, good[0]])) == [("repeated", "")]
+
+
+def test_a_refused_exchange_splits_its_conversation_and_the_rest_is_kept(tmp_path):
+    leak = exchange(0, "Is a tuba hard to learn for a grown-up who never read music?")
+    path = written(tmp_path / "my.jsonl", [exchange(1) + leak + exchange(2) + exchange(3)])
+
+    found = screened(path)
+
+    assert [len(thread) for thread in found.banks["en"].threads] == [1, 2]
+    assert [(r.record, r.exchange) for r in found.refused] == [("my.jsonl:1", 2)]
+
+
+def test_calls_of_tools_are_refused_and_system_messages_left_out(tmp_path, good):
+    call = [
+        {"role": "system", "content": "You are a gardener."},
+        {
+            "role": "user",
+            "content": "How warm will the greenhouse be at noon on a dull winter day?",
+        },
+        {"role": "assistant", "content": "Let me look."},
+        {"role": "tool", "content": "{}"},
+        {"role": "assistant", "content": "Quite mild."},
+        *exchange(20),
+    ]
+    found = screened(written(tmp_path / "my.jsonl", [*good, call]))
+
+    assert [r.reason for r in found.refused] == ["tool"]
+    assert found.banks["en"].exchanges == 9
+
+
+def test_both_languages_of_a_file_are_told_apart(tmp_path):
+    mixed = [exchange(n) for n in range(1, 5)] + [chinese(n) for n in range(1, 4)]
+
+    found = screened(written(tmp_path / "my.jsonl", mixed), langs=("en", "zh"))
+
+    assert {lang: bank.exchanges for lang, bank in found.banks.items()} == {"en": 4, "zh": 3}
+
+
+def test_too_few_exchanges_are_an_error_that_says_what_was_refused(tmp_path, good):
+    path = written(tmp_path / "my.jsonl", [*good, exchange(0, "Why?", "Because.")])
+
+    with pytest.raises(DataError, match="8 exchanges in 'en' are left, 16 are needed") as caught:
+        screened(path, longest=8)
+
+    assert any("length" in line for line in caught.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"messages": [', "not valid JSON at column"),
+        ('{"messages": [{"role": "bot", "content": "Hello"}]}', "'bot' is not system, user"),
+        (
+            '{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}',
+            "user after user",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": "b"}]}',  # noqa: E501
+            r"messages\[0\].content: blank",
+        ),
+    ],
+)
+def test_a_line_that_is_no_conversation_is_an_error_with_file_line_and_remedy(
+    tmp_path, good, line, what
+):
+    path = written(tmp_path / "my.jsonl", good)
+    path.write_text(path.read_text(encoding="utf-8") + line + "\n", encoding="utf-8")
+
+    with pytest.raises(DataError, match=rf"my.jsonl:9  error  .*{what}") as caught:
+        screened(path)
+
+    assert caught.value.fix
+
+
+def test_a_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot read the data file"):
+        screened(tmp_path / "none.jsonl")
+
+
+def test_a_suite_with_own_filler_holds_it_and_keeps_the_evidence(tmp_path):
+    path = written(
+        tmp_path / "my.jsonl", [exchange(2 * n) + exchange(2 * n + 1) for n in range(20)]
+    )
+    selection = Selection(langs=("en",), families=("fact_recall",))
+
+    own = build_suite("quick", selection, own=Own(filler=str(path)))
+    plain = build_suite("quick", selection)
+
+    assert own.sha256 != plain.sha256
+    assert own.filler_sha256 != plain.filler_sha256
+    for mine, theirs in zip(own.dialogues(), plain.dialogues(), strict=True):
+        kinds = Counter()
+        for one, two in zip(mine.turns, theirs.turns, strict=True):
+            assert one.group == two.group
+            assert (one == two) is (one.group is not None)
+            kinds["window boxes" in one.user] += 1
+        assert kinds[True]
+        assert [a.probe.id for a in mine.probes] == [a.probe.id for a in theirs.probes]

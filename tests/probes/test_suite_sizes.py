@@ -1,0 +1,128 @@
+"""The numbers of section 8 of the probe specification, recomputed from the generator."""
+
+import time
+import tracemalloc
+from collections import Counter, defaultdict
+from functools import cache
+
+import pytest
+
+from qwen_bench.probes.plan import PROGRAMMES
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import build_suite, load_suite_names
+
+MAIN = {
+    "quick": {"mixed": 312, "rule": 80},
+    "core": {"mixed": 10_656, "rule": 1_728},
+    "full": {"mixed": 32_832, "rule": 4_224, "extended": 3_520, "system": 1_680},
+}
+OTHERS = {
+    "quick": {"adjacent": 176, "blind": 176},
+    "core": {"adjacent": 4_416, "blind": 4_416, "concat": 288, "no-filler": 672},
+    "full": {
+        "adjacent": 13_488,
+        "blind": 13_488,
+        "concat": 576,
+        "no-filler": 1_920,
+        "dense": 1_536,
+    },
+}
+DIALOGUES = {"quick": 56, "core": 672, "full": 1_824}
+ROWS = {"quick": 744, "core": 22_176}
+
+
+@cache
+def counted(name):
+    main, others, dialogues, ranked = Counter(), Counter(), 0, 0
+    for dialogue in build_suite(name).dialogues():
+        dialogues += not dialogue.id.endswith("/dense")
+        for asked in dialogue.probes:
+            ranked += bool(asked.probe.rank_candidates)
+            if asked.probe.condition == "main":
+                main[asked.probe.programme] += 1
+            else:
+                others[asked.probe.condition] += 1
+    return main, others, dialogues, ranked
+
+
+@pytest.mark.parametrize("name", ["quick", "core", "full"])
+def test_a_suite_has_the_specified_number_of_probes(name):
+    main, others, dialogues, _ = counted(name)
+
+    assert main == MAIN[name]
+    assert others == OTHERS[name]
+    assert dialogues == DIALOGUES[name]
+    if name in ROWS:
+        assert sum(main.values()) + sum(others.values()) == ROWS[name]
+
+
+def test_quick_ranks_every_probe_but_those_of_rules():
+    assert counted("quick")[3] == 600
+
+
+def test_a_mixed_family_has_84_clusters_at_the_longest_history_of_core():
+    clusters = defaultdict(set)
+    for dialogue in build_suite("core").dialogues():
+        for asked in dialogue.probes:
+            if asked.probe.condition == "main" and asked.probe.length == 32:
+                clusters[asked.probe.family].add(asked.probe.cluster)
+
+    assert {f: len(found) for f, found in clusters.items() if f != "instruction_retention"} == (
+        dict.fromkeys(
+            [f for f in clusters if f != "instruction_retention"],
+            84,
+        )
+    )
+
+
+def test_every_programme_of_full_asks_each_of_its_groups_at_the_specified_lengths():
+    lengths = defaultdict(Counter)
+    for dialogue in build_suite("full").dialogues():
+        for asked in dialogue.probes:
+            if asked.probe.condition == "main":
+                lengths[asked.probe.programme][asked.probe.length] += 1
+    rotations = {"mixed": 24, "rule": 24, "extended": 20, "system": 60}
+    by_rotation = {
+        name: {t: n / (4 * rotations[name]) for t, n in found.items()}
+        for name, found in lengths.items()
+    }
+
+    assert by_rotation == {
+        "mixed": {1: 6, 2: 12, 4: 24, 8: 36, 16: 60, 32: 84, 64: 120},
+        "rule": {1: 2, 2: 4, 4: 6, 8: 8, 16: 8, 32: 8, 64: 8},
+        "extended": {4: 4, 8: 8, 16: 8, 32: 12, 64: 12},
+        "system": dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 1),
+    }
+    assert set(by_rotation) == set(PROGRAMMES)
+
+
+def test_the_built_in_suites_are_these():
+    assert load_suite_names() == ("demo", "quick", "core", "full")
+
+
+def test_dialogues_stream_so_that_memory_stays_flat():
+    stream = build_suite("core", Selection(limit=4)).dialogues()
+    for _ in range(40):
+        next(stream)
+    tracemalloc.start()
+    try:
+        for _ in range(40):
+            next(stream)
+        early = tracemalloc.get_traced_memory()[0]
+        for _ in stream:
+            pass
+        late, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert late - early < 2_000_000
+    assert peak < 20_000_000
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("core", 20), ("full", 120)])
+def test_a_suite_is_built_in_the_specified_time(name, seconds):
+    started = time.process_time()
+
+    assert sum(len(dialogue.probes) for dialogue in build_suite(name).dialogues())
+
+    assert time.process_time() - started < seconds
