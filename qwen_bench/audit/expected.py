@@ -78,7 +78,6 @@ _OWN_BY_KIND = {
     **{(solver, "rule"): ".5" for solver in ("blind", "constant", "longest")},
     **{(solver, "abstain"): "c" for solver in ("blind", "constant", "longest")},
 }
-_BELOW_FLOOR = ("recency", "primacy", "frequency", "last-entity")
 POSITIONAL = ("recency", "primacy", "frequency")
 SOLVERS = tuple(dict.fromkeys(solver for solver, _ in CELLS))
 WINDOWS = ("window-2", "window-8", "window-32")
@@ -112,7 +111,7 @@ def cell_of(solver: str, probe: Probe, floor: float | None = None) -> str | None
     if probe.family in FAMILIES:
         cell = CELLS.get((solver, probe.family), ".")
         return None if cell == "." else cell
-    if floor is not None and solver in _BELOW_FLOOR:
+    if floor is not None and solver in POSITIONAL:
         return f"<{floor}"
     return _OWN_BY_KIND.get((solver, probe.answer_kind), _OWN.get(solver, "r"))
 

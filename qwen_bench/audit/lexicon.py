@@ -74,7 +74,8 @@ def lexicon(sources: Sources, families: Sequence[str]) -> Line:
             _filler(findings, sources, lang, here)
     answers = sum(len(set(w.answers)) for p, w in words.items() if p.family in hosts)
     return findings.line(
-        "lexicon", f"{len(hosts)} families, {answers} values: sizes, clashes, splits, names, filler"
+        "lexicon",
+        f"{answers} values, families: {len(hosts)}; sizes, clashes, splits, names, filler",
     )
 
 

@@ -130,7 +130,9 @@ def across_suites(suite: Suite, selection: Selection, rebuild: Rebuild) -> Line:
         shorter = replace(selection, lengths=suite.lengths[:-1])
         others[f"T_max = {suite.lengths[-2]}"] = rebuild(suite.name, shorter)
     for name in load_suite_names():
-        plain = Selection(limit=1, langs=suite.langs)
+        # A user's filler may not last for longer histories than those asked for.
+        lengths = suite.lengths if suite.own.filler else None
+        plain = Selection(lengths=lengths, limit=1, langs=suite.langs)
         other = rebuild(name, plain) if name != suite.name and not suite.own.tasks_dirs else None
         same = other is not None and _major(other.version) == _major(suite.version)
         if other is not None and same:

@@ -29,7 +29,17 @@ Examples:
 """
 # Seconds between two lines of progress.
 PAUSE = 5.0
-_NARROWING = ("lengths", "family", "condition", "lang", "limit", "seed", "tasks_dir", "filler")
+_NARROWING = (
+    "lengths",
+    "family",
+    "condition",
+    "lang",
+    "limit",
+    "seed",
+    "tasks_dir",
+    "filler",
+    "json",
+)
 
 
 @click.command("audit", cls=declared.GroupedCommand, epilog=EXAMPLES)

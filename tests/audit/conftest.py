@@ -49,7 +49,7 @@ def with_family(suite, family):
 def doctored(tmp_path):
     """`doctored(suite, "fact_recall", "en", old, new)`: the suite with a changed word file."""
 
-    def doctor(suite, name, lang, *changes, filler=()):
+    def doctor(suite, name, lang, *changes):
         folder = tmp_path / name
         if not folder.exists():
             shutil.copytree(TASKS / name, folder)

@@ -57,7 +57,7 @@ class TestLeaks:
         assert found.where.startswith("mixed-")
         assert found.turn is not None
 
-    def test_evidence_of_another_family_that_names_a_value(self, doctored):
+    def test_evidence_of_another_family_that_names_a_value(self):
         suite = small("fact_recall", "abstention", langs=("en",))
         answers = ", ".join(suite.sources.families["fact_recall"].words["en", "eval"].answers)
         suite = rebuilt(
@@ -228,7 +228,7 @@ class TestBalance:
         assert found.where == "fact_recall"
         assert "place of the gold is not uniform" in found.what
 
-    def test_a_value_that_is_the_answer_too_often(self, doctored):
+    def test_a_value_that_is_the_answer_too_often(self):
         suite = small("abstention", suite="core", limit=12, lengths=(8,), langs=("en",))
         values = suite.sources.families["abstention"].words["en", "eval"].values
         suite = requestioned(

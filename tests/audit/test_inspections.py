@@ -24,19 +24,24 @@ class TestLexicon:
         assert lexicon(suite.sources, suite.families).findings == ()
 
     @pytest.mark.parametrize(
-        ("name", "lang", "old", "new", "what"),
+        ("name", "lang", "change", "what"),
         [
-            ("abstention", "en", "oboe", "slide oboe reed, oboe", "stands in the value"),
-            ("abstention", "en", "oboe", "and", "stands in the word 'and'"),
-            ("abstention", "en", "oboe", "the gym", "stands in the key 'the gym' of fact_recall"),
-            ("abstention", "en", "oboe", "Cedar", "'Cedar' is a value of abstention and update_l"),
-            ("update_latest", "zh", "听泉厅", "松涛", "'松涛' stands in the value '松涛厅'"),
-            ("fact_recall", "en", "Isadora, ", "", "11 female and 12 male names"),
-            ("abstention", "en", "[oboe, ", "[", "23 values, 24 are needed"),
+            ("abstention", "en", ("oboe", "slide oboe reed, oboe"), "stands in the value"),
+            ("abstention", "en", ("oboe", "and"), "stands in the word 'and'"),
+            ("abstention", "en", ("oboe", "the gym"), "stands in the key 'the gym' of fact_recall"),
+            (
+                "abstention",
+                "en",
+                ("oboe", "Cedar"),
+                "'Cedar' is a value of abstention and update_l",
+            ),
+            ("update_latest", "zh", ("听泉厅", "松涛"), "'松涛' stands in the value '松涛厅'"),
+            ("fact_recall", "en", ("Isadora, ", ""), "11 female and 12 male names"),
+            ("abstention", "en", ("[oboe, ", "["), "23 values, 24 are needed"),
         ],
     )
-    def test_a_bad_word_is_named(self, doctored, name, lang, old, new, what):
-        suite = doctored(small(name), name, lang, (old, new))
+    def test_a_bad_word_is_named(self, doctored, name, lang, change, what):
+        suite = doctored(small(name), name, lang, change)
 
         line = lexicon(suite.sources, suite.families)
 

@@ -1,50 +1,67 @@
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
 TASK = """\
 name: fruit
 version: 1
-builder: bindings
-params: {k: 4}
+builder: fruit_logic:BUILDER
 evidence_turns: [1, 1]
-twin: rotate_keys
+twin: swap
 answer: single
-chance: 0.25
-floor: 0.25
+chance: 0.5
+floor: 0.5
 """
 WORDS = """\
-join: {sep: ", ", last: " and "}
 eval:
-  entities:
-    - {say: my uncle in Wales, ask: Mum's brother in Wales}
-    - {say: my niece, ask: my sister's girl}
-    - {say: my landlord, ask: whoever lets my flat to me}
-    - {say: my dentist, ask: whoever mends my teeth}
-  values: {f: [Zorana, Brynhild], m: [Ignatius, Leopold]}
-  evidence:
-    - user: "Names: {% for b in bindings %}{{ join(loop) }}{{ b.say }} is {{ b.value }}{% endfor %}."
-      assistant: [Thanks.]
-  questions: {lexical: ["What is {{ asked.say }} called?"], paraphrase: ["Name {{ asked.ask }}."]}
-  only: ""
+  values: [quince, medlar]
+  questions: ["Which fruit do I like?"]
+"""
+# The answer is listed first, so B lists other options than A.
+LOGIC = """\
+from qwen_bench.probes.instance import Builder, Evidence, Instance, Question, Words
+
+
+class Fruit(Words):
+    values: list[str]
+    questions: list[str]
+
+    @property
+    def answers(self):
+        return self.values
+
+
+def build(brief, words):
+    gold, other = words.values if brief.variant == "A" else words.values[::-1]
+    told = Evidence(f"I like the {gold} more than the {other}.", "Good to know.", {})
+    asked = Question(brief.families[0], "fruit", {}, gold, (gold, other), (0,))
+    return Instance((told,), (asked,))
+
+
+BUILDER = Builder(Fruit, build)
 """
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(tmp_path, monkeypatch):
     folder = tmp_path / "mine" / "fruit"
     folder.mkdir(parents=True)
     (folder / "task.yaml").write_text(TASK, encoding="utf-8")
     (folder / "en.yaml").write_text(WORDS, encoding="utf-8")
-    return folder.parent
+    (tmp_path / "fruit_logic.py").write_text(LOGIC, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    yield folder.parent
+    sys.modules.pop("fruit_logic", None)
 
 
 def test_a_suite_without_faults_exits_0_and_prints_table_and_audits(call):
     called = call("probes", "audit", "--suite", "quick", "--lengths", "2,8", "--json", "audit.json")
 
-    with open("audit.json", encoding="utf-8") as file:
-        found = json.load(file)
+    found = json.loads(Path("audit.json").read_text(encoding="utf-8"))
     assert (called.code, found["passed"]) == (0, True)
     assert re.search(r"^ oracle +1 +1 +1", called.out, re.MULTILINE)
     assert re.search(r"^ ok +leak +\d+ questions", called.out, re.MULTILINE)
@@ -59,10 +76,10 @@ def test_a_fault_exits_1_and_the_last_line_names_the_audits(call, own):
     )
 
     assert called.code == 1
-    assert re.search(r"^ FAIL +lexicon +\d+ found", called.out, re.MULTILINE)
-    assert "fruit en eval: 4 values, 24 are needed" in called.out
+    assert re.search(r"^ FAIL +twins +\d+ found", called.out, re.MULTILINE)
+    assert "fruit.fruit/T4/main: A and B list different candidates" in called.out
     last = called.err.strip().splitlines()[-1]
-    assert re.fullmatch(r"exit 1: \d+ of \d+ audits failed: .*lexicon.*", last)
+    assert re.fullmatch(r"exit 1: \d+ of \d+ audits failed: .*twins.*", last)
 
 
 def test_chosen_solvers_run_alone(call):
@@ -95,3 +112,23 @@ def test_a_bad_flag_is_a_usage_error(call, words, text):
 
     assert called.code == 2
     assert text in called.err
+
+
+def test_filler_of_the_users_own_is_audited_in_its_place(call):
+    topics = ("maps of the coast", "sourdough starters", "kite building", "wool socks")
+    with Path("mine.jsonl").open("w", encoding="utf-8") as file:
+        for number in range(10):
+            topic = f"{topics[number % 4]} of the kind {'abcdefghij'[number] * 3}"
+            messages = [
+                {"role": "user", "content": f"I keep reading about {topic} in the evenings."},
+                {"role": "assistant", "content": f"Reading about {topic} is a fine way to rest."},
+            ]
+            file.write(json.dumps({"messages": messages}) + "\n")
+
+    called = call(
+        *("probes", "audit", "--suite", "quick", "--filler", "mine.jsonl"),
+        *("--lengths", "2,4", "--lang", "en", "--family", "fact_recall"),
+    )
+
+    assert called.code == 0
+    assert "10 en exchanges kept, 0 refused" in called.err

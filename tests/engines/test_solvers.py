@@ -158,7 +158,9 @@ class TestSets:
         gold_items=("rope", "compass"),
         rank_candidates=("rope, compass", "rope, kettle", "kettle, tarp", "tarp, compass"),
     )
-    told = chat("My list: rope, kettle.", "Good.", "Swap kettle for tarp, tarp for compass.", "Ok.", "?")
+    told = chat(
+        "My list: rope, kettle.", "Good.", "Swap kettle for tarp, tarp for compass.", "Ok.", "?"
+    )
 
     def test_blind_and_constant_pick_one_of_the_ranked_sets(self):
         assert find_solver("constant")(self.probe, self.told) == "rope, compass"
