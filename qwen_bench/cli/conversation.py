@@ -140,9 +140,7 @@ def _header(asked: AskedProbe) -> list[str]:
 def _facts(asked: AskedProbe) -> list[str]:
     """What is right, what else could be said, and what guessing is worth."""
     probe = asked.probe
-    lines = [f"answer      {probe.gold}" + (" (never stated)" if probe.gold_abstains else "")]
-    if probe.rule is not None:
-        lines.append(f"rule        {probe.rule.kind} {' '.join(probe.rule.marks)}")
+    lines = [f"answer      {probe.expected}" + (" (never stated)" if probe.gold_abstains else "")]
     if probe.candidates:
         lines.append(f"candidates  {', '.join(probe.candidates)}")
     return [*lines, f"chance      {100 * probe.chance:.1f} %"]

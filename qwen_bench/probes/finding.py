@@ -47,14 +47,10 @@ def find_probe(
     Raises:
         InputError: no such probe.
     """
-    fault = InputError(
-        f"no probe '{probe_id}'",
-        why="an id reads CLUSTER/VARIANT/LANG/FAMILY.QUESTION/T<length>/CONDITION",
-        fix="qwen-bench probes list",
-    )
     parts = _parts(probe_id)
     if parts is None:
-        raise fault
+        raise _no_probe(probe_id, ())
+    asked_instead: dict[str, None] = {}
     selection = Selection(families=(parts.family,) if own and own.tasks_dirs else ())
     for name in (suite,) if suite else load_suite_names():
         dialogue = _dialogue(build_suite(name, selection, seed, own), parts)
@@ -63,7 +59,21 @@ def find_probe(
         for asked in dialogue.probes:
             if asked.probe.id == probe_id:
                 return dialogue, asked
-    raise fault
+            if asked.probe.family == parts.family:
+                asked_instead[asked.probe.id] = None
+    raise _no_probe(probe_id, tuple(asked_instead))
+
+
+def _no_probe(probe_id: str, instead: tuple[str, ...]) -> InputError:
+    """The error for an id that names nothing, with probes of the same dialogue and family."""
+    shape = "an id reads CLUSTER/VARIANT/LANG/FAMILY.QUESTION/T<length>/CONDITION"
+    if not instead:
+        return InputError(f"no probe '{probe_id}'", why=shape, fix="qwen-bench probes list")
+    return InputError(
+        f"no probe '{probe_id}'",
+        why="a family is asked once its turns in this dialogue are over",
+        fix=[f"qwen-bench probes show {name}" for name in instead[:3]],
+    )
 
 
 def _parts(probe_id: str) -> _Parts | None:
@@ -89,10 +99,11 @@ def _dialogue(suite: Suite, parts: _Parts) -> Dialogue | None:
     if programme is None or (parts.condition == "dense" and "dense" not in suite.blocks):
         return None
     length = max(1, parts.length)
+    lengths = tuple(sorted({*suite.lengths, length}))
     asking = Asking(
-        tuple(sorted({*suite.lengths, length})),
+        lengths,
         frozenset(suite.families),
-        {parts.condition: (length,)},
+        {parts.condition: lengths},
         suite.blocks["dense"].stack if parts.condition == "dense" else 1,
     )
     return build_dialogue(

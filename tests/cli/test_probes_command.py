@@ -58,3 +58,16 @@ def test_show_as_jsonl_is_one_chatml_record(call):
 @pytest.mark.parametrize("words", [(), ("--suite", "core")])
 def test_a_probe_is_found_in_any_suite_or_in_one(call, words):
     assert call("probes", "show", ID, *words).code == 0
+
+
+def test_an_id_whose_family_is_not_asked_there_names_those_that_are(call):
+    err = call("probes", "show", "mixed-3/A/en/pronoun.referent/T4/main").err
+
+    assert "no probe" in err
+    assert "qwen-bench probes show mixed-3/A/en/pronoun.referent/T32/main" in err
+
+
+def test_a_rule_is_shown_as_what_the_reply_must_look_like(call):
+    out = call("probes", "show", "rule-1/B/en/instruction_retention.in_scope/T4/main").out
+
+    assert re.search(r"^answer +a (reply that|reply between|JSON object)", out, re.MULTILINE)
