@@ -16,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   qwen-bench compare runs/BASE runs/CANDIDATE
   qwen-bench compare runs/BASE runs/CANDIDATE --margin 3 --fail-on inconclusive --json -
+  qwen-bench compare runs/BASE runs/CANDIDATE --gate 'overall@16>=60' --junit junit.xml
 """
 
 
@@ -32,13 +33,14 @@ def compare(context: click.Context, /, base: str, candidates: tuple[str, ...], *
     """Compare run folders, probe by probe; the first is the baseline."""
     from qwen_bench.cli.chosen import read_runs
     from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.judge import judge, named_views, present
-    from qwen_bench.cli.outputs import check_targets
+    from qwen_bench.cli.judge import command_line, judge, named_views, present
+    from qwen_bench.cli.outputs import check_outputs, check_page
 
     options = declared.options_of(context)
     screen = new_screen(options)
-    check_targets([("--html", options.html), ("--json", options.json)])
+    check_outputs(options)
+    check_page(options, 1 + len(candidates))
     runs = read_runs([base, *candidates], options.runs_path, screen)
     views = named_views(runs)
     judged = judge(views[0], views[1:], options)
-    return present(judged, views, options, screen)
+    return present(judged, views, options, screen, command=command_line(context.obj))

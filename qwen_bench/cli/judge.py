@@ -1,18 +1,30 @@
 """From stored runs to a printed verdict, the files asked for, and an exit code.
 
-Shared by `run --baseline` and `compare`, so that there is one way to judge.
+Shared by `run --baseline`, `compare` and `check`, so that there is one way to judge.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import shlex
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
+from qwen_bench.cli.exits import Code, Exit, decisive
+from qwen_bench.cli.gating import code_of, ending, gate_lines, read_gates
 from qwen_bench.cli.main import show_error
-from qwen_bench.cli.outputs import STDOUT, write_json, write_page
+from qwen_bench.cli.outputs import (
+    Targets,
+    targets_of,
+    wants_summary,
+    write_json,
+    write_markdown,
+    write_output,
+    write_page,
+)
 from qwen_bench.cli.table import comparison_lines, policy_lines
 from qwen_bench.errors import QwenBenchError
+from qwen_bench.stats.model import Unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.runs.store import StoredRun
+    from qwen_bench.stats.gates import Gate
     from qwen_bench.stats.model import Comparison
     from qwen_bench.stats.pairing import RunView
 
@@ -30,11 +43,22 @@ class Judged:
 
     Attributes:
         comparisons: of the candidates that could be compared, in command order.
-        codes: one for each candidate.
+        unjudged: the others.
     """
 
     comparisons: tuple[Comparison, ...]
-    codes: tuple[Code, ...]
+    unjudged: tuple[Unjudged, ...] = ()
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as it can be typed again, without its secrets.
+
+    Args:
+        arguments: the words after the program's name.
+    """
+    from qwen_bench.runs.provenance import redact_argv
+
+    return shlex.join(["qwen-bench", *redact_argv(arguments)])
 
 
 def named_views(runs: Sequence[StoredRun]) -> list[RunView]:
@@ -54,38 +78,58 @@ def judge(base: RunView, candidates: Sequence[RunView], options: Options) -> Jud
     With several candidates one that cannot be compared is reported and the others go on.
 
     Raises:
-        QwenBenchError: the only candidate cannot be compared.
+        QwenBenchError: the only candidate cannot be compared, or a gate names what was not asked.
     """
-    from qwen_bench.stats.compare import adjust_over_candidates, compare
-    from qwen_bench.stats.pairing import pair
+    from qwen_bench.stats.compare import adjust_over_candidates
 
+    suites = [run.manifest["suite"] for run in (base, *candidates)]
+    gates = read_gates(
+        options.gate,
+        {family for suite in suites for family in suite["families"]},
+        {length for suite in suites for length in suite["lengths"]},
+    )
     comparisons: list[Comparison] = []
-    codes: list[Code] = []
+    unjudged: list[Unjudged] = []
     for candidate in candidates:
         try:
-            pairing = pair(
-                base,
-                candidate,
-                allow_mismatch=options.allow_mismatch,
-                allow_partial=options.allow_partial,
-                max_error_rate=options.max_error_rate / 100,
-            )
-            comparisons.append(
-                compare(
-                    pairing,
-                    primary=_primary(base, candidate),
-                    margin=options.margin / 100,
-                    alpha=options.alpha,
-                )
-            )
+            comparisons.append(_compared(base, candidate, gates, options))
         except QwenBenchError as error:
             if len(candidates) == 1:
                 raise
             show_error(error, debug=options.debug)
-            codes.append(Code(error.exit_code))
-    adjusted = adjust_over_candidates(comparisons)
-    codes += [_code(comparison, options.fail_on) for comparison in adjusted]
-    return Judged(tuple(adjusted), tuple(codes))
+            unjudged.append(Unjudged(candidate.label, error.message, error.exit_code))
+    return Judged(tuple(adjust_over_candidates(comparisons)), tuple(unjudged))
+
+
+def _compared(
+    base: RunView, candidate: RunView, gates: Sequence[Gate], options: Options
+) -> Comparison:
+    """One comparison with its gates.
+
+    Raises:
+        QwenBenchError: the two cannot be compared.
+    """
+    from qwen_bench.stats.compare import compare
+    from qwen_bench.stats.gates import evaluate
+    from qwen_bench.stats.half_life import REPLICATES
+    from qwen_bench.stats.pairing import pair
+
+    pairing = pair(
+        base,
+        candidate,
+        allow_mismatch=options.allow_mismatch,
+        allow_partial=options.allow_partial,
+        max_error_rate=options.max_error_rate / 100,
+    )
+    comparison = compare(
+        pairing,
+        primary=_primary(base, candidate),
+        margin=options.margin / 100,
+        alpha=options.alpha,
+        fits=REPLICATES if options.json or options.html or options.out else 0,
+    )
+    pairs = [(item.base, item.candidate) for item in pairing.pairs]
+    return replace(comparison, gates=evaluate(gates, comparison, pairs))
 
 
 def _primary(base: RunView, candidate: RunView) -> str:
@@ -99,40 +143,31 @@ def _primary(base: RunView, candidate: RunView) -> str:
     return wanted if wanted in common or not common else str(common[0])
 
 
-def _code(comparison: Comparison, fail_on: str) -> Code:
-    """Exit code of one comparison under `--fail-on`."""
-    word = comparison.verdict.word
-    if fail_on != "never" and word == "regressed":
-        return Code.REGRESSED
-    if fail_on == "inconclusive" and word == "inconclusive":
-        return Code.INCONCLUSIVE
-    return Code.DONE
-
-
 def present(
     judged: Judged,
     runs: Sequence[RunView],
     options: Options,
     screen: Screen,
     *,
-    earlier: Sequence[Code] = (),
+    command: str,
 ) -> Exit:
     """Print the tables, write the files asked for, and say how the command ends.
 
     Args:
-        judged: the comparisons.
+        judged: the comparisons, and the candidates without one.
         runs: baseline first; the page shows those that were compared.
         options: of the command.
         screen: where to print.
-        earlier: codes of candidates that broke before they could be compared.
+        command: the command line, secrets removed.
 
     Returns:
         The exit; its text is empty where nothing gates.
     """
-    from qwen_bench.stats.serialise import compare_document
     from qwen_bench.stats.verdict import sentences
 
-    code = decisive([*judged.codes, *earlier])
+    targets = targets_of(options)
+    codes = [code_of(comparison, options.fail_on) for comparison in judged.comparisons]
+    code = decisive([*codes, *(Code(item.exit_code) for item in judged.unjudged)])
     for number, comparison in enumerate(judged.comparisons):
         lines = comparison_lines(
             comparison,
@@ -140,16 +175,65 @@ def present(
             sentences(comparison),
             remarks=_policy_remarks(comparison, runs),
         )
-        screen.table([*([""] if number else []), *lines], stdout_is_free(options))
-    if not judged.comparisons:
-        return Exit(code)
+        lines += gate_lines(comparison.gates)
+        screen.table([*([""] if number else []), *lines], targets.stdout_is_free)
+    write_files(judged, runs, options, screen, code=code, command=command)
+    return ending(
+        code,
+        judged.comparisons,
+        fail_on=options.fail_on,
+        say_ungated="fail_on" in options.passed,
+        page=targets.page,
+    )
+
+
+def write_files(
+    judged: Judged,
+    runs: Sequence[RunView],
+    options: Options,
+    screen: Screen,
+    *,
+    code: Code,
+    command: str,
+) -> None:
+    """Write JSON, JUnit, Markdown, step summary and page, the quick ones first.
+
+    Without a comparison there is neither page nor JSON.
+
+    Args:
+        judged: the comparisons, and the candidates without one.
+        runs: baseline first.
+        options: of the command.
+        screen: is told the path of the page.
+        code: of the command.
+        command: the command line, secrets removed.
+    """
+    from qwen_bench.stats.serialise import compare_document
+
+    targets = targets_of(options) if judged.comparisons else _without_figures(options)
+    for target in targets.json:
+        write_json(target, compare_document(judged.comparisons, int(code)))
+    if targets.junit:
+        from qwen_bench.report.junit import junit_xml
+
+        xml = junit_xml(judged.comparisons, runs, fail_on=options.fail_on, unjudged=judged.unjudged)
+        for target in targets.junit:
+            write_output(target, xml)
+    if targets.markdown or wants_summary(options, os.environ):
+        from qwen_bench.report.markdown import comparison_markdown
+
+        text = comparison_markdown(
+            judged.comparisons, runs, unjudged=judged.unjudged, report=targets.page, command=command
+        )
+        write_markdown(text, options, screen)
     compared = {comparison.candidate.run_id for comparison in judged.comparisons}
     shown = [run for number, run in enumerate(runs) if number == 0 or run.run_id in compared]
-    if options.json:
-        write_json(options.json, compare_document(judged.comparisons, int(code)))
-    if options.html:
-        write_page(options.html, shown, judged.comparisons, screen)
-    return _ending(code, judged, options)
+    write_page(targets.html, shown, judged.comparisons, screen)
+
+
+def _without_figures(options: Options) -> Targets:
+    """Targets that can be written although nothing was compared."""
+    return replace(targets_of(options), html=(), json=())
 
 
 def _policy_remarks(comparison: Comparison, runs: Sequence[RunView]) -> list[str]:
@@ -171,14 +255,4 @@ def _policy_remarks(comparison: Comparison, runs: Sequence[RunView]) -> list[str
 
 def stdout_is_free(options: Options) -> bool:
     """Whether tables may use stdout because no file output does."""
-    return STDOUT not in {options.json, options.html}
-
-
-def _ending(code: Code, judged: Judged, options: Options) -> Exit:
-    """The exit with its meaning and, after a regression, where to look."""
-    if code is Code.REGRESSED and options.html and options.html != "-":
-        return Exit(code, f"{MEANING[code]}, see {options.html}#flips")
-    if code is Code.DONE and options.fail_on != "never":
-        words = ", ".join(dict.fromkeys(str(item.verdict.word) for item in judged.comparisons))
-        return Exit(code, f"no regression found ({words})")
-    return Exit(code)
+    return targets_of(options).stdout_is_free

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("run", "run", "Ask a model every probe; with a baseline also compare."),
     "compare": ("compare", "compare", "Paired comparison of run folders."),
     "report": ("report", "report", "One self-contained HTML page from run folders."),
+    "check": ("check", "check", "Run both sides, compare, report and gate; for pipelines."),
     "probes": ("probes", "probes", "What will be asked: list, show, audit."),
     "finetune": ("finetune", "finetune", "Train a LoRA adapter with a recipe."),
 }

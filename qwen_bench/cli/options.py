@@ -21,7 +21,7 @@ Declaration = tuple[tuple[str, ...], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Values of the options of `run`, `compare` and `report`; a command has those it declares.
+    """Values of the options of the commands; each command has those it declares.
 
     Attributes:
         passed: names of the options given on the command line.
@@ -60,10 +60,15 @@ class Options:
     margin: float = 5.0
     alpha: float = 0.05
     fail_on: str = "never"
+    gate: tuple[str, ...] = ()
     allow_mismatch: tuple[str, ...] = ()
     allow_partial: bool = False
     html: str | None = None
+    markdown: str | None = None
+    junit: str | None = None
     json: str | None = None
+    out: str | None = None
+    summary: str = "off"
     display: str = "auto"
     quiet: bool = False
     verbose: bool = False
@@ -243,7 +248,7 @@ model_options = _group(
             {
                 "multiple": True,
                 "metavar": "SPEC",
-                "help": "Model to ask; repeatable. Default: the embedded model.",
+                "help": "Model to ask; repeatable. Default of run: the embedded model.",
             },
         ),
         (
@@ -382,17 +387,33 @@ run_options = _group(
 
 
 def verdict_options(fail_on: str | None) -> Callable[[F], F]:
-    """The Verdict group; `fail_on` is the default of its flag, None for a command without it."""
-    gate: dict[str, Any] = {
-        "type": click.Choice(["regression", "inconclusive", "never"]),
-        "default": fail_on,
-        "show_default": True,
-        "help": "Exit 3 after a regression, 4 when it cannot be told.",
-    }
+    """The Verdict group; `fail_on` is the default of its flag, None for a command without gates."""
+    gates: tuple[Declaration, ...] = (
+        (
+            ("--fail-on",),
+            {
+                "type": click.Choice(["regression", "inconclusive", "never"]),
+                "default": fail_on,
+                "show_default": True,
+                "help": "Exit 3 after a regression, 4 when it cannot be told.",
+            },
+        ),
+        (
+            ("--gate",),
+            {
+                "multiple": True,
+                "callback": values.gates,
+                "metavar": "EXPR",
+                "help": "Exit 3 unless it holds, whatever --fail-on says; repeatable. "
+                "'[base:]NAME[@LENGTH] OP POINTS', NAME one of overall, a family, diff, "
+                "error_rate, truncated_rate.",
+            },
+        ),
+    )
     return _group(
         "Verdict",
         (
-            *([(("--fail-on",), gate)] if fail_on is not None else []),
+            *(gates if fail_on is not None else ()),
             (
                 ("--margin",),
                 {
@@ -426,11 +447,44 @@ def verdict_options(fail_on: str | None) -> Callable[[F], F]:
     )
 
 
+_MARKDOWN: Declaration = (
+    ("--markdown",),
+    {"metavar": "FILE", "help": "Write verdict and tables as Markdown; - is stdout."},
+)
+
+markdown_option = _group("Output", (_MARKDOWN,))
+
 output_options = _group(
     "Output",
     (
         (("--html",), {"metavar": "FILE", "help": "Write the report page; - is stdout."}),
+        _MARKDOWN,
+        (("--junit",), {"metavar": "FILE", "help": "Write JUnit XML; - is stdout."}),
         (("--json",), {"metavar": "FILE", "help": "Write the result as JSON; - is stdout."}),
+        (
+            ("--summary",),
+            {
+                "type": click.Choice(["auto", "off"]),
+                "default": "auto",
+                "show_default": True,
+                "help": "auto: append the Markdown to the file of $GITHUB_STEP_SUMMARY.",
+            },
+        ),
+    ),
+)
+
+out_option = _group(
+    "Output",
+    (
+        (
+            ("--out",),
+            {
+                "default": "qwen-bench-report",
+                "show_default": True,
+                "metavar": "DIR",
+                "help": "Folder for report.html, summary.md, junit.xml and compare.json.",
+            },
+        ),
     ),
 )
 

@@ -1,23 +1,121 @@
-"""Writing results where the user asked: files, or `-` for stdout."""
+"""Writing results where the user asked: files, a folder of them, or `-` for stdout."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError, QwenBenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qwen_bench.cli.display import Screen
+    from qwen_bench.cli.options import Options
     from qwen_bench.probes.suites import Suite
     from qwen_bench.stats.model import Comparison
     from qwen_bench.stats.pairing import RunView
 
 STDOUT = "-"
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+IN_FOLDER = {
+    "html": "report.html",
+    "markdown": "summary.md",
+    "junit": "junit.xml",
+    "json": "compare.json",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where a command writes each kind of output; `-` is stdout."""
+
+    html: tuple[str, ...] = ()
+    markdown: tuple[str, ...] = ()
+    junit: tuple[str, ...] = ()
+    json: tuple[str, ...] = ()
+
+    @property
+    def stdout_is_free(self) -> bool:
+        """Whether tables may use stdout because no output does."""
+        return STDOUT not in {*self.html, *self.markdown, *self.junit, *self.json}
+
+    @property
+    def page(self) -> str | None:
+        """The report as a file, to point to; None without one."""
+        return next((target for target in self.html if target != STDOUT), None)
+
+
+def targets_of(options: Options) -> Targets:
+    """Files named one by one, and those of `--out`."""
+    found = {}
+    for kind, name in IN_FOLDER.items():
+        single = getattr(options, kind)
+        folder = (str(Path(options.out) / name),) if options.out is not None else ()
+        found[kind] = (*((single,) if single is not None else ()), *folder)
+    return Targets(**found)
+
+
+def check_outputs(options: Options) -> None:
+    """Refuse outputs of a command that cannot work, before hours of asking.
+
+    Raises:
+        InputError: two outputs on stdout, a folder for a file, or the other way round.
+    """
+    check_targets([(f"--{kind}", getattr(options, kind)) for kind in IN_FOLDER])
+    if options.out is None:
+        return
+    if not options.out.strip():
+        raise InputError("--out: the name of the folder is empty")
+    if Path(options.out).exists() and not Path(options.out).is_dir():
+        raise InputError(f"--out {options.out} is a file, give a folder")
+
+
+def check_page(options: Options, runs: int) -> None:
+    """Refuse a page of more runs than it can show, before hours of asking.
+
+    Args:
+        options: of the command.
+        runs: baseline included.
+
+    Raises:
+        InputError: there are too many.
+    """
+    if not targets_of(options).html:
+        return
+    from qwen_bench.report.page import MOST_RUNS
+
+    if runs > MOST_RUNS:
+        raise InputError(
+            f"at most {MOST_RUNS} runs in one report, these are {runs}",
+            fix="compare fewer candidates at once, each time with the same baseline",
+        )
+
+
+def prepare_folder(options: Options) -> None:
+    """Make the folder of `--out` and remove what an earlier command wrote there.
+
+    What a command that breaks leaves in the folder must not be the verdict of another one.
+
+    Raises:
+        QwenBenchError: the folder cannot be written.
+    """
+    if options.out is None:
+        return
+    folder = Path(options.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in IN_FOLDER.values():
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise QwenBenchError(
+            f"cannot write to {folder}: {reason}", fix="choose another with --out"
+        ) from error
 
 
 def check_targets(targets: Sequence[tuple[str, str | None]]) -> None:
@@ -68,31 +166,62 @@ def write_json(target: str, value: Any) -> None:  # noqa: ANN401 - any JSON valu
     write_output(target, text + "\n")
 
 
+def wants_summary(options: Options, environment: Mapping[str, str]) -> bool:
+    """Whether Markdown goes to the step summary of GitHub Actions."""
+    return options.summary == "auto" and bool(environment.get(SUMMARY_VARIABLE))
+
+
+def write_markdown(text: str, options: Options, screen: Screen) -> None:
+    """Write Markdown where it was asked for, and add it to the step summary where there is one.
+
+    A summary that cannot be written is a warning: it does not change what was found.
+
+    Args:
+        text: the document.
+        options: of the command.
+        screen: is told of a failure.
+    """
+    for target in targets_of(options).markdown:
+        write_output(target, text)
+    if not wants_summary(options, os.environ):
+        return
+    path = os.environ[SUMMARY_VARIABLE]
+    try:
+        with Path(path).open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        screen.say(f"warning: cannot write the step summary {path}: {reason}")
+
+
 def write_page(
-    target: str,
+    targets: Sequence[str],
     runs: Sequence[RunView],
     comparisons: Sequence[Comparison],
     screen: Screen,
     *,
     title: str | None = None,
 ) -> None:
-    """Build the report page and write it.
+    """Build the report page and write it; without a target nothing is built.
 
     Args:
-        target: a file, or `-`.
+        targets: files, or `-`.
         runs: baseline first.
         comparisons: of the first run with each of the others.
         screen: is told the path.
         title: of the page.
     """
+    if not targets:
+        return
     from qwen_bench.report.page import build_report
     from qwen_bench.stats.summary import summarise
 
     summaries = [summarise(run.outcomes) for run in runs]
     page = build_report(runs, summaries, comparisons, _suite(runs[0]), title=title)
-    write_output(target, page)
-    if target != STDOUT:
-        screen.say(f"report  {target}")
+    for target in targets:
+        write_output(target, page)
+        if target != STDOUT:
+            screen.say(f"report  {target}")
 
 
 def _suite(run: RunView) -> Suite | None:

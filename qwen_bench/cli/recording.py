@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from qwen_bench.cli.asking import Asking, dry_run_lines, read_asking
+from qwen_bench.cli.beforehand import check_beforehand
 from qwen_bench.cli.exits import Code, Exit, decisive
 from qwen_bench.cli.interrupt import StopRequest
-from qwen_bench.cli.judge import judge, named_views, present, stdout_is_free
+from qwen_bench.cli.judge import command_line, judge, named_views, present
 from qwen_bench.cli.main import show_error
-from qwen_bench.cli.outputs import write_json, write_page
+from qwen_bench.cli.outputs import (
+    prepare_folder,
+    targets_of,
+    wants_summary,
+    write_json,
+    write_markdown,
+    write_page,
+)
 from qwen_bench.cli.resuming import continue_command, effective_arguments
 from qwen_bench.cli.table import efficiency_line, profile_lines
 from qwen_bench.cli.text import write_line
@@ -25,6 +34,7 @@ from qwen_bench.runs.manifest import Invocation, Manifest
 from qwen_bench.runs.recorder import record
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.summary import run_summary, total_efficiency
+from qwen_bench.stats.model import Unjudged
 from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.summary import summarise
 
@@ -53,10 +63,11 @@ def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit
         How it ends; None for a plain success.
     """
     asking = read_asking(original, screen)
-    _refuse_ambiguous_json(asking)
+    check_beforehand(asking)
     if asking.options.dry_run:
         screen.table(dry_run_lines(asking), stdout_is_free=True)
         return None
+    prepare_folder(asking.options)
     screen.say(asking.header)
     session = _Session(asking, provenance.redact_argv(arguments), screen)
     try:
@@ -70,29 +81,20 @@ def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit
     return session.finish()
 
 
-def _refuse_ambiguous_json(asking: Asking) -> None:
-    """Several runs without a baseline have no one JSON document."""
-    if asking.options.json and not asking.has_base and len(asking.specs) > 1:
-        raise InputError(
-            "--json with several models needs a --baseline",
-            why="without one there is a summary.json for each model, in its run folder",
-        )
-
-
 @dataclass(slots=True)
 class _Session:
     """The models of one command, in order.
 
     Attributes:
         runs: finished runs by position in `asking.specs`.
-        codes: of models that broke.
+        broken: models that broke while others could go on.
     """
 
     asking: Asking
     arguments: tuple[str, ...]
     screen: Screen
     runs: dict[int, StoredRun] = field(default_factory=dict)
-    codes: list[Code] = field(default_factory=list)
+    broken: list[Unjudged] = field(default_factory=list)
 
     def record_models(self) -> None:
         """Run every model; one of several that breaks is reported and the others go on.
@@ -123,8 +125,12 @@ class _Session:
         if candidates < 2 or (runs_base and position == 0):
             raise error
         self.screen.close()
+        self._report(self.asking.labels[position], error)
+
+    def _report(self, label: str, error: QwenBenchError) -> None:
+        """Say what broke, and remember it for the outputs and the exit."""
         show_error(error, debug=self.asking.options.debug)
-        self.codes.append(Code(error.exit_code))
+        self.broken.append(Unjudged(label, error.message, error.exit_code))
 
     def _record(self, position: int, engine: Engine, stop: StopRequest) -> None:
         """One model."""
@@ -234,10 +240,15 @@ class _Session:
             views = named_views(runs)
             judged = judge(views[0], views[1:], self.asking.options)
             return present(
-                judged, views, self.asking.options, self.screen, earlier=tuple(self.codes)
+                replace(judged, unjudged=(*self.broken, *judged.unjudged)),
+                views,
+                self.asking.options,
+                self.screen,
+                command=command_line(self.arguments),
             )
         self._profiles(runs)
-        return Exit(decisive(self.codes)) if self.codes else None
+        codes = [Code(item.exit_code) for item in self.broken]
+        return Exit(decisive(codes)) if codes else None
 
     def _without_unusable(self, runs: list[StoredRun]) -> list[StoredRun]:
         """The runs that have results worth showing.
@@ -253,8 +264,7 @@ class _Session:
                 base = number == 0 and self.asking.has_base
                 if base or len(runs) - int(self.asking.has_base) < 2:
                     raise
-                show_error(error, debug=self.asking.options.debug)
-                self.codes.append(Code.BROKE)
+                self._report(run.manifest.model.label, error)
             else:
                 kept.append(run)
         return kept
@@ -262,17 +272,23 @@ class _Session:
     def _profiles(self, runs: Sequence[StoredRun]) -> None:
         """One table a model, and the files asked for."""
         options = self.asking.options
+        targets = targets_of(options)
         views = named_views(runs)
-        for number, view in enumerate(views):
-            lines = profile_lines(view.label, view.manifest["suite"], summarise(view.outcomes))
+        summaries = [summarise(view.outcomes) for view in views]
+        for number, (view, summary) in enumerate(zip(views, summaries, strict=True)):
+            lines = profile_lines(view.label, view.manifest["suite"], summary)
             self.screen.table(
-                [*([""] if number else []), *lines], stdout_is_free=stdout_is_free(options)
+                [*([""] if number else []), *lines], stdout_is_free=targets.stdout_is_free
             )
         if options.json and runs:
             write_json(options.json, run_summary(runs[0]))
-        if options.html and runs:
+        if runs and (targets.markdown or wants_summary(options, os.environ)):
+            from qwen_bench.report.markdown import profile_markdown
+
+            write_markdown(profile_markdown(views, summaries), options, self.screen)
+        if targets.html and runs:
             comparisons = judge(views[0], views[1:], options).comparisons
-            write_page(options.html, views, comparisons, self.screen)
+            write_page(targets.html, views, comparisons, self.screen)
 
 
 @dataclass(slots=True)

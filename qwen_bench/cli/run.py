@@ -39,13 +39,13 @@ Examples:
 def run(context: click.Context, /, unexpected: tuple[str, ...], **_: object) -> Exit | None:
     """Ask a model every probe of a suite; with a baseline also compare."""
     from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.outputs import check_targets
+    from qwen_bench.cli.outputs import check_outputs
     from qwen_bench.cli.recording import ask_all
 
     if unexpected:
         raise InputError(f"unexpected argument; the model is an option: --model {unexpected[0]}")
     options = declared.options_of(context)
-    check_targets([("--html", options.html), ("--json", options.json)])
+    check_outputs(options)
     screen = new_screen(options)
     try:
         return ask_all(options, context.obj, screen)

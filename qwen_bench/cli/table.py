@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qwen_bench.cli.retention_lines import precision_lines, retention_lines
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -71,7 +73,9 @@ def comparison_lines(
             lines.append(
                 f" answered only: {answered.n} pairs, difference {signed(answered.difference)}"
             )
+    lines += precision_lines(primary)
     lines += _falls(primary)
+    lines += retention_lines(primary)
     lines += _accounting(comparison)
     lines += remarks
     lines += [f" warning: {warning}" for warning in comparison.warnings]

@@ -31,6 +31,23 @@ def whole(minimum: int) -> Callable[[click.Context, click.Parameter, str | None]
     return read
 
 
+def between(
+    above: float, below: float
+) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """A callback for a number between two bounds, both excluded."""
+
+    def read(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+        if text is None:
+            return None
+        number = _number(text)
+        if not above < number < below:
+            most = "" if math.isinf(below) else f" and below {below:g}"
+            raise click.BadParameter(f"{text} is not above {above:g}{most}")
+        return number
+
+    return read
+
+
 def share(_: click.Context, __: click.Parameter, text: str) -> float:
     """A percentage from 0 to 100."""
     number = _number(text)
@@ -86,6 +103,20 @@ def history_policy(_: click.Context, __: click.Parameter, text: str) -> str:
     from qwen_bench.chat.policy import parse_policy
 
     return str(parse_policy(text))
+
+
+def gates(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Gates as typed; what they name is checked once the probes are known.
+
+    Raises:
+        InputError: one does not have the form of a gate.
+    """
+    if texts:
+        from qwen_bench.stats.gates import parse_gate
+
+        for text in texts:
+            parse_gate(text)
+    return texts
 
 
 def _number(text: str) -> float:

@@ -16,8 +16,16 @@ from qwen_bench.stats.intervals import (
     Interval,
     difference_interval,
 )
-from qwen_bench.stats.model import Cell
-from qwen_bench.stats.significance import mcnemar_p, sign_flip_p
+from qwen_bench.stats.model import Cell, Effects
+from qwen_bench.stats.power import Achieved, achieved
+from qwen_bench.stats.significance import (
+    cohens_g,
+    mcnemar_loss_p,
+    mcnemar_mid_p,
+    mcnemar_p,
+    odds_ratio,
+    sign_flip,
+)
 from qwen_bench.stats.verdict import about, more_probes, word
 
 if TYPE_CHECKING:
@@ -82,12 +90,18 @@ def _either(pairs: Sequence[tuple[Outcome, Outcome]], status: Status) -> Bools:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A slice before its verdict: a cell without word, and what the word needs."""
+    """A slice before its verdict: a cell without word, and what the word needs.
+
+    Attributes:
+        error: standard error of the difference, clusters as units.
+        independent: standard error if the probes were independent.
+    """
 
     cell: Cell
     interval: Interval
     clusters_changed: int
     error: float
+    independent: float
 
 
 def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
@@ -107,6 +121,7 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
     n = int(chosen.sum())
     both, lost = _count(data, chosen, 1, 1), _count(data, chosen, 1, 0)
     gained, neither = _count(data, chosen, 0, 1), _count(data, chosen, 0, 0)
+    p, effects = _tests(table, gained, lost, resampler.seed)
     cell = Cell(
         n=n,
         clusters=table.clusters,
@@ -115,7 +130,7 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
         difference=table.macro,
         low=interval.low,
         high=interval.high,
-        p=_p_value(table, gained, lost, resampler.seed),
+        p=p,
         p_adjusted=None,
         both_right=both,
         lost=lost,
@@ -125,9 +140,23 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
         note="",
         too_long=int((data.too_long & chosen).sum()),
         error=int((data.error & chosen).sum()),
+        effects=effects,
     )
     changed = int((np.abs(table.contributions) > _ZERO).sum())
-    return Measured(cell, interval, changed, _error(table, interval))
+    flips = data.index.table(np.abs(delta), chosen)
+    return Measured(cell, interval, changed, _error(table, interval), _independent(table, flips))
+
+
+def seen(measured: Measured, margin: float) -> Achieved | None:
+    """What a slice could have seen, from its own standard error; None where that is 0.
+
+    Args:
+        measured: the slice.
+        margin: a fraction.
+    """
+    if measured.error <= _ZERO:
+        return None
+    return achieved(measured.error, measured.cell.clusters, margin, measured.independent)
 
 
 def judge(
@@ -192,14 +221,37 @@ def _count(data: Columns, chosen: Bools, base: int, candidate: int) -> int:
     return int((chosen & (data.base == base) & (data.candidate == candidate)).sum())
 
 
-def _p_value(table: Table, gained: int, lost: int, seed: int) -> float:
-    """Exact McNemar where pairs are independent, else the cluster sign-flip test."""
-    if table.families > 1:
-        return sign_flip_p(table.contributions, seed=seed)
-    if table.counts.sum() == table.clusters:
-        return mcnemar_p(gained, lost)
-    sums: Floats = table.sums[:, 0]
-    return sign_flip_p(sums, seed=seed)
+def _tests(table: Table, gained: int, lost: int, seed: int) -> tuple[float, Effects]:
+    """The p-value that decides, by exact McNemar where pairs are independent; and the rest."""
+    independent = table.families == 1 and table.counts.sum() == table.clusters
+    mid: float | None = None
+    if independent:
+        p, loss = mcnemar_p(gained, lost), mcnemar_loss_p(gained, lost)
+        mid = mcnemar_mid_p(gained, lost)
+    else:
+        sums: Floats = table.contributions if table.families > 1 else table.sums[:, 0]
+        found = sign_flip(sums, seed=seed)
+        p, loss = found.two_sided, found.loss
+    return p, Effects(
+        flip_rate=(gained + lost) / float(table.counts.sum()),
+        odds_ratio=odds_ratio(gained, lost),
+        cohens_g=cohens_g(gained, lost),
+        p_loss=loss,
+        mid_p=mid,
+    )
+
+
+def _independent(table: Table, flips: Table) -> float:
+    """Standard error of the macro average if probes were independent.
+
+    Args:
+        table: of the differences.
+        flips: the same of their squares.
+    """
+    counts = table.counts.sum(axis=0)
+    mean = table.sums.sum(axis=0) / counts
+    variance = np.maximum(flips.sums.sum(axis=0) / counts - mean**2, 0.0) / counts
+    return float(np.sqrt(variance.sum()) / table.families)
 
 
 def _error(table: Table, interval: Interval) -> float:

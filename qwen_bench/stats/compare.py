@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from qwen_bench.errors import NotComparableError
+from qwen_bench.probes.chances import declared_chances
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure
+from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS, PERCENTILE_CLUSTERS
+from qwen_bench.stats.languages import language_gap
 from qwen_bench.stats.model import Cell, Comparison, ModeComparison, Side
-from qwen_bench.stats.sanity import cell_warnings
+from qwen_bench.stats.paired_retention import by_language
+from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
 from qwen_bench.stats.significance import holm
 from qwen_bench.stats.verdict import points, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from qwen_bench.scoring.outcome import Outcome
     from qwen_bench.stats.clusters import Bools
     from qwen_bench.stats.pairing import Pairing, RunView
 
@@ -38,6 +42,8 @@ def compare(
     margin: float = 0.05,
     alpha: float = 0.05,
     seed: int = 0,
+    fits: int = 0,
+    chances: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Compare two paired runs.
 
@@ -47,6 +53,11 @@ def compare(
         margin: loss that does not matter, a fraction.
         alpha: level of the tests.
         seed: of bootstrap and permutations, 0 or more.
+        fits: bootstrap replicates of the half-life intervals, usually
+            `qwen_bench.stats.half_life.REPLICATES`; each is a fit, so they take longer than all
+            the rest. 0 leaves them out, and the ratio of the half-lives with them.
+        chances: score of a uniform guess by family; None takes those the built-in families
+            declare.
 
     Raises:
         NotComparableError: no pair of the primary scorer lies in the main condition.
@@ -61,11 +72,18 @@ def compare(
         resampler = Resampler(seed)
         overall = measure(data, data.main, resampler)
         ids = tuple(str(base.probe_id) for base, _ in pairs)
-        modes[mode] = _mode(data, ids, overall, resampler, margin=margin, alpha=alpha)
+        cells = _mode(data, ids, overall, resampler, margin=margin, alpha=alpha)
+        modes[mode] = replace(
+            cells,
+            languages=language_gap(pairs, resampler),
+            achieved=seen(overall, margin),
+            retention=by_language(pairs, resampler, fits=fits),
+        )
         if mode == primary:
             warnings += _statistical(overall)
-            turns = {turns_of(length): c for length, c in modes[mode].by_length.items()}
-            warnings += cell_warnings({**turns, **modes[mode].by_family})
+            turns = {turns_of(length): c for length, c in cells.by_length.items()}
+            warnings += cell_warnings({**turns, **cells.by_family})
+            warnings += _guessable(pairing, pairs, chances)
     if primary not in modes:
         raise NotComparableError(
             f"there is no pair of the primary scorer ({primary}) in the main condition",
@@ -97,16 +115,30 @@ def adjust_over_candidates(comparisons: Sequence[Comparison]) -> tuple[Compariso
     """
     if len(comparisons) < 2:
         return tuple(comparisons)
-    adjusted = holm([1.0 if c.verdict.p is None else c.verdict.p for c in comparisons])
+    modes = [comparison.modes[comparison.primary] for comparison in comparisons]
+    overall = _adjusted([mode.overall for mode in modes], comparisons)
+    answered = _adjusted([mode.answered_only or mode.overall for mode in modes], comparisons)
     result = []
-    for comparison, p in zip(comparisons, adjusted, strict=True):
-        cell = replace(comparison.verdict, p_adjusted=p)
-        if cell.word in {"regressed", "improved"} and p > comparison.alpha:
-            note = f"test and interval disagree after adjusting for {len(comparisons)} candidates"
-            cell = replace(cell, word="inconclusive", note=note)
-        mode = replace(comparison.modes[comparison.primary], overall=cell)
-        result.append(replace(comparison, modes={**comparison.modes, comparison.primary: mode}))
+    for comparison, mode, cell, other in zip(comparisons, modes, overall, answered, strict=True):
+        if mode.answered_only is None:
+            changed = replace(mode, overall=cell)
+        else:
+            changed = replace(mode, overall=held(cell, other), answered_only=other)
+        result.append(replace(comparison, modes={**comparison.modes, comparison.primary: changed}))
     return tuple(result)
+
+
+def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[Cell]:
+    """One cell of each candidate with its p-value adjusted over all of them."""
+    p_values = holm([1.0 if cell.p is None else cell.p for cell in cells])
+    found = []
+    for cell, p, comparison in zip(cells, p_values, comparisons, strict=True):
+        same = replace(cell, p_adjusted=p)
+        if cell.word in {"regressed", "improved"} and p > comparison.alpha:
+            note = f"test and interval disagree after adjusting for {len(cells)} candidates"
+            same = replace(same, word="inconclusive", note=note)
+        found.append(same)
+    return found
 
 
 def _mode(
@@ -207,6 +239,21 @@ def _statistical(overall: Measured) -> list[str]:
             f"{overall.interval.redrawn}"
         )
     return texts
+
+
+def _guessable(
+    pairing: Pairing,
+    pairs: Sequence[tuple[Outcome, Outcome]],
+    chances: Mapping[str, float] | None,
+) -> list[str]:
+    """Families either model answers without the history."""
+    known = declared_chances() if chances is None else chances
+    sides = (pairing.base.label, pairing.candidate.label)
+    return [
+        text
+        for place, label in enumerate(sides)
+        for text in guessable_warnings(label, [pair[place] for pair in pairs], known)
+    ]
 
 
 def _worst_case(pairing: Pairing, primary: str) -> list[str]:

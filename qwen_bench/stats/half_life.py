@@ -8,8 +8,8 @@ form and leads where the check fails. Both are censored to the distances that we
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, floor
-from typing import TYPE_CHECKING, Literal
+from math import floor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from qwen_bench.stats.retention import (
     NOT_MEASURABLE,
     STABLE,
     TAILS,
+    UNSTABLE,
     Totals,
     control_rates,
     unmeasurable,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from qwen_bench.stats.clusters import Bools
 
 REPLICATES = 1_000
-MAX_CENSORED_SHARE = 0.05
 NOT_EXPONENTIAL = "not exponential"
+AT_GUESS_RATE = f"{NOT_MEASURABLE}: accuracy is at the guess rate at every distance"
 _TOLERANCE = 1e-4
 
 
@@ -70,27 +71,6 @@ class HalfLife:
         return f"{NOT_EXPONENTIAL}; crossing {place_text(self.crossing)}"
 
 
-@dataclass(frozen=True, slots=True)
-class HalfLifeRatio:
-    """Half-life of the candidate over that of the baseline.
-
-    Attributes:
-        value: h_C / h_B; None where either is censored or not measurable, or more than 5 % of the
-            replicates are censored.
-        low, high: 95 % bounds; None without one, or where that side is open because censored
-            replicates reach it.
-        direction: of the candidate's half-life; `open` where both are censored alike or one is not
-            measurable.
-        note: why a number is missing, or "not exponential".
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    direction: Literal["longer", "shorter", "same", "open"]
-    note: str
-
-
 def place_text(place: Crossing) -> str:
     """A distance as it is printed: ``12.0``, ``> 63``, ``< 3``, ``before the first bin``."""
     if place.state == "at":
@@ -101,80 +81,53 @@ def place_text(place: Crossing) -> str:
     return f"{'>' if place.state == 'beyond' else '<'} {place.at:g}"
 
 
-def half_life(rows: Rows, resampler: Resampler) -> HalfLife:
+def half_life(rows: Rows, resampler: Resampler | None) -> HalfLife:
     """Half-life and crossing at the largest history length.
 
     Args:
         rows: of one model.
-        resampler: source of the draws; 1,000 replicates are the default of this statistic.
+        resampler: source of the draws; 1,000 replicates are the default of this statistic, each
+            is a fit. None leaves out the interval.
     """
-    data = _data(rows)
+    data = distance_slice(rows)
+    if isinstance(data, str) or resampler is None:
+        return with_interval(data, None)
+    return with_interval(data, data.replicates(resampler))
+
+
+def with_interval(data: DistanceSlice | str, drawn: Floats | None) -> HalfLife:
+    """The half-life of a distance slice.
+
+    Args:
+        data: the slice, or why there is no half-life.
+        drawn: (B,) half-lives of the bootstrap replicates; None leaves out the interval.
+    """
     if isinstance(data, str):
         return HalfLife(None, None, None, None, 0.0, data)
     decay, place = data.fit(), data.crossing()
     if decay.flat:
-        note = f"{NOT_MEASURABLE}: accuracy is at the guess rate at every distance"
-        return HalfLife(None, None, None, place, 0.0, note)
+        return HalfLife(None, None, None, place, 0.0, AT_GUESS_RATE)
     notes = [] if decay.exponential else [NOT_EXPONENTIAL]
-    drawn = data.replicates(resampler)
-    stable = drawn[~np.isnan(drawn)]
-    outside = _outside(stable, decay)
-    low, high = None, None
-    if data.clusters < FEWEST_CLUSTERS:
-        notes.append("too few clusters")
-    elif len(stable) < (1 - MAX_UNSTABLE_SHARE) * len(drawn):
-        notes.append("unstable: accuracy at distance 0 is near blind accuracy")
-    else:
-        ranks = np.sort(np.where(outside > 0, np.inf, np.where(outside < 0, 0.0, stable)))
-        low, high = (
-            censored(_quantile(ranks, tail), decay.shortest, decay.longest) for tail in TAILS
-        )
-    share = float((outside != 0).mean()) if len(stable) else 0.0
+    low, high, share = None, None, 0.0
+    if drawn is not None:
+        stable = drawn[~np.isnan(drawn)]
+        side = outside(stable, decay)
+        share = float((side != 0).mean()) if len(stable) else 0.0
+        if data.clusters < FEWEST_CLUSTERS:
+            notes.append("too few clusters")
+        elif len(stable) < (1 - MAX_UNSTABLE_SHARE) * len(drawn):
+            notes.append(UNSTABLE)
+        else:
+            ranks = np.sort(np.where(side > 0, np.inf, np.where(side < 0, 0.0, stable)))
+            low, high = (
+                censored(ranked_quantile(ranks, tail), decay.shortest, decay.longest)
+                for tail in TAILS
+            )
     return HalfLife(decay, low, high, place, share, "; ".join(notes))
 
 
-def half_life_ratio(base: Rows, candidate: Rows, resampler: Resampler) -> HalfLifeRatio:
-    """Ratio of two half-lives by the paired bootstrap on the log scale.
-
-    Args:
-        base: baseline from `paired_rows`.
-        candidate: its partner.
-        resampler: source of the draws, the same clusters for both models.
-    """
-    one, two = _data(base), _data(candidate)
-    if isinstance(one, str) or isinstance(two, str):
-        note = one if isinstance(one, str) else str(two)
-        if isinstance(one, str) != isinstance(two, str):
-            note = "gained ability" if isinstance(one, str) else "lost ability"
-        return HalfLifeRatio(None, None, None, "open", note)
-    before, after = one.fit(), two.fit()
-    if before.flat or after.flat:
-        note = f"{NOT_MEASURABLE}: accuracy is at the guess rate at every distance"
-        return HalfLifeRatio(None, None, None, "open", note)
-    direction = _direction(before.place, after.place)
-    if before.place.state != "at" or after.place.state != "at":
-        return HalfLifeRatio(None, None, None, direction, "censored")
-    first, second = one.replicates(resampler), two.replicates(resampler)
-    stable = ~(np.isnan(first) | np.isnan(second))
-    first, second = first[stable], second[stable]
-    sides = _outside(first, before), _outside(second, after)
-    if not len(first) or ((sides[0] != 0) | (sides[1] != 0)).mean() > MAX_CENSORED_SHARE:
-        return HalfLifeRatio(None, None, None, direction, "too many censored replicates")
-    notes = [] if before.exponential and after.exponential else [NOT_EXPONENTIAL]
-    low, high = None, None
-    if one.clusters < FEWEST_CLUSTERS:
-        notes.append("too few clusters")
-    elif len(first) < (1 - MAX_UNSTABLE_SHARE) * len(stable):
-        notes.append("unstable: accuracy at distance 0 is near blind accuracy")
-    else:
-        ranks = _log_ratios(first, second, *sides)
-        bounds = [_quantile(ranks, tail) for tail in TAILS]
-        low, high = (exp(bound) if np.isfinite(bound) else None for bound in bounds)
-    return HalfLifeRatio(after.h / before.h, low, high, direction, "; ".join(notes))
-
-
 @dataclass(frozen=True, slots=True)
-class _Data:
+class DistanceSlice:
     """The distance slice of one model.
 
     Attributes:
@@ -249,7 +202,7 @@ class _Data:
         return np.hstack([right.reshape(shape), asked.reshape(shape).astype(np.float64)])
 
 
-def _data(rows: Rows) -> _Data | str:
+def distance_slice(rows: Rows) -> DistanceSlice | str:
     """The distance slice, or why there is no half-life."""
     bins = list(distance_slices(rows).values())
     if len(bins) < FEWEST_BINS:
@@ -264,38 +217,18 @@ def _data(rows: Rows) -> _Data | str:
     if why:
         return why
     distances, place = np.unique(rows.distance[chosen], return_inverse=True)
-    return _Data(rows, bins, chosen, distances, place, blind)
+    return DistanceSlice(rows, bins, chosen, distances, place, blind)
 
 
-def _outside(h: Floats, decay: Decay) -> Ints:
+def outside(h: Floats, decay: Decay) -> Ints:
     """1 above the largest distance, -1 below the smallest positive one, else 0."""
     above, below = h > decay.longest, h < decay.shortest
     return above.astype(np.int64) - below.astype(np.int64)
 
 
-def _log_ratios(first: Floats, second: Floats, before: Ints, after: Ints) -> Floats:
-    """Sorted ln(second / first), infinite where one is censored; censored alike leaves no order."""
-    logs = np.log(second / first)
-    logs = np.where(after > before, np.inf, np.where(after < before, -np.inf, logs))
-    return np.sort(logs[(after != before) | (before == 0)])
-
-
-def _quantile(ranks: Floats, share: float) -> float:
+def ranked_quantile(ranks: Floats, share: float) -> float:
     """Quantile of sorted numbers, linear between order statistics; infinite ones stay so."""
     place = share * (len(ranks) - 1)
     low, high = float(ranks[floor(place)]), float(ranks[min(floor(place) + 1, len(ranks) - 1)])
     part = place - floor(place)
     return low if part == 0 or low == high else low + part * (high - low)
-
-
-def _direction(before: Crossing, after: Crossing) -> Literal["longer", "shorter", "same", "open"]:
-    """Where the candidate's half-life lies from the baseline's."""
-    order = {"before": 0, "at": 1, "beyond": 2}
-    one, two = order[before.state], order[after.state]
-    if one != two:
-        return "longer" if two > one else "shorter"
-    if before.state != "at":
-        return "open"
-    if after.at == before.at:
-        return "same"
-    return "longer" if after.at > before.at else "shorter"

@@ -90,24 +90,27 @@ def accuracy_interval(table: Table, resampler: Resampler) -> Interval:
     return _clustered(table, resampler, floor=0.0)
 
 
-def difference_interval(table: Table, resampler: Resampler) -> Interval:
+def difference_interval(table: Table, resampler: Resampler, *, reach: float = 1.0) -> Interval:
     """Interval of a paired macro-averaged difference, by the number of clusters.
 
     Without any cluster that changed, the bound of an event never seen holds at any number of
     clusters; below 10 clusters there is no other interval.
 
     Args:
-        table: values -1, 0 or 1.
+        table: values from -reach to reach.
         resampler: source of the draws.
+        reach: largest possible value: 1 for a difference, 2 for a difference of differences.
     """
     if not (np.abs(table.contributions) > _ZERO).any():
-        bound = no_flip_bound(table.clusters)
+        bound = reach * no_flip_bound(table.clusters)
         return Interval(-bound, bound, "no flip")
-    return _clustered(table, resampler, floor=-1.0)
+    return _clustered(table, resampler, floor=-reach, ceiling=reach)
 
 
-def _clustered(table: Table, resampler: Resampler, *, floor: float) -> Interval:
-    """Bootstrap interval clipped to [floor, 1]."""
+def _clustered(
+    table: Table, resampler: Resampler, *, floor: float, ceiling: float = 1.0
+) -> Interval:
+    """Bootstrap interval clipped to [floor, ceiling]."""
     if table.clusters < FEWEST_CLUSTERS:
         return Interval(None, None, "none", "too few clusters")
     value, error = table.macro, standard_error(table)
@@ -130,4 +133,4 @@ def _clustered(table: Table, resampler: Resampler, *, floor: float) -> Interval:
     else:
         low, high = np.quantile(drawn.values, [_TAIL, 1 - _TAIL])
     kind: Kind = "bootstrap-t" if studentised else "percentile"
-    return Interval(max(floor, float(low)), min(1.0, float(high)), kind, redrawn=drawn.redrawn)
+    return Interval(max(floor, float(low)), min(ceiling, float(high)), kind, redrawn=drawn.redrawn)

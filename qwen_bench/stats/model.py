@@ -5,11 +5,14 @@ Fractions 0 to 1 everywhere; points appear only on display.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qwen_bench.stats.paired_retention import PairedRetention
+    from qwen_bench.stats.power import Achieved
 
 Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive"]
 SettingClass = Literal["must match", "warn", "expected"]
@@ -94,6 +97,25 @@ class ModeSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Effects:
+    """Sizes and further p-values of a paired comparison: shown, they never decide.
+
+    Attributes:
+        flip_rate: share of the pairs with different outcomes.
+        odds_ratio: matched odds ratio lost : gained; None without a flip.
+        cohens_g: share of the larger direction among the flips, minus one half; None without one.
+        p_loss: one-sided p-value of a loss, by the test of the cell.
+        mid_p: two-sided mid-p of McNemar's test; None where probes share clusters.
+    """
+
+    flip_rate: float
+    odds_ratio: float | None
+    cohens_g: float | None
+    p_loss: float
+    mid_p: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """Paired comparison of two models in one slice.
 
@@ -109,6 +131,7 @@ class Cell:
         too_long, error: pairs with that status on either side; all inside n.
         more_probes: further probes that would settle an inconclusive difference; None where the
             word is another or more probes of the same kind would not help.
+        effects: sizes and p-values that decide nothing.
     """
 
     n: int
@@ -129,13 +152,50 @@ class Cell:
     more_probes: int | None = None
     too_long: int = 0
     error: int = 0
+    effects: Effects | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A difference between languages, or a change of one, with its 95 % interval.
+
+    Attributes:
+        value: a fraction.
+        low, high: None without an interval.
+        note: why there is none; empty otherwise.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageGap:
+    """Accuracy in Chinese minus accuracy in English, over questions asked in both.
+
+    Attributes:
+        n: pairs of questions.
+        base, candidate: gap of each model.
+        change: gap of the candidate minus gap of the baseline.
+    """
+
+    n: int
+    base: Gap
+    candidate: Gap
+    change: Gap
 
 
 @dataclass(frozen=True, slots=True)
 class ModeComparison:
     """Paired comparison under one scorer; slices cover the main condition.
 
-    `answered_only` is the overall cell over pairs answered on both sides, None without failures.
+    Attributes:
+        answered_only: the overall cell over pairs answered on both sides, None without failures.
+        languages: None unless the same questions were asked in both.
+        achieved: what the overall cell could have seen; None where no cluster changed.
+        retention: by language group, `all` first; empty where it was not asked for.
     """
 
     overall: Cell
@@ -146,6 +206,9 @@ class ModeComparison:
     by_condition: Mapping[str, Cell]
     lost_ids: tuple[str, ...]
     gained_ids: tuple[str, ...]
+    languages: LanguageGap | None = None
+    achieved: Achieved | None = None
+    retention: Mapping[str, PairedRetention] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +246,29 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class GateResult:
+    """One `--gate` and whether the comparison meets it.
+
+    Attributes:
+        expr: as typed.
+        name: what it reads: `overall`, `diff`, `error_rate`, `truncated_rate` or a family.
+        value: the point estimate, a fraction; None without data, and then it is not passed.
+        low, high: 95 % interval of the value; None without one.
+        n: paired probes it was read from.
+        note: why there is no value; empty otherwise.
+    """
+
+    expr: str
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    passed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Two runs paired by probe id and mode.
 
@@ -190,6 +276,7 @@ class Comparison:
         primary: the scorer whose overall cell gives the verdict.
         modes: by scorer (`generate`, `rank`).
         margin: margin in fractions (0.05 is five points).
+        gates: one for each `--gate`, as given.
     """
 
     base: Side
@@ -202,8 +289,23 @@ class Comparison:
     margin: float
     alpha: float
     seed: int
+    gates: tuple[GateResult, ...] = ()
 
     @property
     def verdict(self) -> Cell:
         """The one cell that gates: the overall row of the primary scorer."""
         return self.modes[self.primary].overall
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A candidate without a comparison: it broke, or cannot be compared.
+
+    Attributes:
+        reason: what was refused, one sentence.
+        exit_code: what it means for the command; 5 for not comparable, else 1.
+    """
+
+    label: str
+    reason: str
+    exit_code: int

@@ -113,14 +113,14 @@ def pair(
             [(item.field, item.base, item.candidate) for item in blocking],
             fix=fixes(blocking, candidate.manifest),
         )
-    partial = _check_finished(base, candidate, allowed=allow_partial)
+    partial = check_usable((base, candidate), allow_partial=allow_partial)
     left = {_key(row): row for row in final_outcomes(base.outcomes)}
     right = {_key(row): row for row in final_outcomes(candidate.outcomes)}
     common = sorted(left.keys() & right.keys())
     if not common:
         raise NotComparableError(
             "these runs have no probe in common",
-            why=f"{base.label} has {len(left)} rows, {candidate.label} has {len(right)}",
+            why=f"{_described(base, left.values())}; {_described(candidate, right.values())}",
             fix="run both with the same suite, lengths, languages, conditions and mode",
         )
     pairs = tuple(Pair(left[key], right[key]) for key in common)
@@ -154,23 +154,54 @@ def _key(row: Outcome) -> tuple[str, str]:
     return row.probe_id, row.mode
 
 
-def _check_finished(base: RunView, candidate: RunView, *, allowed: bool) -> bool:
-    """Whether a run is unfinished; refuses it unless that is allowed."""
-    states = {view.run_id: str(view.manifest.get("status")) for view in (base, candidate)}
-    open_runs = [name for name, status in states.items() if status != "finished"]
-    if open_runs and not allowed:
+def check_usable(views: Sequence[RunView], *, allow_partial: bool) -> bool:
+    """Whether a run is unfinished; refuses that unless allowed, and runs without any answer.
+
+    Args:
+        views: runs to be compared.
+        allow_partial: accept runs that are not finished.
+
+    Raises:
+        NotComparableError: a run is empty, or not finished.
+    """
+    for view in views:
+        if not view.outcomes:
+            raise NotComparableError(
+                f"{view.run_id} holds no answer, so there is nothing to compare",
+                why=f"it is {view.manifest.get('status')}, with an empty results.jsonl",
+                fix=f"qwen-bench run --resume {view.run_id}",
+            )
+    open_runs = [view for view in views if view.manifest.get("status") != "finished"]
+    if open_runs and not allow_partial:
+        running = any(view.manifest.get("status") == "running" for view in open_runs)
         raise NotComparableError(
             "a run that is not finished cannot be compared",
             why=[
-                *(f"{name}: {states[name]}" for name in open_runs),
+                *(f"{view.run_id}: {_progress(view)}" for view in open_runs),
                 "the missing probes are not a random part: long histories come last or fail first",
             ],
             fix=[
-                *(f"qwen-bench run --resume {name}" for name in open_runs),
+                *(["wait for it, or if its process is gone:"] if running else []),
+                *(f"qwen-bench run --resume {view.run_id}" for view in open_runs),
                 "or compare the common part: --allow-partial",
             ],
         )
     return bool(open_runs)
+
+
+def _progress(view: RunView) -> str:
+    """Status of a run and how many of its answers there are."""
+    total = (view.manifest.get("expected") or {}).get("rows")
+    rows = len(final_outcomes(view.outcomes))
+    known = f"{rows} of {total}" if total else str(rows)
+    return f"{view.manifest.get('status')}, {known} answers"
+
+
+def _described(view: RunView, rows: Iterable[Outcome]) -> str:
+    """What a run asked, in a few words."""
+    found = list(rows)
+    lengths = ", ".join(str(length) for length in sorted({row.length for row in found}))
+    return f"{view.label} has {len(found)} rows, lengths {lengths or 'none'}"
 
 
 def _check_conversations(pairs: Sequence[Pair]) -> None:

@@ -15,15 +15,16 @@ from qwen_bench.stats.half_life import REPLICATES as FITS
 from qwen_bench.stats.half_life import HalfLife, half_life
 from qwen_bench.stats.pairing import final_outcomes
 from qwen_bench.stats.retention import (
+    Curve,
     Retention,
-    Shift,
     control_rates,
     curve,
-    position_indices,
     unmeasurable,
 )
+from qwen_bench.stats.retention_change import Shift, position_indices
 from qwen_bench.stats.slices import (
     Bin,
+    Rows,
     distance_slices,
     length_slices,
     load_slices,
@@ -69,6 +70,15 @@ class Profile:
     half_life: HalfLife
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """R over the three axes, with the replicates of each."""
+
+    by_length: Curve[int]
+    by_distance: Curve[Bin]
+    by_load: Curve[int]
+
+
 def profile(
     outcomes: Iterable[Outcome],
     *,
@@ -100,8 +110,37 @@ def profile(
         and (families is None or row.family in families)
         and (lang is None or row.lang == lang)
     )
+    half = half_life(rows, Resampler(seed, fits))
     resampler = Resampler(seed, replicates)
-    by_length = curve(rows, length_slices(rows), resampler)
+    return assemble(rows, curves(rows, resampler), half, resampler, lang=lang)
+
+
+def curves(rows: Rows, resampler: Resampler) -> Curves:
+    """R over history length, distance and load.
+
+    Args:
+        rows: of one model.
+        resampler: source of the draws.
+    """
+    return Curves(
+        by_length=curve(rows, length_slices(rows), resampler),
+        by_distance=curve(rows, distance_slices(rows), resampler),
+        by_load=curve(rows, load_slices(rows), resampler),
+    )
+
+
+def assemble(
+    rows: Rows, found: Curves, half: HalfLife, resampler: Resampler, *, lang: str | None
+) -> Profile:
+    """The profile of one model from its parts.
+
+    Args:
+        rows: of the model.
+        found: its curves.
+        half: its half-life.
+        resampler: source of the draws for the position indices.
+        lang: language in view; None for all of the run.
+    """
     recency, primacy = position_indices(rows, resampler)
     blind, adjacent = control_rates(rows)
     return Profile(
@@ -110,11 +149,11 @@ def profile(
         blind=blind,
         adjacent=adjacent,
         note=unmeasurable(blind, adjacent),
-        by_length=by_length.points,
-        by_distance=curve(rows, distance_slices(rows), resampler).points,
-        by_load=curve(rows, load_slices(rows), resampler).points,
+        by_length=found.by_length.points,
+        by_distance=found.by_distance.points,
+        by_load=found.by_load.points,
         recency=recency,
         primacy=primacy,
-        history=effective_lengths(by_length),
-        half_life=half_life(rows, Resampler(seed, fits)),
+        history=effective_lengths(found.by_length),
+        half_life=half,
     )

@@ -19,7 +19,7 @@ import numpy as np
 
 from qwen_bench.stats.clusters import Bools, Floats
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
-from qwen_bench.stats.slices import FEWEST_BINS, Rows, distance_slices
+from qwen_bench.stats.slices import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -30,6 +30,7 @@ MEASURABLE = 0.2
 STABLE = 0.05
 GUESSABLE = 0.10
 NOT_MEASURABLE = "not measurable"
+UNSTABLE = "unstable: accuracy at distance 0 is near blind accuracy"
 MAX_UNSTABLE_SHARE = 0.01
 TAILS = (0.025, 0.975)
 _ROUNDING = 1e-12
@@ -99,16 +100,6 @@ class Curve(Generic[Key]):
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """A difference of two R with its 95 % interval; `note` says why a number is missing."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Rates:
     """Accuracies and the controls that belong to them, each (draws, slices); NaN without rows."""
 
@@ -166,8 +157,7 @@ class Totals:
         right = sums[:, 4 * size : 4 * size + slices]
         asked = sums[:, 4 * size + slices :].reshape(len(sums), slices, size)
         n = asked.sum(axis=2)
-        shares = _ratio(asked, n[:, :, None])
-        return Rates(_ratio(right, n), _mixed(shares, blind), _mixed(shares, adjacent))
+        return Rates(_ratio(right, n), _mixed(asked, n, blind), _mixed(asked, n, adjacent))
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
@@ -177,12 +167,19 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.asarray(np.divide(part, whole, out=unknown, where=whole > 0), dtype=np.float64)
 
 
-def _mixed(shares: Floats, rates: Floats) -> Floats:
-    """(draws, slices) family rates in a slice's shares; NaN if a family asked has no control."""
-    weighted = np.where(shares > 0, shares * rates[:, None, :], 0.0)
-    total = weighted.sum(axis=2)
-    total[np.isnan(shares).all(axis=2)] = np.nan
-    return np.asarray(total, dtype=np.float64)
+def _mixed(asked: Floats, n: Floats, rates: Floats) -> Floats:
+    """(draws, slices) family rates in a slice's shares; NaN if a family asked has no control.
+
+    Args:
+        asked: (draws, slices, families) probes.
+        n: (draws, slices) their sum.
+        rates: (draws, families) with NaN where there is no control.
+    """
+    missing = np.isnan(rates)
+    total = _ratio((asked @ np.where(missing, 0.0, rates)[:, :, None])[:, :, 0], n)
+    if missing.any():
+        total[(asked @ missing[:, :, None].astype(np.float64))[:, :, 0] > 0] = np.nan
+    return total
 
 
 def control_rates(rows: Rows) -> tuple[float | None, float | None]:
@@ -237,56 +234,6 @@ def curve(rows: Rows, slices: Mapping[Key, Bools], resampler: Resampler) -> Curv
     return Curve(points, drawn)
 
 
-def position_indices(rows: Rows, resampler: Resampler) -> tuple[Shift, Shift]:
-    """Recency and primacy at the largest history length.
-
-    Recency is R(nearest bin) - R(middle bins), primacy R(farthest bin) - R(middle bins), the middle
-    bins pooled.
-
-    Args:
-        rows: of one model.
-        resampler: source of the draws.
-    """
-    bins = list(distance_slices(rows).values())
-    if len(bins) < FEWEST_BINS:
-        missing = Shift(None, None, None, f"{NOT_MEASURABLE}: fewer than 3 distance bins")
-        return missing, missing
-    middle: Bools = np.logical_or.reduce(bins[1:-1])
-    parts = curve(rows, {"near": bins[0], "middle": middle, "far": bins[-1]}, resampler)
-    points, drawn = parts.points, parts.replicates
-    return (
-        _shift(points["middle"], points["near"], drawn[:, 1], drawn[:, 0]),
-        _shift(points["middle"], points["far"], drawn[:, 1], drawn[:, 2]),
-    )
-
-
-def change(
-    base: Rows, candidate: Rows, slices: Mapping[Key, Bools], resampler: Resampler
-) -> dict[Key, Shift]:
-    """R of the candidate minus R of the baseline, from the same resampled clusters.
-
-    Where only one model is measurable there is no difference; the note is then "lost ability" or
-    "gained ability".
-
-    Args:
-        base: baseline from `paired_rows`.
-        candidate: its partner.
-        slices: masks over the rows, the same for both.
-        resampler: source of the draws.
-    """
-    one, two = curve(base, slices, resampler), curve(candidate, slices, resampler)
-    found: dict[Key, Shift] = {}
-    for place, key in enumerate(slices):
-        before, after = one.points[key], two.points[key]
-        if (before.value is None) != (after.value is None):
-            note = "lost ability" if after.value is None else "gained ability"
-            found[key] = Shift(None, None, None, note)
-            continue
-        drawn = [side.replicates[:, place] for side in (one, two)]
-        found[key] = _shift(before, after, *drawn)
-    return found
-
-
 def interval(drawn: Floats, clusters: int) -> tuple[float | None, float | None, str]:
     """Percentile interval of replicates in which NaN is unstable.
 
@@ -302,17 +249,9 @@ def interval(drawn: Floats, clusters: int) -> tuple[float | None, float | None, 
         return None, None, "too few clusters"
     stable = drawn[~np.isnan(drawn)]
     if len(stable) < (1 - MAX_UNSTABLE_SHARE) * len(drawn):
-        return None, None, "unstable: accuracy at distance 0 is near blind accuracy"
+        return None, None, UNSTABLE
     low, high = (float(bound) for bound in np.quantile(stable, TAILS))
     return low, high, "zero variance" if np.ptp(stable) <= _ROUNDING else ""
-
-
-def _shift(before: Retention, after: Retention, first: Floats, second: Floats) -> Shift:
-    """Second R minus first R, with the interval of the paired replicates."""
-    if before.value is None or after.value is None:
-        return Shift(None, None, None, before.note or after.note)
-    low, high, note = interval(second - first, min(before.clusters, after.clusters))
-    return Shift(after.value - before.value, low, high, note)
 
 
 def _known(number: float) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qwen_bench.stats.retention import guessable
+
 if TYPE_CHECKING:
     from qwen_bench.scoring.outcome import Outcome
     from qwen_bench.stats.model import Cell, SettingDifference
@@ -69,6 +71,36 @@ def cell_warnings(cells: Mapping[str, Cell]) -> list[str]:
     if few:
         texts.append(f"fewer than {_FEW_PAIRS} pairs: {', '.join(few)}")
     return texts
+
+
+def guessable_warnings(
+    label: str, rows: Sequence[Outcome], chances: Mapping[str, float]
+) -> list[str]:
+    """Families that a model answers without the history; they stay in the headline.
+
+    Args:
+        label: of the model.
+        rows: of one scorer; other conditions than blind are left out.
+        chances: score of a uniform guess by family. For a family without one, ranked rows know
+            their number of candidates and the chance is 1 over it; others are not judged.
+    """
+    families: dict[str, list[Outcome]] = {}
+    for row in rows:
+        if row.condition == "blind":
+            families.setdefault(row.family, []).append(row)
+    named = []
+    for family, asked in sorted(families.items()):
+        ranked = [1 / len(row.logprobs) for row in asked if row.logprobs]
+        guess = sum(ranked) / len(ranked) if ranked else None
+        chance = chances.get(family, guess)
+        blind = sum(row.value for row in asked) / len(asked)
+        if chance is not None and guessable(blind, chance):
+            named.append(
+                f"{family} ({100 * blind:.0f} % of {len(asked)}, chance {100 * chance:.0f} %)"
+            )
+    if not named:
+        return []
+    return [f"{label}: guessable, blind accuracy far above chance: {', '.join(named)}"]
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from qwen_bench.stats.isotonic import Crossing, falls_under_half
+from qwen_bench.stats.serialise_retention import retention_as_dict
 
 if TYPE_CHECKING:
     from qwen_bench.stats.model import Cell, Comparison, ModeComparison, ModeSummary
@@ -54,6 +54,7 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
         "verdict": verdict.word,
         "note": verdict.note,
         "more_probes": verdict.more_probes,
+        "gates": [asdict(gate) for gate in comparison.gates],
     }
 
 
@@ -79,8 +80,6 @@ def compare_document(comparisons: Sequence[Comparison], exit_code: int) -> dict[
 
 def _mode(mode: ModeComparison) -> dict[str, Any]:
     """One scorer of a comparison."""
-    falls = falls_under_half(mode.by_length)
-    controls = {name: mode.by_condition.get(name) for name in ("blind", "adjacent")}
     return {
         "overall": cell_as_dict(mode.overall),
         "answered_only": cell_as_dict(mode.answered_only) if mode.answered_only else None,
@@ -90,16 +89,9 @@ def _mode(mode: ModeComparison) -> dict[str, Any]:
         "by_condition": {key: cell_as_dict(cell) for key, cell in mode.by_condition.items()},
         "lost_ids": list(mode.lost_ids),
         "gained_ids": list(mode.gained_ids),
-        "retention": {
-            "base": {
-                "falls_under_half": _crossing(falls[0] if falls else None),
-                **{name: cell.base if cell else None for name, cell in controls.items()},
-            },
-            "candidate": {
-                "falls_under_half": _crossing(falls[1] if falls else None),
-                **{name: cell.candidate if cell else None for name, cell in controls.items()},
-            },
-        },
+        "languages": asdict(mode.languages) if mode.languages else None,
+        "achieved": asdict(mode.achieved) if mode.achieved else None,
+        "retention": retention_as_dict(mode),
     }
 
 
@@ -109,11 +101,6 @@ def cell_as_dict(cell: Cell) -> dict[str, Any]:
     # Only the verdict is asked for more probes; the file states it once, beside the verdict.
     values.pop("more_probes", None)
     return values
-
-
-def _crossing(place: Crossing | None) -> dict[str, Any] | None:
-    """Where a curve falls under one half; null without lengths."""
-    return asdict(place) if place else None
 
 
 def _text_keys(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON values

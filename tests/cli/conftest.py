@@ -23,7 +23,8 @@ class Called(NamedTuple):
 def call(tmp_path, monkeypatch, capsys):
     """`call("run", "--model", ...)` in an empty current folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
 
     def call(*words):
         capsys.readouterr()

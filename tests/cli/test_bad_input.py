@@ -86,6 +86,36 @@ USAGE = [
     (("compare", "./nope-v2", "a"), "./nope-v2 is not a run folder (no manifest.json)"),
     (("compare", "a"), "missing argument CAND_RUN..."),
     (("compare", "a", "b", "--allow-mismatch", "suite.sed"), "suite.sed is not a setting"),
+    (
+        ("compare", "a", "b", "--gate", "recal@1>=80"),
+        "--gate 'recal@1>=80': unknown name 'recal'; near: fact_recall, overall",
+    ),
+    (("compare", "a", "b", "--gate", "overall@7>=1"), "no probes at length 7; lengths are 1"),
+    (("compare", "a", "b", "--gate", "overall=60"), "'=' is no operator; there are >= > <= <"),
+    (("compare", "a", "b", "--gate", "overall>=0.8"), "the number is in points: write 80"),
+    (("compare", "a", "b", "--fail-on", "worse"), "--fail-on: 'worse' is not one of"),
+    (("compare", "a", "b", "--margin", "0.05"), "margin is in points: write 5"),
+    (("compare", "a", "b", "--json", "-", "--markdown", "-"), "only one output can use stdout"),
+    (("compare", "a", "b", "--junit", "dir/"), "--junit dir/ names a folder, give a file"),
+    (("report", "a", "b", "-o", "x.html", "--gate", "diff>=0"), "no such option --gate"),
+    (("run", "--baseline", "a", "--gate", "recal>=1"), "unknown name 'recal'"),
+    (("run", "--gate", "overall>=60"), "--gate needs a --baseline"),
+    (("run", "--junit", "x.xml"), "--junit needs a --baseline"),
+    (("compare", *"abcdef", "--html", "x.html"), "at most 5 runs in one report, these are 6"),
+    (
+        (
+            *("check", "--baseline", "a"),
+            *(word for n in range(5) for word in ("--model", f"m{n}=mock:blind")),
+        ),
+        "at most 5 runs in one report, these are 6",
+    ),
+    (("check",), "missing option --baseline and --model"),
+    (("check", "--model", "mock:oracle"), "missing option --baseline"),
+    (("check", "mock:oracle"), "unexpected argument; the model is an option: --model mock:oracle"),
+    (("check", "--baseline", "a", "--model", "mock:orcle"), "unknown solver 'orcle'; near: oracle"),
+    (("check", "--baseline", "a", "--model", "./nope"), "no folder ./nope; near: ./nope-v2"),
+    (("check", "--baseline", "a", "--model", "mock:blind", "--gate", "x"), "there is no operator"),
+    (("check", "--baseline", "a", "--model", "mock:blind", "--outt", "x"), "near: --out"),
     (("report", "a"), "missing option -o"),
     (("report", "a", "-o", "dir/"), "-o dir/ names a folder, give a file"),
     (("report", "a", "b", "c", "d", "e", "f", "-o", "x.html"), "at most 5 runs in one report"),
@@ -132,7 +162,7 @@ def test_a_mistyped_command_line_exits_2(call, words, fragment):
     fails(call(*words), 2, fragment)
 
 
-@pytest.mark.parametrize("name", ["run", "compare", "report"])
+@pytest.mark.parametrize("name", ["run", "compare", "report", "check"])
 def test_help_of_a_command_is_named_in_its_usage_errors(call, name):
     assert f"fix: qwen-bench {name} --help" in call(name, "--nonsense").err
 
@@ -198,6 +228,60 @@ def test_an_unfinished_run_is_compared_only_when_allowed(here, call):
     assert "10 rows are paired" in called.out
 
 
+def test_a_run_that_is_still_written_says_how_far_it_is(here, call):
+    from qwen_bench.runs.lock import locked
+
+    unfinish(here / "runs" / "b", 10)
+
+    with locked(here / "runs" / "b", started="2026-11-22T10:15:03Z"):
+        fails(
+            call("compare", "a", "b"),
+            5,
+            "b: running, 10 of ",
+            "wait for it, or if its process is gone:",
+            "qwen-bench run --resume b",
+        )
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "check"])
+def test_an_empty_run_has_nothing_to_compare(here, call, command):
+    (here / "runs" / "b" / "results.jsonl").write_text("")
+    words = {
+        "compare": ("compare", "b", "a"),
+        "report": ("report", "b", "a", "-o", "x.html"),
+        "check": ("check", "--baseline", "b", "--model", "mock:window-4", *SMALL, "-q"),
+    }[command]
+
+    fails(call(*words), 5, "b holds no answer, so there is nothing to compare", "--resume b")
+
+
+def test_an_empty_run_that_was_never_finished_is_called_empty_too(here, call):
+    unfinish(here / "runs" / "b", 0)
+
+    fails(call("compare", "a", "b"), 5, "b holds no answer", "it is running")
+
+
+def test_check_refuses_a_baseline_that_is_not_finished(here, call):
+    unfinish(here / "runs" / "a", 10)
+
+    fails(
+        call("check", "--baseline", "a", "--model", "mock:window-4", *SMALL, "-q"),
+        5,
+        "a run that is not finished cannot be compared",
+    )
+    assert len(list((here / "runs").iterdir())) == 3
+
+
+def test_check_refuses_other_settings_than_the_baselines_before_asking(here, call):
+    fails(
+        call("check", "--baseline", "a", "--model", "mock:blind", *SMALL, "--seed", "3", "-q"),
+        5,
+        "this run could not be compared with the baseline a",
+        "suite.seed",
+    )
+    assert len(list((here / "runs").iterdir())) == 3
+
+
 def test_runs_without_a_common_probe_are_not_comparable(call):
     call(
         "run",
@@ -216,7 +300,7 @@ def test_runs_without_a_common_probe_are_not_comparable(call):
     )
     call("run", "--model", "mock:blind", *SMALL, "--condition", "main", "--run-id", "d")
 
-    fails(call("compare", "c", "d"), 5, "no probe in common")
+    fails(call("compare", "c", "d"), 5, "no probe in common", "lengths 8; ", "lengths 1")
 
 
 def test_a_manifest_of_a_newer_version_asks_for_an_upgrade(here, call):

@@ -11,6 +11,7 @@ COMMANDS = [
     ("run",),
     ("compare",),
     ("report",),
+    ("check",),
     ("probes",),
     ("probes", "list"),
     ("probes", "show"),

@@ -78,17 +78,17 @@ def make_run(outcomes, label="base", **changes):
     return RunView(label, label, make_manifest(**changes), tuple(outcomes))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def outcome():
     return make_outcome
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manifest():
     return make_manifest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run():
     return make_run
 

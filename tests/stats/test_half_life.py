@@ -8,7 +8,8 @@ from scipy.optimize import minimize
 
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.decay import fit, fit_many
-from qwen_bench.stats.half_life import HalfLife, half_life, half_life_ratio, place_text
+from qwen_bench.stats.half_life import HalfLife, half_life, place_text
+from qwen_bench.stats.half_life_ratio import half_life_ratio
 from qwen_bench.stats.isotonic import Crossing, crossing
 from qwen_bench.stats.slices import make_rows, paired_rows
 

@@ -144,7 +144,7 @@ def test_an_unfinished_run_is_refused(rows, run, status):
     with pytest.raises(NotComparableError) as caught:
         pair(run(rows), run(rows[:2], "candidate", status=status))
 
-    assert f"candidate: {status}" in caught.value.why
+    assert f"candidate: {status}, 2 answers" in caught.value.why
     assert "qwen-bench run --resume candidate" in caught.value.fix
 
 

@@ -1,45 +1,65 @@
 """A model that sees only the last 8 turns, against one that sees all: the statistics must find
 exactly the loss that was planted.
 
-The figures follow from the construction of the suite: they hold without tolerance.
+The figures follow from the construction of the suite `core`: they hold without tolerance.
 """
 
 from fractions import Fraction
 
 import pytest
 
+from qwen_bench.engines.solvers.picking import sees
+from qwen_bench.engines.solvers.rules import unmarked_reply
 from qwen_bench.probes.selecting import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.scoring.judge import judge_text
 from qwen_bench.stats.compare import compare
 from qwen_bench.stats.pairing import pair
 
 WINDOW = 8
+TOTAL = Fraction(-911, 2052)
 FAMILIES = {
     "fact_recall": Fraction(-9, 19),
+    "assistant_recall": Fraction(-9, 19),
     "pronoun": Fraction(-9, 19),
+    "ordinal_ref": Fraction(-9, 19),
+    "alias_chain": Fraction(-9, 19),
     "update_latest": Fraction(-1, 2),
     "update_previous": Fraction(-1, 2),
     "ellipsis": Fraction(-1, 2),
+    "state_tracking": Fraction(-1, 2),
+    "temporal_order": Fraction(-1, 2),
     "abstention": Fraction(-9, 38),
+    "instruction_retention": Fraction(-2, 9),
 }
+MIXED = sorted(set(FAMILIES) - {"instruction_retention"})
 
 
 @pytest.fixture(scope="module")
 def probes():
-    """Main-condition probes of the core suite in the six families above."""
-    selection = Selection(families=tuple(FAMILIES), conditions=("main",))
-    suite = build_suite("core", selection, 0)
+    """Every probe of the suite, controls included."""
+    suite = build_suite("core", Selection(), 0)
     return [asked.probe for dialogue in suite.dialogues() for asked in dialogue.probes]
 
 
-@pytest.fixture
-def rows(probes, outcome):
-    """Rows of a model that sees `window` turns and abstains where the evidence is out of sight."""
+def value(probe, window):
+    """Score of a model that abstains, or replies without the mark, where it sees no evidence."""
+    if sees(probe, window):
+        return 1
+    if probe.answer_kind == "rule":
+        return judge_text(probe, unmarked_reply(probe)).score
+    return int(probe.gold_abstains)
 
-    def answer(window):
+
+@pytest.fixture(scope="module")
+def compared(probes, outcome, run):
+    """Comparison of a window with another, each made once."""
+    runs, made = {}, {}
+
+    def rows(window):
         return [
             outcome(
-                int(probe.gold_abstains or min(probe.needs) > probe.length - window),
+                value(probe, window),
                 cluster=probe.cluster,
                 probe_id=probe.id,
                 twin_group=probe.twin_group,
@@ -47,26 +67,26 @@ def rows(probes, outcome):
                 lang=probe.lang,
                 length=probe.length,
                 distance=probe.distance,
+                condition=probe.condition,
                 variant=probe.variant,
             )
             for probe in probes
         ]
 
-    return answer
-
-
-@pytest.fixture
-def compared(run):
     def build(base, candidate):
-        return compare(pair(run(base), run(candidate, "candidate")), primary="generate")
+        for window in (base, candidate):
+            runs.setdefault(window, rows(window))
+        if (base, candidate) not in made:
+            pairing = pair(run(runs[base]), run(runs[candidate], "candidate"))
+            made[base, candidate] = compare(pairing, primary="generate")
+        return made[base, candidate]
 
     return build
 
 
-def test_planted_forgetting_is_found_family_by_family(rows, compared):
-    result = compared(rows(64), rows(WINDOW))
+def test_planted_forgetting_is_found_family_by_family(compared):
+    cells = compared(1_000, WINDOW).modes["generate"].by_family
 
-    cells = result.modes["generate"].by_family
     found = {
         name: Fraction(cell.candidate - 1).limit_denominator(1000) for name, cell in cells.items()
     }
@@ -74,31 +94,64 @@ def test_planted_forgetting_is_found_family_by_family(rows, compared):
     assert all(cell.word == "regressed" and cell.p_adjusted <= 0.05 for cell in cells.values())
 
 
-def test_planted_forgetting_regresses_overall(rows, compared):
-    cell = compared(rows(64), rows(WINDOW)).verdict
+def test_planted_forgetting_regresses_overall(compared):
+    cell = compared(1_000, WINDOW).verdict
 
-    assert cell.difference == pytest.approx(float(sum(FAMILIES.values())) / len(FAMILIES))
+    assert sum(FAMILIES.values()) / len(FAMILIES) == TOTAL
+    assert cell.difference == pytest.approx(float(TOTAL), abs=1e-12)
     assert (cell.word, cell.note) == ("regressed", "by more than the margin")
     assert cell.p == 1 / 20_001
-    assert (cell.gained, cell.clusters) == (0, 120)
+    assert (cell.gained, cell.clusters) == (0, 168)
 
 
-def test_planted_forgetting_starts_where_the_window_ends(rows, compared):
-    mode = compared(rows(64), rows(WINDOW)).modes["generate"]
+def test_every_lost_probe_has_its_evidence_outside_the_window(compared, probes):
+    lost = set(compared(1_000, WINDOW).modes["generate"].lost_ids)
 
-    found = {length: cell.candidate for length, cell in mode.by_length.items()}
-    assert found == pytest.approx({1: 1, 2: 1, 4: 1, 8: 1, 16: 2.7 / 6, 32: 9 / 42})
+    hidden = [probe for probe in probes if probe.id in lost]
+    assert len(hidden) == len(lost) > 0
+    assert all(probe.length - min(probe.needs) >= WINDOW for probe in hidden)
+    assert len({probe.cluster for probe in hidden}) == 168
 
 
-def test_the_mirror_of_planted_forgetting_improves(rows, compared):
-    first = compared(rows(64), rows(WINDOW)).verdict
-    second = compared(rows(WINDOW), rows(64)).verdict
+def test_planted_forgetting_starts_where_the_window_ends(probes):
+    right, asked = {}, {}
+    for probe in probes:
+        if probe.condition == "main" and probe.family in MIXED:
+            key = (probe.family, probe.length)
+            right[key] = right.get(key, 0) + value(probe, WINDOW)
+            asked[key] = asked.get(key, 0) + 1
 
-    assert second.word == "improved"
+    kept = {key: Fraction(right[key], asked[key]) for key in asked}
+    late = {16: Fraction(2, 5), 32: Fraction(1, 7)}
+    guess = {"abstention": Fraction(1, 2)}
+    for (family, length), share in kept.items():
+        g = guess.get(family, Fraction(0))
+        assert (share - g) / (1 - g) == late.get(length, 1)
+    assert (kept["abstention", 16], kept["abstention", 32]) == (Fraction(7, 10), Fraction(4, 7))
+
+
+def test_planted_forgetting_has_the_effective_length_of_the_window(compared):
+    whole = compared(1_000, WINDOW).modes["generate"].retention["all"]
+
+    assert whole.base.history.ehl.text == whole.base.history.absolute.text == ">= 32"
+    assert whole.candidate.history.ehl.text == whole.candidate.history.absolute.text == "8"
+    assert whole.base.half_life.text == "> 31"
+    assert whole.candidate.half_life.note == "not exponential"
+    assert whole.half_life.direction == "shorter"
+    assert whole.by_length[32].value < whole.by_length[16].value < 0
+    assert [whole.by_length[length].value for length in (1, 2, 4, 8)] == [0, 0, 0, 0]
+
+
+def test_the_mirror_of_planted_forgetting_improves(compared):
+    first = compared(1_000, WINDOW).verdict
+    second = compared(WINDOW, 1_000).verdict
+
+    assert (second.word, second.note) == ("improved", "by more than the margin")
     assert second.difference == pytest.approx(-first.difference)
+    assert (second.low, second.high) == pytest.approx((-first.high, -first.low))
 
 
-def test_a_window_longer_than_the_history_is_within_noise(rows, compared):
-    cell = compared(rows(64), rows(1_000)).verdict
+def test_a_window_longer_than_the_history_is_within_noise(compared):
+    cell = compared(1_000, 64).verdict
 
     assert (cell.word, cell.lost, cell.gained, cell.p) == ("within noise", 0, 0, 1.0)

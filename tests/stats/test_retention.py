@@ -5,13 +5,12 @@ import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.retention import (
-    change,
     control_rates,
     curve,
     guess_corrected,
     guessable,
-    position_indices,
 )
+from qwen_bench.stats.retention_change import change, position_indices
 from qwen_bench.stats.slices import (
     distance_bin,
     distance_slices,

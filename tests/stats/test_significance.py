@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from qwen_bench.stats.significance import holm, mcnemar_p, sign_flip_p
+from qwen_bench.stats.significance import (
+    cohens_g,
+    holm,
+    mcnemar_loss_p,
+    mcnemar_mid_p,
+    mcnemar_p,
+    odds_ratio,
+    sign_flip,
+    sign_flip_p,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,56 @@ def test_many_clusters_are_sampled_in_pieces():
 )
 def test_mcnemar_gives_the_worked_numbers(gained, lost, p):
     assert mcnemar_p(gained, lost) == pytest.approx(p, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "mid", "loss"),
+    [
+        (0, 0, 1.0, 1.0),
+        (1, 9, 0.011718750, 0.010742188),
+        (0, 6, 0.015625, 0.015625),
+        (3, 12, 0.021270752, 0.017578125),
+        (10, 25, 0.011330984, 0.008336924),
+        (4, 10, 0.118469238, 0.089782715),
+        (5, 5, 1.0, 0.623046875),
+        (40, 60, 0.046044067, 0.028443967),
+    ],
+)
+def test_mid_p_and_the_one_sided_p_are_the_worked_numbers(gained, lost, mid, loss):
+    assert mcnemar_mid_p(gained, lost) == pytest.approx(mid, abs=1e-9)
+    assert mcnemar_loss_p(gained, lost) == pytest.approx(loss, abs=1e-9)
+
+
+def test_a_gain_is_no_loss():
+    assert mcnemar_loss_p(9, 0) == 1.0
+    assert sign_flip([1.0] * 9).loss == 1.0
+    assert sign_flip([1.0] * 30).loss == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "odds", "g"),
+    [(3, 12, 4.0, 0.30), (0, 6, 13.0, 0.5), (6, 0, 1 / 13, 0.5), (5, 5, 1.0, 0.0)],
+)
+def test_effect_sizes_are_the_worked_numbers(gained, lost, odds, g):
+    assert odds_ratio(gained, lost) == pytest.approx(odds)
+    assert cohens_g(gained, lost) == pytest.approx(g)
+
+
+def test_without_a_flip_effect_sizes_are_undefined():
+    assert odds_ratio(0, 0) is None
+    assert cohens_g(0, 0) is None
+
+
+def test_the_one_sided_sign_flip_test_equals_mcnemar_for_independent_pairs():
+    assert sign_flip([1] * 3 + [-1] * 9).loss == pytest.approx(mcnemar_loss_p(3, 9), abs=1e-15)
+    assert sign_flip([]).loss == 1.0
+
+
+def test_a_sampled_one_sided_p_is_near_the_exact_one_and_never_zero():
+    values = np.array([1] * 8 + [-1] * 14)
+
+    assert sign_flip(values).loss == pytest.approx(mcnemar_loss_p(8, 14), abs=0.012)
+    assert sign_flip(-np.ones(100)).loss == 1 / 20_001
 
 
 @pytest.mark.parametrize("flips", [(2, 7), (13, 4), (30, 51), (0, 1)])

@@ -1,0 +1,256 @@
+"""Gates: conditions such as `overall@16>=60` on the figures of a comparison.
+
+Grammar: `[base:]NAME[@LENGTH] OP NUMBER`, NUMBER in points. A gate reads a point estimate of the
+primary scorer over the paired probes of the main condition, the figures of the result table; the
+interval is shown beside it and decides nothing. A gate without data fails.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qwen_bench.errors import InputError, near
+from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.clusters import index_rows
+from qwen_bench.stats.intervals import accuracy_interval
+from qwen_bench.stats.model import GateResult
+from qwen_bench.stats.summary import accuracy
+from qwen_bench.stats.verdict import turns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.stats.model import Cell, Comparison, Word
+
+OVERALL = "overall"
+DIFFERENCE = "diff"
+RATES = {"error_rate": "error", "truncated_rate": "truncated"}
+NAMES = (OVERALL, DIFFERENCE, *RATES)
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+}
+_FORM = (
+    "[base:]NAME[@LENGTH] OP NUMBER with OP one of >= > <= < and NUMBER in points",
+    "for example overall@16>=60, fact_recall>=90 or diff>=-3; quote it, a shell reads > itself",
+)
+# Floating sums of shares end in 56.99999999999999 where 57 is meant.
+_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition, read but not yet evaluated.
+
+    Attributes:
+        text: as typed.
+        base: it reads the baseline instead of the candidate.
+        name: one of `NAMES` or a family.
+        length: history length in turns; None for all of them.
+        op: `>=`, `>`, `<=` or `<`.
+        bound: in points.
+    """
+
+    text: str
+    base: bool
+    name: str
+    length: int | None
+    op: str
+    bound: float
+
+
+def parse_gate(text: str) -> Gate:
+    """Read a gate; whether its name and length exist is for `check_gate`.
+
+    Args:
+        text: `[base:]NAME[@LENGTH] OP NUMBER`; blanks between the parts do not matter.
+
+    Raises:
+        InputError: it does not have that form, or its number cannot be one of points.
+    """
+    found = re.search(r"[<>=!~]+", text)
+    if found is None or found[0] not in _OPERATORS:
+        what = f"'{found[0]}' is no operator" if found else "there is no operator"
+        raise _bad(text, f"{what}; there are {' '.join(_OPERATORS)}")
+    left, right = text[: found.start()].strip(), text[found.end() :].strip()
+    side, colon, rest = left.rpartition(":")
+    if colon and side.strip() != "base":
+        raise _bad(text, f"unknown side '{side.strip()}'; only base: can stand before a name")
+    name, at, turns = (part.strip() for part in rest.partition("@"))
+    if not name:
+        raise _bad(text, "the name is missing")
+    if at and not (turns.isascii() and turns.isdecimal()):
+        raise _bad(text, f"'{turns}' is not a number of turns")
+    if not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", right):
+        raise _bad(text, f"'{right}' is not a number" if right else "the number is missing")
+    gate = Gate(text.strip(), bool(colon), name, int(turns) if at else None, found[0], float(right))
+    _check_bound(gate)
+    return gate
+
+
+def _check_bound(gate: Gate) -> None:
+    """Refuse sides and numbers that cannot be meant.
+
+    Raises:
+        InputError: a share in place of points, points out of range, or a side of a difference.
+    """
+    if gate.name == DIFFERENCE and gate.base:
+        raise _bad(gate.text, "diff is candidate minus baseline and has no side")
+    lowest = -100 if gate.name == DIFFERENCE else 0
+    if not lowest <= gate.bound <= 100:
+        raise _bad(gate.text, f"{gate.bound:g} is not between {lowest} and 100 points")
+    if 0 < gate.bound < 1 and gate.name not in {DIFFERENCE, *RATES}:
+        points = f"{100 * gate.bound:g}"
+        raise _bad(gate.text, f"the number is in points: write {points} for {points} percent")
+
+
+def check_gate(gate: Gate, families: Collection[str], lengths: Collection[int]) -> None:
+    """Refuse a gate on something that was never asked.
+
+    Args:
+        gate: as parsed.
+        families: those asked.
+        lengths: history lengths asked.
+
+    Raises:
+        InputError: an unknown name, or no probes at that length.
+    """
+    known = [*NAMES, *sorted(families)]
+    if gate.name not in known:
+        raise _bad(gate.text, f"unknown name '{gate.name}'; {near(gate.name, known)}", form=False)
+    if gate.length is not None and gate.length not in lengths:
+        named = ", ".join(str(length) for length in sorted(lengths))
+        raise _bad(gate.text, f"no probes at length {gate.length}; lengths are {named}", form=False)
+
+
+def _bad(text: str, what: str, *, form: bool = True) -> InputError:
+    """The error for a gate that cannot be used."""
+    return InputError(f"--gate '{text}': {what}", fix=_FORM if form else ())
+
+
+def evaluate(
+    gates: Sequence[Gate],
+    comparison: Comparison,
+    pairs: Sequence[tuple[Outcome, Outcome]],
+) -> tuple[GateResult, ...]:
+    """Whether a comparison meets its gates.
+
+    Args:
+        gates: as parsed and checked.
+        comparison: of the two runs.
+        pairs: their (baseline, candidate) rows, all scorers and conditions.
+
+    Returns:
+        One result for each gate, in order.
+    """
+    resampler = Resampler(comparison.seed)
+    main = [
+        pair for pair in pairs if pair[0].mode == comparison.primary and pair[0].condition == "main"
+    ]
+    return tuple(_evaluated(gate, comparison, main, resampler) for gate in gates)
+
+
+def _evaluated(
+    gate: Gate,
+    comparison: Comparison,
+    pairs: Sequence[tuple[Outcome, Outcome]],
+    resampler: Resampler,
+) -> GateResult:
+    """One gate; the pairs are those of the primary scorer and the main condition."""
+    if gate.name == DIFFERENCE:
+        return _of_difference(gate, comparison)
+    rows = [
+        pair[0 if gate.base else 1]
+        for pair in pairs
+        if gate.length in {None, pair[0].length} and gate.name in {OVERALL, *RATES, pair[0].family}
+    ]
+    if not rows:
+        return _without_data(gate)
+    if gate.name in RATES:
+        return _of_rate(gate, rows, resampler)
+    found = accuracy(rows, resampler)
+    return _result(gate, found.accuracy, found.low, found.high, n=found.n)
+
+
+def _of_difference(gate: Gate, comparison: Comparison) -> GateResult:
+    """A gate on candidate minus baseline: the cell of the result table."""
+    mode = comparison.modes[comparison.primary]
+    cell: Cell | None = mode.overall if gate.length is None else mode.by_length.get(gate.length)
+    if cell is None:
+        return _without_data(gate)
+    return _result(gate, cell.difference, cell.low, cell.high, n=cell.n)
+
+
+def _of_rate(gate: Gate, rows: Sequence[Outcome], resampler: Resampler) -> GateResult:
+    """A gate on the share of rows with a status; every row weighs the same."""
+    values = np.array([row.status == RATES[gate.name] for row in rows], dtype=np.int64)
+    index = index_rows([row.cluster for row in rows], ["rows"] * len(rows))
+    table = index.table(values, np.ones(len(rows), dtype=np.bool_))
+    interval = accuracy_interval(table, resampler)
+    return _result(gate, table.macro, interval.low, interval.high, n=len(rows))
+
+
+def _result(
+    gate: Gate, value: float, low: float | None, high: float | None, *, n: int
+) -> GateResult:
+    """A gate with a value; the comparison is made in points."""
+    met = _OPERATORS[gate.op](round(100 * value, _DIGITS), gate.bound)
+    return GateResult(
+        expr=gate.text, name=gate.name, value=value, low=low, high=high, n=n, passed=met
+    )
+
+
+def _without_data(gate: Gate) -> GateResult:
+    """A gate on a cell in which no probe was paired: it fails."""
+    place = "" if gate.length is None else f" at {turns_of(gate.length)}"
+    what = "no paired probe" if gate.name in NAMES else f"no paired probe of {gate.name}"
+    return GateResult(
+        expr=gate.text,
+        name=gate.name,
+        value=None,
+        low=None,
+        high=None,
+        n=0,
+        passed=False,
+        note=f"no data: {what}{place}",
+    )
+
+
+def verdict_fails(word: Word | None, fail_on: str) -> bool:
+    """Whether a verdict fails a pipeline.
+
+    Args:
+        word: of the overall cell.
+        fail_on: `regression`, `inconclusive` (which includes a regression) or `never`.
+    """
+    if fail_on == "never":
+        return False
+    return word == "regressed" or (fail_on == "inconclusive" and word == "inconclusive")
+
+
+def gate_words(result: GateResult) -> tuple[str, str]:
+    """Value and interval of a gate for people, in points; differences carry their sign.
+
+    Args:
+        result: an evaluated gate; without data both texts say so.
+    """
+    if result.value is None:
+        return "no data", "no interval"
+    sign = "+" if result.name == DIFFERENCE else ""
+
+    def shown(fraction: float) -> str:
+        text = format(100 * fraction, f"{sign}.1f")
+        return "0.0" if text in {"+0.0", "-0.0"} else text
+
+    if result.low is None or result.high is None:
+        return shown(result.value), "no interval"
+    return shown(result.value), f"{shown(result.low)} to {shown(result.high)}"
