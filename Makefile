@@ -35,7 +35,7 @@ demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapte
 
 test: $(VENV)/.test-installed ## the tests, with the real embedded model (under 15 minutes on 2 cores)
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q -m 'not slow and not crash and not browser and not gpu and not mps'
+	@$(BIN)/python -m pytest -q -m 'not slow and not crash and not browser and not lm_eval and not gpu and not mps'
 
 test-all: $(VENV)/.test-installed ## adds simulations, crashes and the browser (needs Chromium)
 	@$(BIN)/python -m pytest -q -m 'not gpu and not mps'

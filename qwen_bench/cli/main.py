@@ -27,6 +27,8 @@ COMMANDS = {
     "check": ("check", "check", "Run both sides, compare, report and gate; for pipelines."),
     "probes": ("probes", "probes", "What will be asked: list, show, audit."),
     "finetune": ("finetune", "finetune", "Train a LoRA adapter with a recipe."),
+    "lm-eval-path": ("lm_eval_path", "lm_eval_path", "Folder of the tasks for lm-eval."),
+    "import-lm-eval": ("import_lm_eval", "import_lm_eval", "A run folder from logs of lm-eval."),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from qwen_bench.cli import options as declared
@@ -51,7 +53,8 @@ def report(
         raise InputError(f"at most {MOST_RUNS} runs in one report")
     check_targets([("-o", output), ("--markdown", options.markdown)])
     views = named_views(read_runs(runs, options.runs_path, screen))
-    comparisons = judge(views[0], views[1:], options).comparisons
+    # A page shows half-life intervals, which `judge` computes when one is written.
+    comparisons = judge(views[0], views[1:], replace(options, html=output)).comparisons
     if options.markdown:
         from qwen_bench.report.markdown import comparison_markdown, profile_markdown
         from qwen_bench.stats.summary import summarise

@@ -91,8 +91,15 @@ def unique_labels(runs: Sequence[RunView]) -> tuple[str, ...]:
     )
 
 
-def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
-    """Accuracy and accounting of each run under one scorer."""
+def key_figures(
+    summaries: Sequence[ModeSummary], retention: Sequence[FactRow] = ()
+) -> tuple[FactRow, ...]:
+    """Accuracy, what is kept, and accounting of each run under one scorer.
+
+    Args:
+        summaries: of the runs.
+        retention: rows on what is kept, shown before the accounting.
+    """
     overall = [summary.overall for summary in summaries]
     rows = [
         FactRow(
@@ -111,6 +118,7 @@ def key_figures(summaries: Sequence[ModeSummary]) -> tuple[FactRow, ...]:
             tuple(Value(falls_under(summary.by_length)) for summary in summaries),
             "crossing of the non-increasing fit of accuracy over history length",
         ),
+        *retention,
         FactRow(
             "probes",
             tuple(

@@ -17,32 +17,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qwen_bench.errors import InputError
 from qwen_bench.report import text
-from qwen_bench.report.answers import REASON_WORDS, Reading, changed, rebuild, wrong
+from qwen_bench.report.answers import REASON_WORDS
 from qwen_bench.report.facts import (
     STATUS_FIELDS,
     FactRow,
     RunCard,
     effort_rows,
     has_failures,
-    key_figures,
     run_cards,
     unique_labels,
 )
-from qwen_bench.report.figures import (
-    Chart,
-    families_chart,
-    forest_chart,
-    outcomes_chart,
-    retention_chart,
-    strip_chart,
-)
-from qwen_bench.stats.pairing import final_outcomes
+from qwen_bench.report.figures import Chart, strip_chart
+from qwen_bench.report.kept_words import kept_value
+from qwen_bench.report.sections import ModeSection, mode_section, reading
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.model import Cell, Comparison, ModeComparison, ModeSummary
+    from qwen_bench.stats.model import Cell, Comparison, ModeSummary
     from qwen_bench.stats.pairing import RunView
 
 MOST_RUNS = 5
@@ -54,12 +46,6 @@ BADGES = {
     "within noise": ("●", "Within noise"),
     "not worse": ("✓", "Not worse"),
     "inconclusive": ("?", "Inconclusive"),
-}
-
-MODE_NAMES = {"generate": "Written answers (generate)", "rank": "Ranked answers (rank)"}
-MODE_WORDS = {
-    "generate": "The model writes its answer, right when it names the right value and no other.",
-    "rank": "The model ranks the possible answers by log-probability per token; the first counts.",
 }
 
 
@@ -77,41 +63,6 @@ class Verdict:
     cell: Cell
     strip: Chart
     remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateSection:
-    """One candidate against the baseline under one scorer."""
-
-    side: int
-    label: str
-    anchor: str
-    comparison: ModeComparison
-    forest: Chart
-    outcomes: Chart | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModeSection:
-    """Everything shown for one scorer; the primary scorer comes first.
-
-    Attributes:
-        answers: changed answers, of a single run the wrong ones; None for a secondary scorer.
-    """
-
-    mode: str
-    name: str
-    about: str
-    primary: bool
-    summaries: tuple[ModeSummary, ...]
-    lengths: tuple[int, ...]
-    families: tuple[str, ...]
-    langs: tuple[str, ...]
-    figures: tuple[FactRow, ...]
-    curve: Chart | None
-    family_chart: Chart | None
-    candidates: tuple[CandidateSection, ...]
-    answers: Reading | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +153,13 @@ def page_data(
             for side, comparison in enumerate(comparisons, 1)
         ),
         modes=tuple(
-            _mode_section(
+            mode_section(
                 mode,
+                runs,
                 labels,
                 [summary[mode] for summary in summaries],
                 comparisons,
-                answers=_reading(mode, runs, comparisons, suite) if mode == modes[0] else None,
+                answers=reading(mode, runs, comparisons, suite) if mode == modes[0] else None,
             )
             for mode in modes
         ),
@@ -238,9 +190,10 @@ def render(data: PageData) -> str:
         name: getattr(text, name)
         for name in (
             "percent", "points", "interval", "points_interval", "p_value", "count", "plural",
-            "tokens", "plain", "slug", "private",
+            "decimal", "size", "tokens", "plain", "slug", "private",
         )
     }  # fmt: skip
+    environment.filters["kept_value"] = kept_value
     # The policy names the hash of exactly the text between the script tags.
     script = environment.get_template("report.js").render()
     digest = hashlib.sha256(script.encode()).digest()
@@ -283,67 +236,3 @@ def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
         strip=strip_chart(f"chart-verdict-{side}", cell, comparison.margin),
         remarks=tuple(text.private(line) for line in (*comparison.warnings, *allowed)),
     )
-
-
-def _mode_section(
-    mode: str,
-    labels: Sequence[str],
-    summaries: Sequence[ModeSummary],
-    comparisons: Sequence[Comparison],
-    *,
-    answers: Reading | None,
-) -> ModeSection:
-    lengths = sorted({n for summary in summaries for n in summary.by_length})
-    families = dict.fromkeys(name for summary in summaries for name in summary.by_family)
-    return ModeSection(
-        mode=mode,
-        name=MODE_NAMES.get(mode, text.plain(mode)),
-        about=MODE_WORDS.get(mode, ""),
-        primary=answers is not None,
-        summaries=tuple(summaries),
-        lengths=tuple(lengths),
-        families=tuple(families),
-        langs=tuple(sorted({lang for summary in summaries for lang in summary.by_lang})),
-        figures=key_figures(summaries),
-        curve=retention_chart(mode, labels, summaries) if lengths else None,
-        family_chart=families_chart(mode, labels, summaries) if families else None,
-        candidates=tuple(
-            _candidate_section(mode, side, labels[side], comparison)
-            for side, comparison in enumerate(comparisons, 1)
-        ),
-        answers=answers,
-    )
-
-
-def _candidate_section(
-    mode: str, side: int, label: str, comparison: Comparison
-) -> CandidateSection:
-    cells = comparison.modes[mode]
-    name = f"{mode}-{side}"
-    return CandidateSection(
-        side=side,
-        label=label,
-        anchor=f"difference-{text.slug(name)}",
-        comparison=cells,
-        forest=forest_chart(f"chart-forest-{name}", label, cells, comparison.margin),
-        outcomes=outcomes_chart(f"chart-outcomes-{name}", label, cells.by_length)
-        if cells.by_length
-        else None,
-    )
-
-
-def _reading(
-    mode: str, runs: Sequence[RunView], comparisons: Sequence[Comparison], suite: Suite | None
-) -> Reading:
-    """Changed answers of a comparison, wrong answers of a single run."""
-    sides: list[dict[str, Outcome]] = [
-        {row.probe_id: row for row in final_outcomes(run.outcomes) if row.mode == mode}
-        for run in runs
-    ]
-    facts = runs[0].manifest.get("suite") or {}
-    if not comparisons:
-        failed = {row.probe_id for row in sides[0].values() if not row.value}
-        return wrong(sides[0], *rebuild(suite, facts, failed))
-    changes = [(c.modes[mode].lost_ids, c.modes[mode].gained_ids) for c in comparisons]
-    wanted = {probe_id for lost, gained in changes for probe_id in (*lost, *gained)}
-    return changed(sides, changes, *rebuild(suite, facts, wanted))

@@ -168,6 +168,15 @@ def points(fraction: float | None) -> str:
     return text.replace("-", MINUS)
 
 
+def size(fraction: float) -> str:
+    """A number of points without a sign: a margin, or the size of a difference.
+
+    >>> size(0.0871)
+    '8.7'
+    """
+    return f"{100 * fraction:.1f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """A 95 % interval of a share, in percent; "no interval" when there is none.
 
@@ -193,6 +202,15 @@ def true_minus(sentence: str) -> str:
     'lora-3: −9.2 points (−13.4 to −5.2)'
     """
     return re.sub(r"(?<=[ (])-(?=\d)", MINUS, sentence)
+
+
+def decimal(number: float | None) -> str:
+    """A ratio or an index with two decimals and a true minus; a dash for None.
+
+    >>> decimal(0.5), decimal(-1.234)
+    ('0.50', '−1.23')
+    """
+    return "–" if number is None else f"{number:.2f}".replace("-", MINUS)
 
 
 def p_value(p: float | None) -> str:

@@ -12,6 +12,7 @@ COMMANDS = [
     ("compare",),
     ("report",),
     ("check",),
+    ("plan",),
     ("probes",),
     ("probes", "list"),
     ("probes", "show"),

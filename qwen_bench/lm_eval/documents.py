@@ -1,0 +1,184 @@
+"""Probes as the documents of a task, and back: which probes a cell holds, and in what form.
+
+Knows suites; knows nothing of the harness, so that importing a log needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from qwen_bench.chat.messages import as_dicts
+from qwen_bench.errors import InputError, near
+from qwen_bench.lm_eval.cells import DEFAULT, PREFIX, WHOLE, cells_of
+from qwen_bench.lm_eval.faults import TaskError
+from qwen_bench.probes.model import LANGS, AskedProbe, Lang
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import Suite, build_suite, load_suite_names
+
+OPENAI_ONLY = "openai_only"
+_SETTINGS = ("suite", "lang", "limit", "seed", OPENAI_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which probes of a cell are asked.
+
+    Attributes:
+        langs: None for the suite's own.
+        limit: rotations; None for the suite's own number.
+    """
+
+    suite: str
+    langs: tuple[Lang, ...] | None
+    limit: int | None
+    seed: int
+
+
+def read_choice(settings: Mapping[str, Any], family: str, length: int, task: str) -> Choice:
+    """The probes that a user's settings choose in a cell.
+
+    Args:
+        settings: what `--metadata` holds under `qwen_bench`.
+        family: of the cell.
+        length: history length of the cell.
+        task: name of the task, for messages.
+
+    Raises:
+        TaskError: an unknown setting, a value that is none, or a suite that does not ask the cell.
+    """
+    for name in settings:
+        if name not in _SETTINGS:
+            raise TaskError(f"{task}: no setting '{name}' in {PREFIX}; {near(name, _SETTINGS)}")
+    suite = settings.get("suite") or _default_suite(family, length)
+    if suite not in load_suite_names():
+        raise TaskError(f"{task}: no suite '{suite}'; {near(str(suite), load_suite_names())}")
+    _check_cell(suite, family, length, task)
+    wanted = settings.get("lang") or ()
+    langs = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    for lang in langs:
+        if lang not in LANGS:
+            raise TaskError(f"{task}: no language '{lang}'; there are {', '.join(LANGS)}")
+    limit, seed = settings.get("limit"), settings.get("seed", 0)
+    if limit is not None and (not _is_whole(limit) or limit < 1):
+        raise TaskError(f"{task}: limit is a number of rotations from 1, not {limit!r}")
+    if not _is_whole(seed):
+        raise TaskError(f"{task}: seed is a whole number, not {seed!r}")
+    return Choice(suite, tuple(lang for lang in LANGS if lang in langs) or None, limit, seed)
+
+
+@lru_cache(maxsize=8)
+def chosen_suite(choice: Choice, length: int) -> Suite:
+    """The suite narrowed to a choice and a history length, main condition.
+
+    Raises:
+        InputError: the suite does not have what is chosen.
+    """
+    selection = Selection(
+        lengths=(length,), conditions=("main",), langs=choice.langs, limit=choice.limit
+    )
+    return build_suite(choice.suite, selection, choice.seed)
+
+
+@lru_cache(maxsize=8)
+def probes_at(choice: Choice, length: int) -> Mapping[str, AskedProbe]:
+    """All chosen probes at a history length by id.
+
+    Skeletons are in their own order, so that smaller limits are nested in larger ones; the probes
+    of one skeleton stand together.
+    """
+    return {
+        asked.probe.id: asked
+        for dialogue in chosen_suite(choice, length).dialogues()
+        for asked in dialogue.probes
+    }
+
+
+def probes_of_cell(choice: Choice, family: str, length: int, task: str) -> list[AskedProbe]:
+    """The chosen probes of a cell.
+
+    Raises:
+        TaskError: there are none, or the choice is impossible.
+    """
+    try:
+        found = probes_at(choice, length).values()
+    except InputError as error:
+        raise TaskError(f"{task}: {error.message}", why=error.why, fix=error.fix) from error
+    return [asked for asked in found if asked.probe.family == family]
+
+
+def document(asked: AskedProbe, choice: Choice) -> dict[str, Any]:
+    """A probe as the harness stores it; every document has the same keys and types."""
+    probe = asked.probe
+    suite = chosen_suite(choice, probe.length)
+    ranked = list(probe.rank_candidates)
+    return {
+        "id": str(probe.id),
+        "family": probe.family,
+        "lang": probe.lang,
+        "length": probe.length,
+        "position": float(probe.position or 0.0),
+        "cluster": str(probe.cluster),
+        "messages": as_dicts(asked.messages),
+        "question_text": probe.question_text,
+        "gold": probe.gold,
+        "gold_index": ranked.index(probe.gold) if probe.gold in ranked else -1,
+        "candidates": ranked,
+        "candidate_tokens": [],
+        "suite": {
+            "name": suite.name,
+            "version": suite.version,
+            "sha256": suite.sha256,
+            "seed": suite.seed,
+            "langs": list(choice.langs or ()),
+            "limit": choice.limit,
+        },
+    }
+
+
+def choice_of(doc: Mapping[str, Any]) -> Choice:
+    """The choice a document was made with."""
+    suite = doc["suite"]
+    langs = tuple(lang for lang in LANGS if lang in suite["langs"])
+    return Choice(suite["name"], langs or None, suite["limit"], suite["seed"])
+
+
+def probe_of(doc: Mapping[str, Any]) -> AskedProbe:
+    """The probe a document was made from.
+
+    Raises:
+        KeyError: there is none of that id.
+        InputError: the suite does not have what the document says.
+    """
+    return probes_at(choice_of(doc), doc["length"])[doc["id"]]
+
+
+def _default_suite(family: str, length: int) -> str:
+    """The default suite where it asks the cell, else the one that asks all."""
+    asked = {(cell.family, cell.length) for cell in cells_of(DEFAULT)}
+    return DEFAULT if (family, length) in asked else WHOLE
+
+
+def _check_cell(suite: str, family: str, length: int, task: str) -> None:
+    cells = cells_of(suite)
+    lengths = [cell.length for cell in cells if cell.family == family]
+    if length in lengths:
+        return
+    if not lengths:
+        families = ", ".join(dict.fromkeys(cell.family for cell in cells))
+        raise TaskError(
+            f"{task}: the suite {suite} does not ask {family}",
+            why=f"its families: {families}",
+            fix=f"leave this task out, or choose another suite in --metadata, such as {WHOLE}",
+        )
+    raise TaskError(
+        f"{task}: the suite {suite} does not ask {family} at history length {length}",
+        why=f"it asks at {', '.join(map(str, lengths))} turns",
+        fix=f"leave this task out, or choose another suite in --metadata, such as {WHOLE}",
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

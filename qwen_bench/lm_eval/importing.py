@@ -1,0 +1,189 @@
+"""From a log of the harness to a run folder: the recorder asks an engine that reads the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.protocol import MODES, Abilities, Efficiency, Identity, Mode, Reply, Unit
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.errors import InputError
+from qwen_bench.lm_eval.account import Account, find_results, read_account, unverified
+from qwen_bench.lm_eval.cells import DEFAULT, WHOLE
+from qwen_bench.lm_eval.samples import Sample, read_samples
+from qwen_bench.probes.model import LANGS, Probe
+from qwen_bench.probes.plan import PROGRAMMES
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import Suite, build_suite
+from qwen_bench.runs.runner import Plan
+
+T = TypeVar("T")
+Samples = Mapping[tuple[str, Mode], Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One run of the harness, read and checked.
+
+    Attributes:
+        suite: narrowed to what the log holds; it may ask more when `--limit` cut it.
+        plan: exactly the rows of the log.
+        selected: probes of the selection, in the log or not.
+    """
+
+    account: Account
+    samples: Samples
+    suite: Suite
+    modes: tuple[Mode, ...]
+    plan: Plan
+    selected: int
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Budget of an answer."""
+        return self.account.max_new_tokens or self.suite.max_new_tokens
+
+
+def read_log(samples: Sequence[Path], results: Path | None = None) -> Log:
+    """Read the samples of one run and the results file that belongs to them.
+
+    Args:
+        samples: `samples_*.jsonl` files, or folders of one run each.
+        results: the results file; by default the one beside the samples.
+
+    Raises:
+        InputError: a file is missing, or the samples are of several runs.
+        DataError: a file is not what the harness writes for these tasks.
+    """
+    files = _files(samples)
+    account = read_account(results or find_results(files))
+    found = read_samples(files, thoughts_cut=account.thoughts_cut)
+    suite, selected = _suite(found)
+    modes = tuple(mode for mode in MODES if any(key[1] == mode for key in found))
+    probes = [sample.asked.probe for sample in found.values()]
+    plan = Plan(
+        frozenset(found),
+        len({probe.id for probe in probes}),
+        len({probe.cluster for probe in probes}),
+        len({(probe.cluster, probe.variant, probe.lang) for probe in probes}),
+    )
+    return Log(account, found, suite, modes, plan, selected)
+
+
+def fingerprint_of(spec: ModelSpec, options: EngineOptions) -> str:
+    """Fingerprint of the weights a SPEC names; nothing is loaded.
+
+    Raises:
+        InputError: a solver, which has no weights.
+        ModelNotFoundError: the files are not here and cannot be had.
+    """
+    if spec.kind == "mock":
+        raise InputError(f"{spec.text} has no weights", fix="--model takes the model lm-eval ran")
+    from qwen_bench.engines.fingerprint import adapter_fingerprint  # noqa: PLC0415 - see below
+    from qwen_bench.engines.loading import locate  # noqa: PLC0415 - imports torch
+
+    base = locate(spec.weights, options).fingerprint
+    if spec.kind == "adapter" and spec.path is not None:
+        return adapter_fingerprint(spec.path, base)
+    return base
+
+
+class LogEngine:
+    """Answers with what is in a log; implements `qwen_bench.engines.protocol.Engine`.
+
+    Args:
+        log: the log.
+        fingerprint: of the weights behind it; None where they are known by name only.
+    """
+
+    def __init__(self, log: Log, fingerprint: str | None) -> None:
+        self._samples = log.samples
+        self._identity = log.account.identity(fingerprint or unverified(log.account.spec))
+        self._counters = Efficiency()
+
+    def identity(self) -> Identity:
+        """The model that the harness asked."""
+        return self._identity
+
+    def abilities(self) -> Abilities:
+        """Both modes."""
+        return Abilities()
+
+    def answer(self, unit: Unit) -> Iterator[Reply]:
+        """The logged replies of a dialogue."""
+        for request in unit.requests:
+            self._counters.requests += 1
+            yield self._samples[request.id, request.mode].reply
+
+    def counters(self) -> Efficiency:
+        """Requests answered; the log tells no more."""
+        return self._counters
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """The samples files of the given files and folders, each once."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = sorted(path.glob("samples_*.jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(
+                f"{path} holds no samples_*.jsonl",
+                fix="lm-eval run --log_samples --output_path DIR ... writes them",
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _suite(samples: Samples) -> tuple[Suite, int]:
+    """The suite that holds all samples, as narrow as it can be, and how many probes it selects."""
+    choices = {sample.choice for sample in samples.values()}
+    names = {choice.suite for choice in choices}
+    name = WHOLE if names == {DEFAULT, WHOLE} else _only("suite", names)
+    seed = _only("seed", {choice.seed for choice in choices})
+    limit = _only("limit", {choice.limit for choice in choices})
+    probes = [sample.asked.probe for sample in samples.values()]
+    families = {probe.family for probe in probes}
+    langs = {probe.lang for probe in probes}
+
+    def build(limit: int | None) -> Suite:
+        selection = Selection(
+            lengths=tuple(sorted({probe.length for probe in probes})),
+            families=tuple(sorted(families)),
+            conditions=("main",),
+            langs=tuple(lang for lang in LANGS if lang in langs),
+            limit=limit,
+        )
+        return build_suite(name, selection, seed)
+
+    suite = build(limit)
+    whole = {asked.probe.id for dialogue in suite.dialogues() for asked in dialogue.probes}
+    if whole <= {probe.id for probe in probes}:
+        return suite, len(whole)
+    return build(max(map(_rotation, probes)) + 1), len(whole)
+
+
+def _rotation(probe: Probe) -> int:
+    """Rotation that the skeleton of a probe belongs to, from 0."""
+    skeleton = int(probe.cluster.rpartition("-")[2])
+    return skeleton // PROGRAMMES[probe.programme].rotation
+
+
+def _only(what: str, values: set[T]) -> T:
+    """The one value of a setting.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(values) > 1:
+        raise InputError(
+            f"the samples were chosen with different settings: {what} is "
+            + " and ".join(sorted(map(str, values))),
+            fix="import them one at a time",
+        )
+    return next(iter(values))

@@ -1,0 +1,160 @@
+"""Reads the samples that the harness logged: which probe, and what was answered.
+
+A sample counts only if its document is what the installed suites make of its id; scores in the log
+are not looked at. Needs no harness.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.engines.protocol import Mode, Reply
+from qwen_bench.errors import DataError, InputError, QwenBenchError
+from qwen_bench.lm_eval.documents import Choice, choice_of, chosen_suite, document, probe_of
+from qwen_bench.lm_eval.replies import ranked, written
+from qwen_bench.probes.model import AskedProbe
+
+_FILLED_LATER = "candidate_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answered probe.
+
+    Attributes:
+        choice: the probes among which it was chosen.
+    """
+
+    asked: AskedProbe
+    choice: Choice
+    reply: Reply
+
+
+def read_samples(files: Sequence[Path], *, thoughts_cut: bool) -> dict[tuple[str, Mode], Sample]:
+    """All samples by probe id and mode, in the order of the files.
+
+    Args:
+        files: `samples_*.jsonl` of one run of the harness.
+        thoughts_cut: the harness removed thoughts before it logged the answers.
+
+    Raises:
+        InputError: a file is missing, or there is no sample.
+        DataError: a line is not a sample of these tasks, or an answer is there twice and differs.
+    """
+    found: dict[tuple[str, Mode], Sample] = {}
+    for file in files:
+        for number, line in _lines(file):
+            sample = _Line(file, number).sample(line, thoughts_cut=thoughts_cut)
+            known = found.setdefault((sample.reply.id, sample.reply.mode), sample)
+            if known != sample:
+                raise DataError(
+                    file,
+                    number,
+                    f"{sample.reply.id} was answered before, and differently",
+                    fix="import the samples of one run of the harness at a time",
+                )
+    if not found:
+        raise InputError("there is no sample in these files", fix="lm-eval run --log_samples ...")
+    return found
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with file.open("rb") as stream:
+            yield from ((number, line) for number, line in enumerate(stream, 1) if line.strip())
+    except OSError as error:
+        raise InputError(
+            f"cannot read {file}: {(error.strerror or str(error)).lower()}",
+            fix="give the samples_*.jsonl files of one run",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a file, for messages."""
+
+    file: Path
+    number: int
+
+    def fault(self, what: str, fix: str | Sequence[str] = ()) -> DataError:
+        return DataError(self.file, self.number, what, fix=fix)
+
+    def sample(self, line: bytes, *, thoughts_cut: bool) -> Sample:
+        """The sample of a line.
+
+        Raises:
+            DataError: it is none of these tasks.
+        """
+        try:
+            record = json.loads(line)
+            doc = record["doc"]
+            arguments = [
+                record["arguments"][f"gen_args_{i}"] for i in range(len(record["arguments"]))
+            ]
+            answers = [answer[0] if answer else None for answer in record["resps"]]
+            choice, probe_id, length = choice_of(doc), doc["id"], doc["length"]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise self.fault(
+                "not a sample of a qwen_bench task",
+                "give the samples_qwen_bench_*.jsonl of lm-eval run --log_samples",
+            ) from error
+        asked = self._checked(doc, choice, probe_id, length)
+        try:
+            reply = _reply(asked, arguments, answers, doc, thoughts_cut=thoughts_cut)
+        except (ValueError, KeyError, TypeError, IndexError, QwenBenchError) as error:
+            raise self.fault(f"the answer to {probe_id} cannot be read: {error}") from error
+        return Sample(asked, choice, reply)
+
+    def _checked(
+        self, doc: Mapping[str, Any], choice: Choice, probe_id: str, length: int
+    ) -> AskedProbe:
+        """The probe of a document, which must be what it would be today."""
+        try:
+            suite = chosen_suite(choice, length)
+        except QwenBenchError as error:
+            raise self.fault(error.message) from error
+        made, installed = str(doc["suite"]["sha256"]), suite.sha256
+        if made != installed:
+            raise self.fault(
+                f"made with other definitions of the suite {choice.suite}: {made[:12]}, installed "
+                f"is {installed[:12]}",
+                "import with the version of qwen-bench that lm-eval used",
+            )
+        try:
+            asked = probe_of(doc)
+        except KeyError as error:
+            raise self.fault(f"no probe '{probe_id}' in the suite {choice.suite}") from error
+        wanted = document(asked, choice)
+        changed = [
+            name for name in wanted if name != _FILLED_LATER and wanted[name] != doc.get(name)
+        ]
+        if changed:
+            raise self.fault(
+                f"{probe_id}: {', '.join(changed)} in the log is not what the suite asks",
+                "the log was edited, or made by other code; it cannot be imported",
+            )
+        return asked
+
+
+def _reply(
+    asked: AskedProbe,
+    arguments: Sequence[Mapping[str, Any]],
+    answers: Sequence[Any],
+    doc: Mapping[str, Any],
+    *,
+    thoughts_cut: bool,
+) -> Reply:
+    """The answer of a sample: rank tasks send a candidate where others send settings."""
+    prompt = arguments[0]["arg_0"] if isinstance(arguments[0]["arg_0"], str) else None
+    if isinstance(arguments[0]["arg_1"], str):
+        # The harness may move white space from the end of the prompt to the candidates later.
+        sums = [float(answer[0]) for answer in answers]
+        return ranked(asked.probe, sums, [int(n) for n in doc[_FILLED_LATER]], prompt)
+    text = answers[0] if answers else None
+    opened = prompt is not None and opens_thought(prompt) and not thoughts_cut
+    return written(asked.probe, text, opened=opened, prompt=prompt)
