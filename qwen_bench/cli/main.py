@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": ("compare", "compare", "Paired comparison of run folders."),
     "report": ("report", "report", "One self-contained HTML page from run folders."),
     "check": ("check", "check", "Run both sides, compare, report and gate; for pipelines."),
+    "plan": ("plan", "plan", "Probes needed to see a drop, tokens, memory and time."),
     "probes": ("probes", "probes", "What will be asked: list, show, audit."),
     "finetune": ("finetune", "finetune", "Train a LoRA adapter with a recipe."),
     "lm-eval-path": ("lm_eval_path", "lm_eval_path", "Folder of the tasks for lm-eval."),

@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer, find_embedded
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
@@ -202,6 +202,30 @@ def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN
                 f"the tokenizer of {spec.default_label} cannot be loaded",
                 why=str(error).strip().splitlines()[:4],
             ) from error
+
+
+def load_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
+    """Configuration of the text model of a SPEC; no weights are read or downloaded.
+
+    Raises:
+        ModelNotFoundError: its files are not here and cannot be had.
+        ModelError: they cannot be used.
+    """
+    files: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
+    if spec.kind == "embedded":
+        gguf = find_embedded().gguf
+        folder, files = gguf.parent, {"gguf_file": gguf.name}
+    else:
+        folder = spec.path if spec.path is not None else _snapshot(spec, options, TOKENIZER_FILES)
+    with quiet_transformers():
+        try:
+            config = AutoConfig.from_pretrained(folder, **files)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(
+                f"the configuration of {spec.default_label} cannot be loaded",
+                why=str(error).strip().splitlines()[:4],
+            ) from error
+    return dict(config.get_text_config(decoder=True).to_dict())
 
 
 def shipped_template(tokenizer: Any) -> str | None:  # noqa: ANN401 - untyped

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qwen_bench.chat.rendering import ChatSettings, choose_template
 from qwen_bench.engines.options import EngineOptions
@@ -78,6 +78,24 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     tokenizer = load_tokenizer(spec.weights, options)
     own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
     return Prompter(tokenizer, _settings(spec, options, own or shipped_template(tokenizer)))
+
+
+def open_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
+    """Configuration of the text model that the engine of a SPEC would load; without weights.
+
+    Raises:
+        InputError: a solver, which has none.
+        MissingExtraError: torch, transformers or peft is not installed.
+        ModelError: it cannot be had or used.
+    """
+    if spec.kind == "mock":
+        raise InputError(
+            f"{spec.text}: mock solvers have no model", fix="--model embedded, or another model"
+        )
+    _require_packages()
+    from qwen_bench.engines.loading import load_config  # noqa: PLC0415 - imports torch
+
+    return load_config(spec.weights, options)
 
 
 def _engines(

@@ -74,6 +74,27 @@ def plan(
     return Plan(frozenset(keys), count, len(clusters), number)
 
 
+def units(
+    dialogues: Iterable[Dialogue], modes: Sequence[Mode], max_new_tokens: int
+) -> Iterator[Unit]:
+    """Every request of a suite, one unit a dialogue, as `ask` sends them to an engine.
+
+    Args:
+        dialogues: the suite's, streamed.
+        modes: scorers of the run.
+        max_new_tokens: budget of a generated answer.
+    """
+    for dialogue in dialogues:
+        yield Unit(
+            dialogue.id,
+            tuple(
+                _request(asked, mode, max_new_tokens)
+                for asked in dialogue.probes
+                for mode in _modes_of(asked.probe, modes)
+            ),
+        )
+
+
 def ask(
     dialogues: Iterable[Dialogue],
     engine: Engine,

@@ -13,6 +13,8 @@ COMMANDS = [
     ("report",),
     ("check",),
     ("plan",),
+    ("lm-eval-path",),
+    ("import-lm-eval",),
     ("probes",),
     ("probes", "list"),
     ("probes", "show"),
