@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 SETTINGS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fix demo-adapter clean
+.PHONY: help demo test test-all check fix demo-adapter calibrate calibrate-model clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,14 @@ fix: $(VENV)/.test-installed ## mend lint and format
 
 demo-adapter: $(VENV)/.demo-installed ## train the demo adapter again, into finetune/demo-new
 	@$(BIN)/qwen-bench finetune --base embedded --recipe finetune/quick.yaml --out finetune/demo-new
+
+calibrate: $(VENV)/.test-installed ## simulate the statistics; tables and pictures into docs/ (6 minutes)
+	@$(BIN)/python -m qwen_bench.calibration --out docs
+
+calibrate-model: $(VENV)/.demo-installed ## the demo adapter under last-turns:8 against itself (8 minutes)
+	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --run-id calibration-full
+	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --policy last-turns:8 --run-id calibration-cut
+	@$(BIN)/python -m qwen_bench.calibration --runs runs/calibration-full runs/calibration-cut --out docs
 
 clean: ## remove what the recipes made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo-report.html

@@ -14,6 +14,7 @@ from qwen_bench.stats.half_life import (
     DistanceSlice,
     HalfLife,
     distance_slice,
+    expanded_tails,
     outside,
     ranked_quantile,
     with_interval,
@@ -21,7 +22,6 @@ from qwen_bench.stats.half_life import (
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 from qwen_bench.stats.retention import (
     MAX_UNSTABLE_SHARE,
-    TAILS,
     UNSTABLE,
 )
 from qwen_bench.stats.retention_change import GAINED_ABILITY, LOST_ABILITY
@@ -134,7 +134,7 @@ def _ratio(
         notes.append(UNSTABLE)
     else:
         ranks = _log_ratios(one, two, *sides)
-        bounds = [ranked_quantile(ranks, tail) for tail in TAILS]
+        bounds = [ranked_quantile(ranks, tail) for tail in expanded_tails(data.clusters)]
         low, high = (exp(bound) if np.isfinite(bound) else None for bound in bounds)
     value = after.decay.h / before.decay.h
     return HalfLifeRatio(value, low, high, direction, "; ".join(notes))

@@ -5,10 +5,11 @@ import time
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import norm, t
 
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.decay import fit, fit_many
-from qwen_bench.stats.half_life import HalfLife, half_life, place_text
+from qwen_bench.stats.half_life import HalfLife, expanded_tails, half_life, place_text
 from qwen_bench.stats.half_life_ratio import half_life_ratio
 from qwen_bench.stats.isotonic import Crossing, crossing
 from qwen_bench.stats.slices import make_rows, paired_rows
@@ -297,3 +298,13 @@ def test_a_model_against_itself_has_the_ratio_one(rows):
     found = half_life_ratio(*paired_rows([(row, row) for row in data]), Resampler(0, 100))
 
     assert (found.value, found.low, found.high, found.direction) == (1, 1, 1, "same")
+
+
+@pytest.mark.parametrize("clusters", [10, 12, 20, 60, 240])
+def test_the_tails_of_an_interval_are_those_of_the_expanded_percentile(clusters):
+    spread = t.ppf(0.975, clusters - 1) * np.sqrt(clusters / (clusters - 1))
+
+    low, high = expanded_tails(clusters)
+
+    assert low == pytest.approx(norm.cdf(-spread), rel=2e-3)
+    assert high == pytest.approx(1 - low)
