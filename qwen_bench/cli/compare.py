@@ -16,6 +16,7 @@ EXAMPLES = """\b
 Examples:
   qwen-bench compare runs/BASE runs/CANDIDATE
   qwen-bench compare runs/BASE runs/CANDIDATE --margin 3 --fail-on inconclusive --json -
+  qwen-bench compare runs/BASE runs/CANDIDATE --family pronoun --lengths 8,16
   qwen-bench compare runs/BASE runs/CANDIDATE --gate 'overall@16>=60' --junit junit.xml
 """
 
@@ -24,6 +25,7 @@ Examples:
 @click.argument("base", metavar="BASE_RUN")
 @click.argument("candidates", metavar="CAND_RUN...", nargs=-1, required=True)
 @declared.runs_dir_option
+@declared.narrowing_options
 @declared.max_error_rate_option
 @declared.verdict_options("regression")
 @declared.output_options
@@ -34,6 +36,7 @@ def compare(context: click.Context, /, base: str, candidates: tuple[str, ...], *
     from qwen_bench.cli.chosen import read_runs
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.judge import command_line, judge, named_views, present
+    from qwen_bench.cli.narrowing import narrowed, narrowing_words
     from qwen_bench.cli.outputs import check_outputs, check_page
 
     options = declared.options_of(context)
@@ -41,6 +44,6 @@ def compare(context: click.Context, /, base: str, candidates: tuple[str, ...], *
     check_outputs(options)
     check_page(options, 1 + len(candidates))
     runs = read_runs([base, *candidates], options.runs_path, screen)
-    views = named_views(runs)
-    judged = judge(views[0], views[1:], options)
+    views = narrowed(named_views(runs), options)
+    judged = judge(views[0], views[1:], options, note=narrowing_words(options))
     return present(judged, views, options, screen, command=command_line(context.obj))

@@ -72,10 +72,18 @@ def named_views(runs: Sequence[StoredRun]) -> list[RunView]:
     ]
 
 
-def judge(base: RunView, candidates: Sequence[RunView], options: Options) -> Judged:
+def judge(
+    base: RunView, candidates: Sequence[RunView], options: Options, *, note: str = ""
+) -> Judged:
     """Compare each candidate with the baseline.
 
     With several candidates one that cannot be compared is reported and the others go on.
+
+    Args:
+        base: the baseline.
+        candidates: in command order.
+        options: of the command.
+        note: stands first among the warnings of every comparison.
 
     Raises:
         QwenBenchError: the only candidate cannot be compared, or a gate names what was not asked.
@@ -98,7 +106,14 @@ def judge(base: RunView, candidates: Sequence[RunView], options: Options) -> Jud
                 raise
             show_error(error, debug=options.debug)
             unjudged.append(Unjudged(candidate.label, error.message, error.exit_code))
-    return Judged(tuple(adjust_over_candidates(comparisons)), tuple(unjudged))
+    noted = (note,) if note else ()
+    return Judged(
+        tuple(
+            replace(comparison, warnings=(*noted, *comparison.warnings))
+            for comparison in adjust_over_candidates(comparisons)
+        ),
+        tuple(unjudged),
+    )
 
 
 def _compared(

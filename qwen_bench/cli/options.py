@@ -267,6 +267,14 @@ model_options = _group(
 )
 
 _selection_options = _group("Probes", _SELECTION)
+narrowing_options = _group(
+    "Probes",
+    tuple(
+        declaration
+        for declaration in _SELECTION
+        if declaration[0][0] in {"--lengths", "--family", "--condition", "--lang"}
+    ),
+)
 own_options = _group("Probes", _OWN)
 
 

@@ -33,6 +33,7 @@ Examples:
 )
 @declared.markdown_option
 @declared.runs_dir_option
+@declared.narrowing_options
 @declared.max_error_rate_option
 @declared.verdict_options(None)
 @declared.display_options
@@ -44,6 +45,7 @@ def report(
     from qwen_bench.cli.chosen import read_runs
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.judge import command_line, judge, named_views
+    from qwen_bench.cli.narrowing import narrowed, narrowing_words
     from qwen_bench.cli.outputs import STDOUT, check_targets, write_markdown, write_page
     from qwen_bench.report.page import MOST_RUNS
 
@@ -52,9 +54,12 @@ def report(
     if len(runs) > MOST_RUNS:
         raise InputError(f"at most {MOST_RUNS} runs in one report")
     check_targets([("-o", output), ("--markdown", options.markdown)])
-    views = named_views(read_runs(runs, options.runs_path, screen))
+    views = narrowed(named_views(read_runs(runs, options.runs_path, screen)), options)
     # A page shows half-life intervals, which `judge` computes when one is written.
-    comparisons = judge(views[0], views[1:], replace(options, html=output)).comparisons
+    judged = judge(
+        views[0], views[1:], replace(options, html=output), note=narrowing_words(options)
+    )
+    comparisons = judged.comparisons
     if options.markdown:
         from qwen_bench.report.markdown import comparison_markdown, profile_markdown
         from qwen_bench.stats.summary import summarise
