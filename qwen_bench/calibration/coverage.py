@@ -31,6 +31,8 @@ EFFECT = -0.4
 H_BASE, H_CANDIDATE = 12.0, 8.0
 _SLICE = (8, 15)
 _COVERED = Demand(least=0.93, most=0.97)
+# So few fits are simulated in the small form that all of them may hold the true value.
+_FITTED = Demand(least=0.93)
 # Exact at 97.5 %, because only one side of the bound can be wrong.
 _UNSEEN = Demand(least=0.965, most=0.985)
 DEMANDS = {
@@ -40,8 +42,8 @@ DEMANDS = {
     "no change seen (exact bound)": _UNSEEN,
     "retention R": _COVERED,
     "change of R": _COVERED,
-    "half-life": _COVERED,
-    "ratio of half-lives": _COVERED,
+    "half-life": _FITTED,
+    "ratio of half-lives": _FITTED,
 }
 
 

@@ -42,7 +42,8 @@ _COVERED = """\
 Share of 95 % intervals that hold the true value, by number of skeletons. Between 93 and 97 % is
 demanded at {judged}. Half-lives and their ratio rest on {fits:,} fits of {fit_replicates}
 replicates, and a sixth of that at the other numbers of skeletons. The bound without any change is
-exact at 97.5 %. Differences: true loss of 6.5 points. Retention and half-lives: true half-lives of {base:g} and {candidate:g} turns.
+exact at 97.5 %. Differences: true loss of 6.5 points. Retention and half-lives: true half-lives of
+{base:g} and {candidate:g} turns.
 
 ![Coverage of intervals]({picture})"""
 _PLANNED = """\
