@@ -52,7 +52,7 @@ fix: $(VENV)/.test-installed ## mend lint and format
 demo-adapter: $(VENV)/.demo-installed ## train the demo adapter again, into finetune/demo-new
 	@$(BIN)/qwen-bench finetune --base embedded --recipe finetune/quick.yaml --out finetune/demo-new
 
-calibrate: $(VENV)/.test-installed ## simulate the statistics; tables and pictures into docs/ (6 minutes)
+calibrate: $(VENV)/.test-installed ## simulate the statistics; tables and pictures into docs/ (13 minutes)
 	@$(BIN)/python -m qwen_bench.calibration --out docs
 
 calibrate-model: $(VENV)/.demo-installed ## the demo adapter under last-turns:8 against itself (8 minutes)
