@@ -10,6 +10,7 @@ import time
 import pytest
 
 SMALL = ["--suite", "quick", "--lang", "en", "--lengths", "1,2"]
+SMALL += ["--family", "fact_recall", "--family", "pronoun", "--family", "instruction_retention"]
 WHOLE = ["--suite", "quick"]
 
 
