@@ -11,7 +11,7 @@ import pytest
 def two(call):
     for solver in ("oracle", "window-4"):
         done = call(
-            "run", "--model", f"mock:{solver}", "--suite", "quick", "--limit", "3",
+            "run", "--model", f"mock:{solver}", "--suite", "quick", "--limit", "1",
             "--mode", "generate", "--run-id", solver,
         )  # fmt: skip
         assert done.code == 0, done.err
