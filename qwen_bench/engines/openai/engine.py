@@ -1,0 +1,243 @@
+"""The engine on OpenAI-compatible servers.
+
+Sends the requests of a dialogue in the order of their prefix tree, so that a server's own cache can
+share what they share. Knows requests and replies; what servers can do is in `survey`, what goes out
+and comes back in `server`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from qwen_bench.chat.rendering import effective_thinking
+from qwen_bench.engines.openai.address import address_of, read_addresses
+from qwen_bench.engines.openai.asking import (
+    Asked,
+    in_tree_order,
+    prepare,
+    refused_locally,
+    tree_tokens,
+)
+from qwen_bench.engines.openai.client import Client, Patience
+from qwen_bench.engines.openai.describe import describe
+from qwen_bench.engines.openai.faults import ServerError, refusal
+from qwen_bench.engines.openai.local import Local, load_local
+from qwen_bench.engines.openai.server import Replied, Server
+from qwen_bench.engines.openai.spending import Spent
+from qwen_bench.engines.openai.survey import survey
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.errors import EngineError, InputError
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+
+
+class OpenAIEngine:
+    """Implements `qwen_bench.engines.protocol.Engine` on one server, or several of one model.
+
+    Args:
+        spec: ``openai:NAME``.
+        options: address, concurrency, policy and the arguments `tokenizer`, `timeout`,
+            `max_retries` and `logprobs`.
+        key: of the account; the environment's by default.
+
+    Raises:
+        InputError: no address, or an option that needs what is not given or cannot be applied.
+        EngineError: a server is not there, refuses the key, or does not know the model.
+        ModelError: the tokenizer cannot be loaded.
+    """
+
+    def __init__(self, spec: ModelSpec, options: EngineOptions, key: str | None = None) -> None:
+        begun = time.perf_counter()
+        addresses = read_addresses(options.base_url)
+        local = load_local(options)
+        _check_options(options, local)
+        patience = Patience(
+            float(options.model_args.get("timeout", Patience().timeout)),
+            int(options.model_args.get("max_retries", Patience().max_retries)),
+        )
+        key = key if key is not None else os.environ.get(KEY_VARIABLE)
+        self._options = options
+        self._local = local
+        self._clients = tuple(Client(address, spec.name, key, patience) for address in addresses)
+        self._servers = tuple(self._surveyed(client) for client in self._clients)
+        _check_same(self._servers)
+        self._identity = describe(self._servers, spec, options, patience)
+        self._counters = Efficiency(load_seconds=time.perf_counter() - begun)
+        self._model = spec.name
+
+    def identity(self) -> Identity:
+        """Who answers, as the server says; its weights cannot be verified."""
+        return self._identity
+
+    def abilities(self) -> Abilities:
+        """What every one of the servers was seen to do."""
+        surveys = [server.survey for server in self._servers]
+        why = next((found.ranks.why_not for found in surveys if found.ranks.way is None), None)
+        local = self._local
+        return Abilities(
+            rank=why is None,
+            rank_refusal=why,
+            max_context=self._servers[0].limit,
+            system_messages=all(found.system_messages for found in surveys)
+            and (local is None or local.prompter.takes_system()),
+        )
+
+    def counters(self) -> Efficiency:
+        """Work done so far; tokens of the forward are None once a server did not tell them."""
+        return replace(self._counters)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients:
+            client.close()
+
+    def answer(self, unit: Unit) -> Iterator[Reply]:
+        """One reply for each request, in the order of the tree, as they come.
+
+        Raises:
+            EngineError: the server refuses all requests.
+            TemplateError: the template here loses part of a conversation.
+        """
+        begun, cpu = time.perf_counter(), time.process_time()
+        server = self._servers[address_of(unit.dialogue, len(self._servers))]
+        asked = [
+            prepare(request, self._options.policy, self._options.system, self._local)
+            for request in unit.requests
+        ]
+        if any(item.request.mode == "rank" for item in asked) and not self.abilities().rank:
+            raise EngineError(
+                f"the server at {server.client.address.host} cannot rank candidates",
+                why=self.abilities().rank_refusal or (),
+                fix="--mode generate",
+            )
+        self._counters.encode_seconds += time.perf_counter() - begun
+        sendable = []
+        for item in asked:
+            reply = refused_locally(item, server.limit)
+            if reply is None:
+                sendable.append(item)
+            else:
+                self._counters.requests += 1
+                yield reply
+        ordered = in_tree_order(sendable)
+        self._counters.tree_tokens += tree_tokens(ordered)
+        for replied in self._replies(server, ordered):
+            self._count(replied.spent, replied.naive_tokens)
+            self._counters.requests += 1
+            self._counters.seconds += time.perf_counter() - begun
+            self._counters.cpu_seconds += time.process_time() - cpu
+            yield replied.reply
+            begun, cpu = time.perf_counter(), time.process_time()
+
+    def _replies(self, server: Server, ordered: Sequence[Asked]) -> Iterator[Replied]:
+        """Ask in order, several at a time; what was not begun when the caller stops is left."""
+        lanes = min(self._lanes(server), len(ordered))
+        try:
+            if lanes > 1 and server.survey.cached_in_blocks:
+                primed = server.prime(max(ordered, key=lambda item: item.size))
+                self._count(primed, 0)
+            if lanes <= 1:
+                for asked in ordered:
+                    yield server.ask(asked)
+                return
+            pool = ThreadPoolExecutor(lanes)
+            try:
+                for replied in pool.map(server.ask, ordered):
+                    reply = replace(replied.reply, seconds=replied.reply.seconds / lanes)
+                    yield replied._replace(reply=reply)
+            finally:
+                pool.shutdown(cancel_futures=True)
+        except ServerError as fault:
+            fault.served = server.survey.served
+            raise refusal(fault, server.client.address.host, self._model) from None
+
+    def _lanes(self, server: Server) -> int:
+        """Requests at a time: not more than llama.cpp has slots, each with a cache of its own."""
+        slots = server.survey.slots
+        wanted = max(1, self._options.concurrency)
+        return wanted if slots is None else max(1, min(wanted, slots))
+
+    def _count(self, spent: Spent, naive_tokens: int) -> None:
+        counters = self._counters
+        counters.naive_tokens += naive_tokens
+        counters.decoded_tokens += spent.decoded_tokens
+        counters.retries += spent.retries
+        counters.rows_max = max(counters.rows_max, 1)
+        if spent.forward_tokens is None or counters.forward_tokens is None:
+            counters.forward_tokens = None
+        else:
+            counters.forward_tokens += spent.forward_tokens
+
+    def _surveyed(self, client: Client) -> Server:
+        most = self._options.model_args.get("logprobs")
+        local = self._local
+        try:
+            found = survey(client, self._options.thinking, local)
+        except ServerError as fault:
+            raise refusal(fault, client.address.host, client.model) from None
+        own, counted = found.own_greeting_tokens, found.greeting_tokens
+        if own is not None and counted is not None and counted < own:
+            raise EngineError(
+                f"the server at {client.address.host} makes {counted} tokens of a greeting that "
+                f"has {own} here",
+                why="the tokenizer given, or its template, is not the one of the server",
+                fix="give the model's own with -M tokenizer=HUB_ID|FOLDER, or none",
+            )
+        thinks = found.thinks
+        limits = [found.max_context]
+        closer = None
+        if local is not None:
+            prompter = local.prompter
+            thinks |= effective_thinking(prompter.settings, prompter.tokenizer) == "on"
+            limits.append(local.context_window)
+            closer = prompter.stop_tokens(()).closer
+        limit = next((limit for limit in limits if limit is not None), None)
+        return Server(
+            client, found, thinks, local, limit, closer, int(most) if most is not None else None
+        )
+
+
+def _check_options(options: EngineOptions, local: Local | None) -> None:
+    """Refuse what a server cannot be made to do.
+
+    Raises:
+        InputError: such an option.
+    """
+    if options.chat_template is not None:
+        raise InputError(
+            "--chat-template cannot be applied on a server: it renders the conversation itself",
+            fix="start the server with that template, or run the model with the hf engine",
+        )
+    if local is not None:
+        return
+    if options.policy.counts_tokens:
+        raise InputError(
+            f"the history policy {options.policy} counts tokens; pass -M tokenizer=HUB_ID|FOLDER",
+            why="a server counts only what it is sent",
+        )
+    if options.system == "none":
+        raise InputError(
+            "--system none needs the model's template; pass -M tokenizer=HUB_ID|FOLDER",
+            why="an empty system message is sent only where the template would insert a text",
+        )
+
+
+def _check_same(servers: Sequence[Server]) -> None:
+    """Refuse servers that do not serve the same model in the same way.
+
+    Raises:
+        InputError: they differ.
+    """
+    first = servers[0]
+    for server in servers[1:]:
+        if (server.limit, server.survey.served) != (first.limit, first.survey.served):
+            raise InputError(
+                f"--base-url: {first.client.address.host} and {server.client.address.host} do not "
+                "serve the same models with the same context window"
+            )

@@ -1,0 +1,126 @@
+"""Reading a chat response: answer, thought, how it ended, what it cost.
+
+Servers that separate thoughts put them into a field of their own, others leave them in the text;
+either way a thought is never part of the answer. What a response does not say stays None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from qwen_bench.chat.thinking import split_thought
+
+End = Literal["stop", "length", "filter", "other"]
+_ENDS: dict[str | None, End] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "tool_calls": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "filter",
+    "sensitive": "filter",
+}
+
+
+class Usage(NamedTuple):
+    """Token counts of one response; None where the server does not say.
+
+    Attributes:
+        prompt: tokens of the prompt.
+        cached: those of them that were taken from a cache.
+        output: generated tokens.
+        thought: generated tokens that the server counts as thought.
+    """
+
+    prompt: int | None = None
+    cached: int | None = None
+    output: int | None = None
+    thought: int | None = None
+
+
+class Said(NamedTuple):
+    """What a chat response says.
+
+    Attributes:
+        text: the answer without its thought; empty while the thought goes on.
+        thought: text of the thought; None without one.
+        complete: False when the output ended inside the thought.
+        end: how it ended.
+        finish_reason: in the server's words.
+        margin: smallest gap between the best two log-probabilities, in nats.
+    """
+
+    text: str
+    thought: str | None
+    complete: bool
+    end: End
+    finish_reason: str | None
+    usage: Usage
+    margin: float | None
+
+
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """Counts of a response, chat or completion."""
+    usage = _mapping(data.get("usage"))
+    prompt_details = _mapping(usage.get("prompt_tokens_details"))
+    output_details = _mapping(usage.get("completion_tokens_details"))
+    return Usage(
+        _count(usage.get("prompt_tokens")),
+        _count(prompt_details.get("cached_tokens")),
+        _count(usage.get("completion_tokens")),
+        _count(output_details.get("reasoning_tokens")),
+    )
+
+
+def said_in(data: Mapping[str, Any], *, prompt_opened: bool = False) -> Said | None:
+    """Read a chat response; None when it holds no choice.
+
+    Args:
+        data: the response.
+        prompt_opened: whether the prompt ends inside a thought.
+    """
+    choices = data.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    choice: dict[str, Any] = choices[0]
+    message = _mapping(choice.get("message"))
+    written = message.get("content")
+    content = written if isinstance(written, str) else ""
+    apart = message.get("reasoning_content") or message.get("reasoning")
+    said = choice.get("finish_reason")
+    reason = said if isinstance(said, str) else None
+    end = _ENDS.get(reason, "stop" if reason is None else "other")
+    usage, margin = usage_of(data), _margin(choice)
+    if isinstance(apart, str) and apart.strip():
+        answer = split_thought(content)
+        text = answer.text.strip()
+        complete = answer.complete and (bool(text) or end != "length")
+        return Said(text, apart, complete, end, reason, usage, margin)
+    answer = split_thought(content, prompt_opened=prompt_opened)
+    return Said(answer.text, answer.thought, answer.complete, end, reason, usage, margin)
+
+
+def _margin(choice: Mapping[str, Any]) -> float | None:
+    content = _mapping(choice.get("logprobs")).get("content")
+    if not isinstance(content, list) or not content:
+        return None
+    gaps = []
+    for entry in content:
+        top = _mapping(entry).get("top_logprobs")
+        values = [_mapping(item).get("logprob") for item in top] if isinstance(top, list) else []
+        numbers = sorted((value for value in values if isinstance(value, float)), reverse=True)
+        if len(numbers) < 2:
+            return None
+        gaps.append(numbers[0] - numbers[1])
+    return min(gaps)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,0 +1,74 @@
+"""Whether workers would give the same answers, and what they say of themselves together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from qwen_bench.engines.protocol import Efficiency, Identity
+from qwen_bench.engines.ray.worker import Opened
+from qwen_bench.errors import EngineError
+
+_MODEL = ("fingerprint", "base_fingerprint", "dtype")
+_TEMPLATE = ("chat_template_sha256", "tokenizer_sha256", "thinking")
+_ENGINE = ("name", "version", "torch", "device")
+
+
+def refuse_difference(first: Opened, other: Opened) -> None:
+    """Do nothing when two workers agree in everything that changes answers.
+
+    Raises:
+        EngineError: they differ, in weights, number format, template, generation or versions.
+    """
+    before, after = _decisive(first), _decisive(other)
+    differing = [name for name in sorted(before | after) if before.get(name) != after.get(name)]
+    if differing:
+        raise EngineError(
+            "the workers would not give the same answers",
+            why=[f"{name}  {before.get(name)}  /  {after.get(name)}" for name in differing],
+            fix="the same files, the same packages and the same kind of device on every node",
+        )
+
+
+def joint_identity(opened: Sequence[Opened]) -> Identity:
+    """One account of workers that agree: that of the first, and how many they are.
+
+    Warnings of all are kept. Ways of computing may differ where nodes differ; that changes answers
+    in near-ties only, so it is a warning too.
+    """
+    identity = opened[0].identity
+    ways = sorted({str(item.identity.engine.get("prefix_sharing")) for item in opened})
+    warnings = [line for item in opened for line in item.identity.warnings]
+    if len(ways) > 1:
+        warnings.append(f"the workers compute in different ways: {', '.join(ways)}")
+    return replace(
+        identity,
+        engine={**identity.engine, "replicas": len(opened)},
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def joint_counters(parts: Sequence[Efficiency]) -> Efficiency:
+    """Counters of several workers together: sums; peaks and loading are those of one worker."""
+    largest = {"peak_kv_bytes", "peak_memory_bytes", "rows_max", "load_seconds"}
+    total = Efficiency()
+    for name in (item.name for item in fields(Efficiency)):
+        values = [getattr(part, name) for part in parts]
+        setattr(total, name, max(values, default=0) if name in largest else sum(values))
+    return total
+
+
+def _decisive(opened: Opened) -> dict[str, Any]:
+    """What must be equal, by dotted name."""
+    identity = opened.identity
+    found = {"qwen-bench": opened.version}
+    found |= _chosen("model", identity.model, _MODEL)
+    found |= _chosen("template", identity.template, _TEMPLATE)
+    settings = [name for name in identity.generation if name != "checkpoint_defaults"]
+    found |= _chosen("generation", identity.generation, settings)
+    return found | _chosen("engine", identity.engine, _ENGINE)
+
+
+def _chosen(section: str, values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {f"{section}.{name}": values.get(name) for name in names}

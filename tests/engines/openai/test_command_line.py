@@ -1,0 +1,165 @@
+"""Whole runs against a server, as they are typed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qwen_bench.cli.main import main
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.registry import open_config, open_prompter
+from qwen_bench.engines.spec import parse_spec
+from qwen_bench.errors import InputError
+
+SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en", "--family", "f*")
+SECRET = "sk-very-secret-4711"  # noqa: S105 - that is the point
+
+
+@pytest.fixture
+def run(server, tmp_path, monkeypatch, capsys):
+    """`run("--mode", "generate")`: (exit code, stderr) of a small run on the fake server."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+
+    def call(*words, url=server.url):
+        where = ("--base-url", url) if url else ()
+        code = main(["run", "--model", "openai:m", *SMALL, *where, *map(str, words)])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def test_a_run_is_recorded_like_any_other_and_holds_no_secret(run, server, tmp_path, act, answer):
+    server.chat = lambda _: act(answer("Biscuit.", cached=4))
+
+    code, said = run("--mode", "generate", "--run-id", "one")
+
+    folder = tmp_path / "runs/one"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert code == 0, said
+    assert manifest["model"]["kind"] == "openai"
+    assert manifest["model"]["fingerprint"].startswith("unverified:")
+    assert manifest["engine"]["base_url"] == server.url
+    assert {(row["status"], row["output"]) for row in rows} == {("ok", "Biscuit.")}
+    written = "".join(path.read_text() for path in folder.iterdir()) + said
+    assert SECRET not in written
+    assert "penalty not pinned" in said
+
+
+def test_a_run_that_failed_in_part_can_be_mended(run, server, act, answer):
+    usual = server.usual
+    server.chat = lambda _: act(answer("Yes."))
+    count = iter(range(1000))
+    server.act = lambda heard: (
+        act({"error": "x"}, 500, {"retry-after-ms": "1"})
+        if len(heard.body.get("messages", ())) > 2 and next(count) < 1
+        else usual(heard)
+    )
+
+    code, said = run("--mode", "generate", "--run-id", "one", "-M", "max_retries=0")
+    assert code == 1
+    assert "--retry-errors" in said
+
+    code, said = run("--mode", "generate", "--resume", "runs/one", "--retry-errors")
+    assert code == 0, said
+
+
+def test_ranking_without_log_probabilities_is_refused_before_anything_is_asked(
+    run, server, tmp_path
+):
+    code, said = run("--mode", "both")
+
+    assert code == 1
+    assert "cannot rank candidates; nothing was asked" in said
+    assert "--mode generate" in said
+    assert not (tmp_path / "runs").exists()
+    assert all(len(body["messages"]) < 3 for body in server.asked())
+
+
+def test_no_address_is_a_mistake_of_usage(run, monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    code, said = run("--mode", "generate", url=None)
+
+    assert code == 2
+    assert "no server address; pass --base-url or set OPENAI_BASE_URL" in said
+
+
+def test_the_address_may_come_from_the_environment(run, server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+
+    assert run("--mode", "generate", url=None)[0] == 0
+
+
+def test_prompts_can_be_shown_with_the_tokenizer_of_the_model(checkpoints):
+    spec = parse_spec("openai:m")
+    options = EngineOptions(model_args={"tokenizer": str(checkpoints["qwen2"])})
+
+    assert open_prompter(spec, options).text_tokens("red") > 0
+    with pytest.raises(InputError, match="the tokenizer is on the server"):
+        open_prompter(spec, EngineOptions())
+    with pytest.raises(InputError, match="configuration of a model on a server"):
+        open_config(spec, options)
+
+
+@pytest.mark.parametrize("name", ["mock:oracle", "openai:other"])
+def test_a_tokenizer_is_that_of_a_model_here(name):
+    options = EngineOptions(model_args={"tokenizer": name})
+
+    with pytest.raises(InputError, match="not a model with a tokenizer"):
+        open_prompter(parse_spec("openai:m"), options)
+
+
+class TestSpec:
+    @pytest.mark.parametrize(
+        "name", ["m", "Qwen/Qwen3-8B", "lora+v3", "org/m:free", "m@2024", "./x"]
+    )
+    def test_everything_after_the_colon_is_one_name(self, name):
+        spec = parse_spec(f"openai:{name}")
+
+        assert (spec.kind, spec.name, spec.label) == ("openai", name, None)
+
+    def test_a_label_may_stand_before_it(self):
+        spec = parse_spec("big=openai:Qwen/Qwen3-8B")
+
+        assert (spec.kind, spec.name, spec.default_label) == ("openai", "Qwen/Qwen3-8B", "big")
+
+    def test_a_name_is_needed(self):
+        with pytest.raises(InputError, match="openai: names no model; write openai:NAME"):
+            parse_spec("openai:")
+
+    def test_an_adapter_cannot_be_put_on_a_server(self):
+        assert parse_spec("openai:m+./adapter").kind == "openai"
+
+
+def test_without_the_sdk_the_extra_is_named(server):
+    code = (
+        "import sys\n"
+        "sys.modules['openai'] = None\n"
+        "import importlib.util as u\n"
+        "found = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'openai' else found(name, *rest)\n"
+        "from qwen_bench.cli.main import main\n"
+        f"sys.exit(main(['run', '--model', 'openai:m', '--base-url', '{server.url}']))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "this needs the package openai, which is not installed" in done.stderr
+    assert "pip install 'qwen-bench[api]'" in done.stderr
+    assert server.heard == []
+
+
+def test_the_sdk_is_loaded_only_for_a_server():
+    code = (
+        "import sys, qwen_bench.engines.registry, qwen_bench.engines.openai.address; "
+        "print(sorted({'openai', 'httpx', 'httpx2', 'torch'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
