@@ -26,7 +26,7 @@ $(VENV)/.demo-installed: $(VENV)/bin/python $(SETTINGS)
 $(VENV)/.test-installed: $(VENV)/.demo-installed
 	@echo "installing the test tools"
 	@$(PIP) -e '.[dev]'
-	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2
+	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2 xllamacpp==2026.10.11549
 	@touch $@
 
 demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (6 minutes on 2 cores)
@@ -35,10 +35,10 @@ demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapte
 
 test: $(VENV)/.test-installed ## the tests, with the real embedded model (under 15 minutes on 2 cores)
 	@echo "running the tests"
-	@$(BIN)/python -m pytest -q -m 'not slow and not crash and not browser and not lm_eval and not gpu and not mps'
+	@$(BIN)/python -m pytest -q -m 'not slow and not crash and not browser and not lm_eval and not server and not ray and not vllm and not gpu and not mps'
 
 test-all: $(VENV)/.test-installed ## adds simulations, crashes and the browser (needs Chromium)
-	@$(BIN)/python -m pytest -q -m 'not gpu and not mps'
+	@$(BIN)/python -m pytest -q -m 'not vllm and not gpu and not mps'
 
 check: $(VENV)/.test-installed ## lint, format and types
 	@$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from qwen_bench.engines.protocol import (
 )
 from qwen_bench.engines.quiet import quiet_transformers
 
-Family = Literal["qwen2", "qwen3", "qwen3_5"]
+Family = Literal["qwen2", "qwen3", "llama", "qwen3_5", "gemma3"]
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 512
 SAMPLE_TEXT = (
@@ -152,8 +152,15 @@ def tiny_tokenizer() -> Any:  # noqa: ANN401 - transformers is untyped
     )
 
 
-def tiny_model(family: Family = "qwen2", *, seed: int = 0) -> Any:  # noqa: ANN401 - untyped
-    """A random two-layer model of a Qwen family, in evaluation mode."""
+def tiny_model(family: Family = "qwen2", *, seed: int = 0, **changes: Any) -> Any:  # noqa: ANN401 - untyped
+    """A random two-layer model, in evaluation mode.
+
+    Args:
+        family: architecture. `qwen2` ties its embeddings, `qwen3` has a head size of its own,
+            `qwen3_5` mixes linear and full attention, `gemma3` sliding windows and full attention.
+        seed: of the weights.
+        changes: settings of the configuration.
+    """
     import torch  # noqa: PLC0415 - seconds to import
     import transformers  # noqa: PLC0415 - as above
 
@@ -169,34 +176,49 @@ def tiny_model(family: Family = "qwen2", *, seed: int = 0) -> Any:  # noqa: ANN4
         "eos_token_id": SPECIAL_TOKENS.index("<|im_end|>"),
         "pad_token_id": SPECIAL_TOKENS.index("<|endoftext|>"),
     }
-    linear: dict[str, Any] = {
-        "head_dim": 16,
-        "layer_types": ["linear_attention", "full_attention"],
-        "linear_key_head_dim": 8,
-        "linear_value_head_dim": 8,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 4,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 1e4,
-            "mrope_section": [1, 1, 0],
-            "mrope_interleaved": True,
-            "partial_rotary_factor": 0.25,
+    own: dict[Family, dict[str, Any]] = {
+        "qwen2": {"tie_word_embeddings": True},
+        "qwen3": {"head_dim": 16},
+        "llama": {},
+        "qwen3_5": {
+            "head_dim": 16,
+            "layer_types": ["linear_attention", "full_attention"],
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "linear_num_key_heads": 2,
+            "linear_num_value_heads": 4,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 1e4,
+                "mrope_section": [1, 1, 0],
+                "mrope_interleaved": True,
+                "partial_rotary_factor": 0.25,
+            },
         },
+        "gemma3": {
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "sliding_window": 24,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
+    }
+    classes: dict[Family, tuple[str, str]] = {
+        "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
+        "qwen3": ("Qwen3Config", "Qwen3ForCausalLM"),
+        "llama": ("LlamaConfig", "LlamaForCausalLM"),
+        "qwen3_5": ("Qwen3_5TextConfig", "Qwen3_5ForCausalLM"),
+        "gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM"),
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if family == "qwen2":
-            config = transformers.Qwen2Config(**common, tie_word_embeddings=True)
-            model = transformers.Qwen2ForCausalLM(config)
-        elif family == "qwen3":
-            config = transformers.Qwen3Config(**common, head_dim=8)
-            model = transformers.Qwen3ForCausalLM(config)
-        else:
-            config = transformers.Qwen3_5TextConfig(**common, **linear)
-            model = transformers.Qwen3_5ForCausalLM(config)
+        config_name, model_name = classes[family]
+        config = getattr(transformers, config_name)(**(common | own[family] | changes))
+        model = getattr(transformers, model_name)(config)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.ndim > 1 and "norm" not in name:
                     parameter.normal_(0.0, 0.2)
+                if name.endswith("A_log"):
+                    # Running states that fade within a token would hide a wrong one.
+                    parameter.fill_(-4.0)
     return model.eval()

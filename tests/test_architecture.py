@@ -72,12 +72,16 @@ def test_only_engines_and_training_know_torch(path):
         "qwen_bench.runs.runner",
         "qwen_bench.lm_eval.importing",
         "qwen_bench.lm_eval.generate",
+        "qwen_bench.engines.registry",
+        "qwen_bench.engines.ray.pool",
+        "qwen_bench.cli.main",
     ],
 )
 def test_importing_a_pure_module_loads_no_heavy_library(module):
     code = (
         f"import sys, {module}; "
-        "heavy = {'torch', 'transformers', 'peft', 'matplotlib', 'lm_eval', 'datasets'}; "
+        "heavy = {'torch', 'transformers', 'peft', 'matplotlib', 'lm_eval', 'datasets', "
+        "'openai', 'ray', 'vllm'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
 

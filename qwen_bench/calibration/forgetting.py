@@ -16,6 +16,7 @@ import numpy as np
 from qwen_bench.calibration.counting import Demand, Finding, Share
 from qwen_bench.calibration.curves import answers, chances, curve_rows
 from qwen_bench.calibration.sizes import Size
+from qwen_bench.engines.protocol import Generation
 from qwen_bench.engines.solvers import SolverEngine
 from qwen_bench.probes.model import Probe
 from qwen_bench.probes.selecting import Selection
@@ -168,7 +169,7 @@ def _view(solver: str, suite: Suite, probes: dict[str, Probe]) -> RunView:
         engine,
         asked.keys,
         modes=("generate",),
-        max_new_tokens=suite.max_new_tokens,
+        generation=Generation(suite.max_new_tokens),
         write=outcomes.append,
         attempts={},
         stopped=lambda: False,

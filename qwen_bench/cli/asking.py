@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Literal
 
 from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.cli.resuming import check_flags, taken_over
+from qwen_bench.engines.arguments import check_used, engine_of, read_arguments
 from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import MODES, Mode
+from qwen_bench.engines.protocol import MODES, Generation, Mode, Sampling
 from qwen_bench.engines.solvers import check_solver_policy
 from qwen_bench.engines.spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.model import LANGS
 from qwen_bench.probes.selecting import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
-from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
 from qwen_bench.runs.manifest import read_manifest
 from qwen_bench.runs.runner import Plan, plan
-from qwen_bench.runs.store import find_run, is_run, read_run, readable_runs
+from qwen_bench.runs.store import find_run, is_run, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.probes.model import Probe
@@ -55,7 +57,7 @@ class Asking:
     resume: Path | Literal["latest"] | None
     suite: Suite
     modes: tuple[Mode, ...]
-    max_new_tokens: int
+    generation: Generation
     plan: Plan
     probes: dict[str, Probe]
     engine: EngineOptions
@@ -104,6 +106,7 @@ def read_asking(original: Options, screen: Screen) -> Asking:
         if spec.notice:
             screen.say(f"notice: {spec.notice}")
     engine = engine_options(options)
+    _check_engines(options, engine, specs)
     solved = any(spec.kind == "mock" for spec in specs)
     if solved:
         check_solver_policy(engine.policy)
@@ -122,7 +125,7 @@ def read_asking(original: Options, screen: Screen) -> Asking:
         resume=resume,
         suite=suite,
         modes=modes,
-        max_new_tokens=options.max_new_tokens or suite.max_new_tokens,
+        generation=generation_of(options, suite),
         plan=plan(suite.dialogues(), modes, probes=probes if solved else None),
         probes=probes,
         engine=engine,
@@ -169,11 +172,45 @@ def _stored_base(options: Options) -> StoredRun | None:
     return read_run(find_run(text, options.runs_path))
 
 
+def _check_engines(options: Options, engine: EngineOptions, specs: Sequence[ModelSpec]) -> None:
+    """Refuse flags that no engine of the models reads.
+
+    Raises:
+        InputError: there is one.
+    """
+    engines = [engine_of(spec, engine) for spec in specs]
+    check_used(engine.model_args, engines)
+    if "base_url" in options.passed and "openai" not in engines:
+        raise InputError(
+            "--base-url is for models on a server, and none is given",
+            fix="--model openai:NAME, where NAME is what the server calls the model",
+        )
+
+
+def generation_of(options: Options, suite: Suite) -> Generation:
+    """How answers are generated.
+
+    Raises:
+        InputError: a flag that has no effect at temperature 0.
+    """
+    for name, nothing in (("top_p", 1.0), ("top_k", 0), ("sampling_seed", 0)):
+        if not options.temperature and getattr(options, name) != nothing:
+            raise InputError(
+                f"--{name.replace('_', '-')} has no effect at temperature 0",
+                fix="--temperature 0.6, or leave it out",
+            )
+    return Generation(
+        max_new_tokens=options.max_new_tokens or suite.max_new_tokens,
+        max_thinking_tokens=options.max_thinking_tokens,
+        sampling=Sampling(options.temperature, options.top_p, options.top_k, options.sampling_seed),
+    )
+
+
 def engine_options(options: Options) -> EngineOptions:
     """What engines are told.
 
     Raises:
-        InputError: an unknown device or number format, or a missing file.
+        InputError: an unknown device, number format or model argument, or a missing file.
     """
     if options.device.split(":")[0] not in _DEVICES:
         raise InputError(f"unknown device '{options.device}'; {near(options.device, _DEVICES)}")
@@ -190,6 +227,13 @@ def engine_options(options: Options) -> EngineOptions:
         trust_remote_code=options.trust_remote_code,
         allow_pickle=options.allow_pickle,
         fingerprint=options.fingerprint,  # type: ignore[arg-type]  # click allows these alone
+        engine=options.engine,  # type: ignore[arg-type]  # click allows these alone
+        replicas=options.replicas,
+        ray_address=options.ray_address,
+        base_url=options.base_url,
+        concurrency=options.concurrency,
+        batch_size=options.batch_size,
+        model_args=read_arguments(options.model_arg),
     )
 
 
@@ -203,49 +247,3 @@ def _system_text(value: str) -> str:
         raise InputError(
             f"--system: cannot read {value}", why=str(error), fix="a text file, none or default"
         ) from error
-
-
-def dry_run_lines(asking: Asking) -> list[str]:
-    """What would be asked, one line a model; no model is loaded.
-
-    For `--resume` without a value the newest run of the same SPEC and suite is looked at, since the
-    settings of a model are known only once it is loaded.
-    """
-    suite = asking.suite
-    lines = [
-        (
-            f"{asking.plan.probes} probes ({len(suite.families)} families, "
-            f"{len(suite.langs)} languages, "
-            f"{len(suite.lengths)} lengths, {asking.plan.clusters} skeletons) · "
-            f"{asking.plan.dialogues} dialogues"
-        )
-    ]
-    for spec, label in zip(asking.specs, asking.labels, strict=True):
-        done = len(_done_keys(asking, spec.text))
-        total = len(asking.plan.keys)
-        lines.append(f"{label}: {done} answers are there, {total - done} to ask")
-    return lines
-
-
-def _done_keys(asking: Asking, spec: str) -> set[tuple[str, str]]:
-    """Keys a resume would skip."""
-    folder: Path | None = None
-    if isinstance(asking.resume, Path):
-        folder = asking.resume
-    elif asking.resume == "latest":
-        suite = asking.suite
-        folder = next(
-            (
-                found
-                for found, manifest in readable_runs(asking.options.runs_path)
-                if manifest.model.spec == spec
-                and (manifest.suite.sha256, manifest.suite.seed) == (suite.sha256, suite.seed)
-                and manifest.suite.policy == asking.options.policy
-            ),
-            None,
-        )
-    if folder is None:
-        return set()
-    outcomes = read_journal(folder / JOURNAL_NAME).outcomes
-    done = final_keys(outcomes, retry_errors=asking.options.retry_errors)
-    return done & asking.plan.keys

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qwen_bench.cli import model_options as models
 from qwen_bench.cli import options as declared
 from qwen_bench.cli.exits import Code
 from qwen_bench.errors import InputError, QwenBenchError
@@ -20,17 +21,18 @@ EXAMPLES = """\b
 Examples:
   qwen-bench check --baseline Qwen/Qwen2.5-0.5B-Instruct --model ./out/lora
   qwen-bench check --baseline runs/BASE --model ./out/lora --fail-on inconclusive
+  qwen-bench check --baseline Qwen/Qwen3-8B --model ./out/lora --device cuda --replicas 4
   qwen-bench check --baseline mock:oracle --model mock:window-8 --gate 'overall@16>=60'
 """
 
 
 @click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
 @click.argument("unexpected", nargs=-1, metavar="")
-@declared.model_options
+@models.model_options
 @declared.probe_options
 @declared.mode_option
 @declared.policy_option
-@declared.generation_options
+@models.generation_options
 @declared.runs_dir_option
 @declared.run_options
 @declared.max_error_rate_option

@@ -126,6 +126,7 @@ def _record(
     """Write the run folder, as for a model that answers."""
     import shlex
 
+    from qwen_bench.engines.protocol import Generation
     from qwen_bench.lm_eval.importing import LogEngine
     from qwen_bench.runs.job import Job
     from qwen_bench.runs.provenance import redact_argv
@@ -137,7 +138,7 @@ def _record(
     job = Job(
         suite=log.suite,
         modes=log.modes,
-        max_new_tokens=log.max_new_tokens,
+        generation=Generation(log.max_new_tokens),
         plan=log.plan,
         probes={},
         spec=spec,

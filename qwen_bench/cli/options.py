@@ -30,8 +30,15 @@ class Options:
 
     model: tuple[str, ...] = ()
     baseline: str | None = None
+    engine: str = "auto"
+    replicas: int = 1
+    ray_address: str | None = None
+    base_url: str | None = None
+    concurrency: int = 8
     device: str = "auto"
     dtype: str = "auto"
+    batch_size: int | None = None
+    model_arg: tuple[str, ...] = ()
     chat_template: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
@@ -47,6 +54,11 @@ class Options:
     policy: str = "full"
     mode: str | None = None
     max_new_tokens: int | None = None
+    max_thinking_tokens: int = 2048
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    sampling_seed: int = 0
     thinking: str = "auto"
     system: str = "default"
     runs_dir: str = "runs"
@@ -120,7 +132,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def _group(heading: str, declarations: Iterable[Declaration]) -> Callable[[F], F]:
+def option_group(heading: str, declarations: Iterable[Declaration]) -> Callable[[F], F]:
     """A decorator that adds a group of options, first declared first shown."""
     built = [
         click.option(*names, cls=GroupedOption, group=heading, **settings)
@@ -182,7 +194,7 @@ _OWN: tuple[Declaration, ...] = (
     ),
 )
 
-seed_option = _group(
+seed_option = option_group(
     "Probes",
     (
         (
@@ -198,16 +210,7 @@ seed_option = _group(
     ),
 )
 
-# Declarations that two commands share.
-_CHAT_TEMPLATE: Declaration = (
-    ("--chat-template",),
-    {"metavar": "FILE|chatml", "help": "Instead of the model's own; recorded by hash."},
-)
-_TRUST_REMOTE_CODE: Declaration = (
-    ("--trust-remote-code",),
-    {"is_flag": True, "help": "Run code from the model folder."},
-)
-_POLICY: Declaration = (
+POLICY: Declaration = (
     ("--policy",),
     {
         "callback": values.history_policy,
@@ -217,57 +220,14 @@ _POLICY: Declaration = (
         "help": "Which turns of a history are sent: full, last-turns:N, last-tokens:N, qwen-v1:N.",
     },
 )
-_THINKING: Declaration = (
-    ("--thinking",),
-    {
-        "type": click.Choice(["auto", "on", "off"]),
-        "default": "auto",
-        "show_default": True,
-        "help": "auto: what the template does by itself.",
-    },
-)
-_SYSTEM: Declaration = (
-    ("--system",),
-    {
-        "default": "default",
-        "show_default": True,
-        "metavar": "FILE|none|default",
-        "help": "System message: a file, an empty one, or what the template inserts.",
-    },
-)
-_OFFLINE: Declaration = (
+OFFLINE: Declaration = (
     ("--offline",),
-    {"is_flag": True, "envvar": "HF_HUB_OFFLINE", "help": "No network use at all."},
+    {"is_flag": True, "envvar": "HF_HUBOFFLINE", "help": "No network use at all."},
 )
 
-model_options = _group(
-    "Model",
-    (
-        (
-            ("--model",),
-            {
-                "multiple": True,
-                "metavar": "SPEC",
-                "help": "Model to ask; repeatable. Default of run: the embedded model.",
-            },
-        ),
-        (
-            ("--baseline",),
-            {"metavar": "SPEC_OR_RUN", "help": "Compare with this model or run folder."},
-        ),
-        (("--device",), {"default": "auto", "show_default": True, "help": "auto, cuda, mps, cpu."}),
-        (
-            ("--dtype",),
-            {"default": "auto", "show_default": True, "help": "Number format of the weights."},
-        ),
-        _CHAT_TEMPLATE,
-        _TRUST_REMOTE_CODE,
-        (("--allow-pickle",), {"is_flag": True, "help": "Load pickled weights (*.bin)."}),
-    ),
-)
 
-_selection_options = _group("Probes", _SELECTION)
-narrowing_options = _group(
+_selection_options = option_group("Probes", _SELECTION)
+narrowing_options = option_group(
     "Probes",
     tuple(
         declaration
@@ -275,7 +235,7 @@ narrowing_options = _group(
         if declaration[0][0] in {"--lengths", "--family", "--condition", "--lang"}
     ),
 )
-own_options = _group("Probes", _OWN)
+own_options = option_group("Probes", _OWN)
 
 
 def probe_options(function: F) -> F:
@@ -283,37 +243,10 @@ def probe_options(function: F) -> F:
     return _selection_options(seed_option(own_options(function)))
 
 
-policy_option = _group("Probes", (_POLICY,))
+policy_option = option_group("Probes", (POLICY,))
 
-prompt_options = _group(
-    "Prompt",
-    (
-        (
-            ("--raw",),
-            {
-                "is_flag": True,
-                "help": "Print the prompt exactly as a model gets it and nothing else; token "
-                "counts go to stderr, no weights are loaded.",
-            },
-        ),
-        (
-            ("--model",),
-            {
-                "multiple": True,
-                "metavar": "SPEC",
-                "help": "With --raw: whose template and tokenizer. Default: the embedded model.",
-            },
-        ),
-        _CHAT_TEMPLATE,
-        _TRUST_REMOTE_CODE,
-        _POLICY,
-        _THINKING,
-        _SYSTEM,
-        _OFFLINE,
-    ),
-)
 
-mode_option = _group(
+mode_option = option_group(
     "Probes",
     (
         (
@@ -326,19 +259,8 @@ mode_option = _group(
     ),
 )
 
-generation_options = _group(
-    "Generation",
-    (
-        (
-            ("--max-new-tokens",),
-            {"callback": values.whole(1), "metavar": "N", "help": "Budget of an answer."},
-        ),
-        _THINKING,
-        _SYSTEM,
-    ),
-)
 
-max_error_rate_option = _group(
+max_error_rate_option = option_group(
     "Run",
     (
         (
@@ -354,7 +276,7 @@ max_error_rate_option = _group(
     ),
 )
 
-runs_dir_option = _group(
+runs_dir_option = option_group(
     "Run",
     (
         (
@@ -364,7 +286,7 @@ runs_dir_option = _group(
     ),
 )
 
-run_options = _group(
+run_options = option_group(
     "Run",
     (
         (("--run-id",), {"metavar": "NAME", "help": "Name of the run folder."}),
@@ -388,7 +310,7 @@ run_options = _group(
                 "help": "How local weights are hashed.",
             },
         ),
-        _OFFLINE,
+        OFFLINE,
         (("--dry-run",), {"is_flag": True, "help": "Print what would be asked, then exit."}),
     ),
 )
@@ -418,7 +340,7 @@ def verdict_options(fail_on: str | None) -> Callable[[F], F]:
             },
         ),
     )
-    return _group(
+    return option_group(
         "Verdict",
         (
             *(gates if fail_on is not None else ()),
@@ -460,9 +382,9 @@ _MARKDOWN: Declaration = (
     {"metavar": "FILE", "help": "Write verdict and tables as Markdown; - is stdout."},
 )
 
-markdown_option = _group("Output", (_MARKDOWN,))
+markdown_option = option_group("Output", (_MARKDOWN,))
 
-output_options = _group(
+output_options = option_group(
     "Output",
     (
         (("--html",), {"metavar": "FILE", "help": "Write the report page; - is stdout."}),
@@ -481,7 +403,7 @@ output_options = _group(
     ),
 )
 
-out_option = _group(
+out_option = option_group(
     "Output",
     (
         (
@@ -496,7 +418,7 @@ out_option = _group(
     ),
 )
 
-display_options = _group(
+display_options = option_group(
     "Display",
     (
         (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from qwen_bench.cli import model_options as models
 from qwen_bench.cli import options as declared
 from qwen_bench.cli import values
 
@@ -18,6 +18,7 @@ Examples:
   qwen-bench plan --effect 5
   qwen-bench plan --suite quick --effect 10 --power 0.9 --discordance 0.2
   qwen-bench plan --from runs/BASE --from runs/CANDIDATE --model Qwen/Qwen3-0.6B
+  qwen-bench plan --model Qwen/Qwen3-8B --device cuda --rate 40000
 """
 
 
@@ -60,20 +61,7 @@ def _option(group: str, *names: str, **settings: Any) -> Callable[[F], F]:  # no
     help="Measure it instead: give it for the baseline and again for the candidate, or once for a "
     "candidate that was run with --baseline.",
 )
-@_option(
-    "Plan",
-    "--model",
-    multiple=True,
-    metavar="SPEC",
-    help="Count tokens with its tokenizer and memory from its configuration; loads no weights.",
-)
-@_option(
-    "Plan",
-    "--rate",
-    metavar="TOKENS",
-    callback=values.between(0, math.inf),
-    help="Tokens a second of your machine, for the time; else that of a recorded run.",
-)
+@models.cost_options
 @declared.probe_options
 @declared.mode_option
 @declared.policy_option

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.cli.asking import engine_options, own_material, selection
+from qwen_bench.chat.rendering import effective_thinking
+from qwen_bench.cli.asking import engine_options, generation_of, own_material, selection
 from qwen_bench.cli.recorded import (
     answer_tokens,
     measured_on,
@@ -13,6 +14,7 @@ from qwen_bench.cli.recorded import (
     rate_of_model,
     recorded_pair,
 )
+from qwen_bench.engines.arguments import check_used, engine_of
 from qwen_bench.engines.budget import (
     ANSWER_TOKENS,
     KvCache,
@@ -39,11 +41,20 @@ from qwen_bench.stats.planning import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qwen_bench.chat.policy import Policy
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.engines.options import EngineOptions
+    from qwen_bench.engines.prompts import Prompter
+    from qwen_bench.engines.protocol import Unit
     from qwen_bench.engines.spec import ModelSpec
     from qwen_bench.runs.store import StoredRun
+
+
+# What `auto` computes in where the device is named; see `engines.loading.choose_dtype`.
+_DEVICE_DTYPES = {"cpu": "float32", "cuda": "bfloat16", "mps": "bfloat16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +92,14 @@ class Planned:
         primary: scorer of the endpoint.
         selected: design of the selection as it stands.
         need: probes that resolve the difference, in rotations of the selection.
+        dialogues: of these rotations, main condition only.
         can: what the selection can tell.
         model: label of the model that tokens are counted for; None where they are estimated.
         cache: keys and values; None without a model.
         answer_tokens: generated tokens of an answer.
         answers_measured: whether they come from recorded runs.
+        thinks: whether the prompts of the model ask for a thought.
+        max_thinking_tokens: budget of one.
         speed: None where no rate is known.
         measured_on: names of the recorded runs behind `assumed`.
     """
@@ -96,12 +110,15 @@ class Planned:
     assumed: Assumed
     selected: Design
     need: Need
+    dialogues: int
     can: Resolution
     tokens: TokenBudget
     model: str | None
     cache: KvCache | None
     answer_tokens: float
     answers_measured: bool
+    thinks: bool
+    max_thinking_tokens: int
     speed: Speed | None
     measured_on: tuple[str, ...] = ()
 
@@ -130,7 +147,8 @@ def make_plan(wanted: Wanted, options: Options, screen: Screen) -> Planned:
         RunError: a recorded run is damaged, or shows no difference.
         NotComparableError: the recorded runs cannot be paired.
     """
-    spec = _spec(options, screen)
+    engine = engine_options(options)
+    spec = _spec(options, engine, screen)
     if wanted.recorded and wanted.discordance is not None:
         raise InputError("--discordance and --from are two answers to one question; give one")
     runs = recorded_pair(wanted.recorded, options.runs_path, screen) if wanted.recorded else ()
@@ -147,35 +165,45 @@ def make_plan(wanted: Wanted, options: Options, screen: Screen) -> Planned:
         options.suite, replace(chosen, limit=1, conditions=("main",)), options.seed, own
     )
     selected = _design(suite, primary)
-    engine = engine_options(options)
-    tokens, cache = _tokens(suite, modes, options, spec, engine)
+    generation = generation_of(options, suite)
+    prompter = open_prompter(spec, engine) if spec else None
+    cache = cache_of(spec, engine)
+    tokens = _tokens(units(suite.dialogues(), modes, generation), prompter, cache, engine.policy)
+    thinks = (
+        prompter is not None and effective_thinking(prompter.settings, prompter.tokenizer) == "on"
+    )
     said = answer_tokens(runs)
-    budget = options.max_new_tokens or suite.max_new_tokens
+    budget = generation.max_new_tokens + (generation.max_thinking_tokens if thinks else 0)
+    needed = need(_design(one, primary), assumed, wanted.difference, wanted.power)
     return Planned(
         suite=suite,
         primary=primary,
         wanted=wanted,
         assumed=assumed,
         selected=selected,
-        need=need(_design(one, primary), assumed, wanted.difference, wanted.power),
+        need=needed,
+        dialogues=needed.rotations * sum(1 for _ in one.dialogues()),
         can=resolution(selected, assumed, wanted.power),
         tokens=tokens,
         model=spec.default_label if spec else None,
         cache=cache,
         answer_tokens=min(budget, ANSWER_TOKENS if said is None else said),
         answers_measured=said is not None,
+        thinks=thinks,
+        max_thinking_tokens=generation.max_thinking_tokens,
         speed=_speed(wanted, runs, spec, options),
         measured_on=tuple(run.manifest.run_id for run in runs),
     )
 
 
-def _spec(options: Options, screen: Screen) -> ModelSpec | None:
+def _spec(options: Options, engine: EngineOptions, screen: Screen) -> ModelSpec | None:
     """The model named, if any."""
     if len(options.model) > 1:
         raise InputError("a plan counts the tokens of one model; give one --model")
     if not options.model:
         return None
     spec = parse_spec(options.model[0])
+    check_used(engine.model_args, [engine_of(spec, engine)])
     if spec.notice:
         screen.say(f"notice: {spec.notice}")
     return spec
@@ -218,28 +246,29 @@ def _design(suite: Suite, primary: Mode) -> Design:
     return design(main)
 
 
+def cache_of(spec: ModelSpec | None, engine: EngineOptions) -> KvCache | None:
+    """Keys and values on the device that was named; None without a configuration to read."""
+    if spec is None or spec.kind == "openai":
+        return None
+    kind = engine.device.partition(":")[0]
+    dtype = engine.dtype if engine.dtype != "auto" else _DEVICE_DTYPES.get(kind)
+    return kv_cache(open_config(spec, engine), dtype)
+
+
 def _tokens(
-    suite: Suite,
-    modes: tuple[Mode, ...],
-    options: Options,
-    spec: ModelSpec | None,
-    engine: EngineOptions,
-) -> tuple[TokenBudget, KvCache | None]:
-    """Prompt tokens, exact with a model; and its K/V memory.
+    asked: Iterable[Unit], prompter: Prompter | None, cache: KvCache | None, policy: Policy
+) -> TokenBudget:
+    """Prompt tokens, exact with a model.
 
     Raises:
         InputError: a policy that counts tokens, without a tokenizer.
     """
-    asked = units(suite.dialogues(), modes, options.max_new_tokens or suite.max_new_tokens)
-    if spec is None:
-        if engine.policy.counts_tokens:
-            raise InputError(
-                f"the history policy {engine.policy} counts tokens; give a --model SPEC"
-            )
-        return estimate_tokens(asked, policy=engine.policy), None
-    cache = kv_cache(open_config(spec, engine))
-    prompter = open_prompter(spec, engine)
-    return count_tokens(asked, prompter, policy=engine.policy, window=cache.window), cache
+    if prompter is not None:
+        window = cache.window if cache else None
+        return count_tokens(asked, prompter, policy=policy, window=window)
+    if policy.counts_tokens:
+        raise InputError(f"the history policy {policy} counts tokens; give a --model SPEC")
+    return estimate_tokens(asked, policy=policy)
 
 
 def _speed(
@@ -250,5 +279,5 @@ def _speed(
         return Speed(wanted.rate, "stated")
     found = rate_of(runs)
     if found is None and spec is not None:
-        found = rate_of_model(spec, options.runs_path)
+        found = rate_of_model(spec, options.runs_path, options.device)
     return Speed(*found) if found else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qwen_bench.cli.planned import Planned
+    from qwen_bench.engines.budget import KvCache, TokenBudget
 
 SCHEMA_VERSION = 1
 _MINUTE, _HOUR = 60, 3600
@@ -62,7 +63,7 @@ def document(made: Planned) -> dict[str, Any]:
         },
         "wanted": {"difference": made.wanted.difference, "power": made.wanted.power},
         "assumed": {**asdict(made.assumed), "runs": list(made.measured_on)},
-        "need": asdict(made.need),
+        "need": {**asdict(made.need), "dialogues": made.dialogues},
         "selection": {
             **asdict(made.selected),
             "effect": made.selected.effect(made.assumed.correlation),
@@ -73,12 +74,18 @@ def document(made: Planned) -> dict[str, Any]:
             "model": made.model,
             "answer_tokens": made.answer_tokens,
             "answer_tokens_measured": made.answers_measured,
+            "max_thinking_tokens": made.max_thinking_tokens if made.thinks else None,
             "forward": round(made.forward_tokens),
             "sharing_ratio": tokens.sharing_ratio(made.answer_tokens),
         },
         "kv_cache": None
         if made.cache is None
-        else {**asdict(made.cache), "longest_bytes": made.cache.bytes_of(tokens.longest)},
+        else {
+            **asdict(made.cache),
+            "longest_bytes": made.cache.bytes_of(tokens.longest),
+            "together_bytes": made.cache.bytes_of(tokens.together),
+            "apart_bytes": made.cache.bytes_of(tokens.apart),
+        },
         "time": None if made.speed is None else {**asdict(made.speed), "seconds": made.seconds},
     }
 
@@ -91,7 +98,8 @@ def _needed(made: Planned) -> str:
     return (
         f"to see a drop of {_points(wanted.difference)} with {_percent(wanted.power)} power: "
         f"{need.pairs:,} independent probes; your probes share skeletons ({shares}), so about "
-        f"{need.probes:,} -> --limit {need.rotations} ({need.probes_asked:,} probes)"
+        f"{need.probes:,} -> --limit {need.rotations} ({need.probes_asked:,} probes in "
+        f"{_count(made.dialogues, 'dialogue')})"
         + (", few skeletons: wide intervals" if need.clusters < _FEW else "")
     )
 
@@ -124,21 +132,35 @@ def _cost(made: Planned) -> list[tuple[str, str]]:
     longest = f"{about}{tokens.longest:,} tokens{_window(made)}"
     rows = [("prompts", prompts), ("answers", answers), ("longest", longest)]
     if made.cache is not None:
-        cache = made.cache
-        other = f", {cache.other_layers} more of bounded size" if cache.other_layers else ""
-        memory = (
-            f"{cache.bytes_per_token:,} bytes a token ({cache.layers} layers in {cache.dtype}"
-            f"{other}) · {_bytes(cache.bytes_of(tokens.longest))} for the longest prompt"
-        )
-        rows.append(("K/V memory", memory))
+        rows += _memory(made.cache, tokens)
+    if made.thinks:
+        limit = f"{made.max_thinking_tokens:,} tokens each"
+        rows.append(("thoughts", f"up to {limit}; part of a measured length, of no assumed one"))
     if tokens.too_long:
         rows.append(("too long", f"{tokens.too_long:,} prompts do not fit the context window"))
     if made.speed is not None and made.seconds is not None:
         rate = f"{made.speed.tokens_per_second:,.0f} tokens/s, {made.speed.source}"
-        rows.append(("time", f"about {_duration(made.seconds)} ({rate})"))
+        rows.append(("time", f"about {duration(made.seconds)} ({rate})"))
     else:
         rows.append(("time", "unknown; --rate TOKENS or a recorded run says it"))
     return rows
+
+
+def _memory(cache: KvCache, tokens: TokenBudget) -> list[tuple[str, str]]:
+    """Keys and values: of a token, of the longest prompt, and of a dialogue's prompts at once."""
+    held = [cache.bytes_of(size) for size in (tokens.longest, tokens.together, tokens.apart)]
+    longest, together, apart = map(_bytes, held)
+    other = f", {cache.other_layers} more of bounded size" if cache.other_layers else ""
+    shared = (
+        f"{together} for the largest dialogue at once, answers included; {apart} if every prompt "
+        "had its own"
+    )
+    if cache.other_layers:
+        # Their state cannot be shared: the cache is copied for every row computed together.
+        shared = f"up to {apart} for the largest dialogue at once; less where memory is short"
+    kind = f"{cache.layers} layers in {cache.dtype}{other}"
+    of_one = f"{cache.bytes_per_token:,} bytes a token ({kind}) · {longest} for the longest prompt"
+    return [("K/V memory", of_one), ("", shared)]
 
 
 def _rows(rows: list[tuple[str, str]]) -> list[str]:
@@ -184,7 +206,7 @@ def _bytes(number: int) -> str:
     return f"{size:.1f} GB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds, minutes or hours."""
     if seconds < 2 * _MINUTE:
         return f"{seconds:.0f} s"

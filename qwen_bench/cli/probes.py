@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qwen_bench.cli import model_options as models
 from qwen_bench.cli import options as declared
 from qwen_bench.cli.audit import audit_probes
 
@@ -78,7 +79,7 @@ def list_probes(context: click.Context, /, **_: object) -> None:
 )
 @declared.seed_option
 @declared.own_options
-@declared.prompt_options
+@models.prompt_options
 @click.option(
     "--jsonl",
     is_flag=True,

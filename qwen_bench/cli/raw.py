@@ -8,6 +8,7 @@ import click
 
 from qwen_bench.chat.policy import FULL, keep
 from qwen_bench.cli.asking import EMBEDDED, engine_options
+from qwen_bench.engines.arguments import check_used, engine_of
 from qwen_bench.engines.registry import open_prompter
 from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError
@@ -25,6 +26,7 @@ _OWN_FLAGS = (
     "model",
     "chat_template",
     "trust_remote_code",
+    "model_arg",
     "policy",
     "thinking",
     "system",
@@ -73,6 +75,7 @@ def print_raw(asked: AskedProbe, options: Options, screen: Screen) -> None:
     if spec.notice:
         screen.say(f"notice: {spec.notice}")
     engine = engine_options(options)
+    check_used(engine.model_args, [engine_of(spec, engine)])
     prompter = open_prompter(spec, engine)
     kept = keep(engine.policy, asked.messages, prompter)
     prompt = prompter.prompt(kept.messages)

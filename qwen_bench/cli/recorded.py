@@ -97,11 +97,22 @@ def rate_of(runs: Iterable[StoredRun]) -> tuple[float, str] | None:
     return None
 
 
-def rate_of_model(spec: ModelSpec, runs_dir: Path) -> tuple[float, str] | None:
-    """Tokens a second of the newest recorded run of a SPEC, and its name."""
+def rate_of_model(
+    spec: ModelSpec, runs_dir: Path, device: str = "auto"
+) -> tuple[float, str] | None:
+    """Tokens a second of the newest recorded run of a SPEC, and its name.
+
+    Args:
+        spec: of the model.
+        runs_dir: the run store.
+        device: only runs on this kind of device count, unless `auto`.
+    """
+    kind = device.partition(":")[0]
     text = spec.text.removeprefix(f"{spec.label}=")
     for _, manifest in readable_runs(runs_dir):
-        if manifest.model.spec.removeprefix(f"{manifest.model.label}=") == text:
+        ran_on = str(manifest.engine.device).partition(":")[0]
+        same = manifest.model.spec.removeprefix(f"{manifest.model.label}=") == text
+        if same and kind in {"auto", ran_on}:
             found = _rate(manifest)
             if found is not None:
                 return found, manifest.run_id

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qwen_bench.cli.asking import Asking, dry_run_lines, read_asking
+from qwen_bench.cli.asking import Asking, read_asking
 from qwen_bench.cli.beforehand import check_beforehand
+from qwen_bench.cli.dry_run import dry_run_lines
 from qwen_bench.cli.exits import Code, Exit, decisive
 from qwen_bench.cli.interrupt import StopRequest
 from qwen_bench.cli.judge import command_line, judge, named_views, present
@@ -23,8 +24,9 @@ from qwen_bench.cli.outputs import (
     write_page,
 )
 from qwen_bench.cli.resuming import continue_command, effective_arguments
-from qwen_bench.cli.table import efficiency_line, profile_lines
+from qwen_bench.cli.table import profile_lines
 from qwen_bench.cli.text import write_line
+from qwen_bench.cli.work_lines import efficiency_lines
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.probes.plan import SYSTEM
@@ -142,7 +144,7 @@ class _Session:
         job = Job(
             suite=suite,
             modes=asking.modes,
-            max_new_tokens=asking.max_new_tokens,
+            generation=asking.generation,
             plan=whole,
             probes=asking.probes,
             spec=asking.specs[position].text,
@@ -162,8 +164,7 @@ class _Session:
         run = record(job, engine, _Armed(watcher, stop), stop.stopped)
         self.runs[position] = run
         _warn_of_long(run, self.screen)
-        line = efficiency_line(job.label, total_efficiency(run.manifest.invocations))
-        if line:
+        for line in efficiency_lines(job.label, total_efficiency(run.manifest.invocations)):
             self.screen.say(line)
 
     def _answerable(self, position: int, engine: Engine) -> tuple[Suite, Plan]:

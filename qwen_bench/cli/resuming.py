@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError
+from qwen_bench.runs.provenance import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,15 @@ if TYPE_CHECKING:
     from qwen_bench.runs.manifest import Manifest
 
 _FROM_ARGUMENTS = (
+    "engine",
+    "replicas",
+    "ray_address",
+    "base_url",
+    "concurrency",
     "device",
     "dtype",
+    "batch_size",
+    "model_arg",
     "chat_template",
     "trust_remote_code",
     "allow_pickle",
@@ -35,7 +43,7 @@ def taken_over(options: Options, manifest: Manifest) -> Options:
         options: as parsed; a flag in `passed` stays as given.
         manifest: of the run to resume.
     """
-    suite = manifest.suite
+    suite, generation = manifest.suite, manifest.generation
     values: dict[str, Any] = {
         "model": (manifest.model.spec,),
         "suite": suite.name,
@@ -49,10 +57,19 @@ def taken_over(options: Options, manifest: Manifest) -> Options:
         "lang": suite.langs,
         "limit": suite.limit,
         "mode": suite.modes[0] if len(suite.modes) == 1 else "both",
-        "max_new_tokens": manifest.generation.max_new_tokens,
+        "max_new_tokens": generation.max_new_tokens,
+        "max_thinking_tokens": generation.max_thinking_tokens or options.max_thinking_tokens,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p or 1.0,
+        "top_k": generation.top_k or 0,
+        "sampling_seed": generation.seed or 0,
     }
     first = manifest.invocations[0].args_effective if manifest.invocations else {}
-    values |= {name: first[name]["value"] for name in _FROM_ARGUMENTS if name in first}
+    values |= {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in _FROM_ARGUMENTS
+        if name in first and HIDDEN not in str(value := first[name]["value"])
+    }
     return replace(
         options, **{name: value for name, value in values.items() if name not in options.passed}
     )

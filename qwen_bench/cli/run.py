@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qwen_bench.cli import model_options as models
 from qwen_bench.cli import options as declared
 from qwen_bench.errors import InputError
 
@@ -19,16 +20,19 @@ Examples:
   qwen-bench run --suite quick --lang zh --family 'update_*'
   qwen-bench run --model mock:window-8 --baseline mock:oracle
   qwen-bench run --resume runs/RUN --limit 20
+  qwen-bench run --model openai:qwen3 --base-url http://localhost:8000/v1 --mode generate
+  qwen-bench run --model Qwen/Qwen3-8B --thinking on --temperature 0.6 --top-p 0.95 --top-k 20
+  qwen-bench run --model Qwen/Qwen3-8B --device cuda --replicas 4
 """
 
 
 @click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
 @click.argument("unexpected", nargs=-1, metavar="")
-@declared.model_options
+@models.model_options
 @declared.probe_options
 @declared.mode_option
 @declared.policy_option
-@declared.generation_options
+@models.generation_options
 @declared.runs_dir_option
 @declared.run_options
 @declared.max_error_rate_option

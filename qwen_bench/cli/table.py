@@ -181,9 +181,11 @@ def profile_lines(
         overall = summary.overall
         if summary.policy is not None:
             lines += policy_lines(summary.policy)
+        thoughts = summary.reasons.get("no_answer", 0)
         lines.append(
             f" {overall.error} errors, {overall.truncated} truncated, "
             f"{overall.too_long} too long, {overall.refused} refused"
+            + (f", {thoughts} ended inside a thought" if thoughts else "")
         )
     return lines
 
@@ -219,27 +221,3 @@ def _profile_row(name: str, cell: Accuracy) -> str:
         interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
     row = f"{name:>6}   {percent(cell.accuracy):>8}   {interval:>13}     {cell.n:>6}"
     return row + _unanswered(cell)
-
-
-def efficiency_line(label: str, efficiency: Mapping[str, Any] | None) -> str | None:
-    """Tokens, sharing, memory and speed of a run; None when no token went through a model."""
-    if not efficiency or not efficiency.get("forward_tokens"):
-        return None
-    parts = [
-        (
-            f"{label}  tokens  {_millions(efficiency['forward_tokens'])} forward for "
-            f"{_millions(efficiency['naive_tokens'])} naive"
-        )
-    ]
-    if efficiency.get("sharing_ratio"):
-        parts.append(f"sharing {efficiency['sharing_ratio']:.1f} x")
-    if efficiency.get("peak_memory_bytes"):
-        parts.append(f"peak {efficiency['peak_memory_bytes'] / 1e9:.1f} GB")
-    if efficiency.get("tokens_per_second"):
-        parts.append(f"{efficiency['tokens_per_second']:.0f} tokens/s")
-    return " · ".join(parts)
-
-
-def _millions(tokens: int) -> str:
-    """A token count in millions, or as it is when small."""
-    return f"{tokens / 1e6:.2f} M" if tokens >= 10_000 else str(tokens)

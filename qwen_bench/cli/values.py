@@ -48,6 +48,33 @@ def between(
     return read
 
 
+def from_to(least: float, most: float) -> Callable[[click.Context, click.Parameter, str], float]:
+    """A callback for a number between two bounds, both included."""
+
+    def read(_: click.Context, __: click.Parameter, text: str) -> float:
+        number = _number(text)
+        if not least <= number <= most:
+            raise click.BadParameter(f"{text} is not between {least:g} and {most:g}")
+        return number
+
+    return read
+
+
+def probability(_: click.Context, __: click.Parameter, text: str) -> float:
+    """A probability above 0, 1 included."""
+    number = _number(text)
+    if not 0 < number <= 1:
+        raise click.BadParameter(f"{text} is not above 0 and at most 1")
+    return number
+
+
+def batch_size(context: click.Context, parameter: click.Parameter, text: str) -> int | None:
+    """`auto`, which is None, or a whole number from 1 on."""
+    if text == "auto":
+        return None
+    return whole(1)(context, parameter, text)
+
+
 def share(_: click.Context, __: click.Parameter, text: str) -> float:
     """A percentage from 0 to 100."""
     number = _number(text)

@@ -67,11 +67,8 @@ def attach_adapter(
     if key in base.adapters:
         known: AttachedAdapter = base.adapters[key]
         return known
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    tensors = _read(folder, allow_pickle=allow_pickle)
-    check_finite(tensors)
-    check_fit(tensors, config, base.shapes, base.source.resolved)
-    name = f"adapter-{len(base.adapters)}"
+    tensors, attached = checked_adapter(base, folder, allow_pickle=allow_pickle)
+    name = attached.name
     try:
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5.23 for an attribute that is being renamed.
@@ -89,18 +86,36 @@ def attach_adapter(
     base.peft.requires_grad_(requires_grad=False)
     loaded = get_peft_model_state_dict(base.peft, adapter_name=name, save_embedding_layers=False)
     check_loaded(set(tensors), set(loaded))
+    base.adapters[key] = attached
+    return attached
+
+
+def checked_adapter(
+    base: LoadedBase, folder: Path, *, allow_pickle: bool
+) -> tuple[dict[str, torch.Tensor], AttachedAdapter]:
+    """Check an adapter against a base without putting it there.
+
+    Returns:
+        Its tensors, and the adapter under the name it is to have.
+
+    Raises:
+        AdapterMismatchError: a tensor is not finite, or does not fit.
+        ModelError: the adapter's files cannot be used.
+    """
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    tensors = _read(folder, allow_pickle=allow_pickle)
+    check_finite(tensors)
+    check_fit(tensors, config, base.shapes, base.source.resolved)
     lines = [line for line in (zero_adapter(tensors),) if line]
     if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
         lines.append("its folder holds another tokenizer; the one of the base is used")
-    attached = AttachedAdapter(
-        name,
+    return tensors, AttachedAdapter(
+        f"adapter-{len(base.adapters)}",
         folder,
         adapter_fingerprint(folder, base.source.fingerprint),
         tuple(f"adapter {folder.name}: {line}" for line in lines),
         adapter_template(folder),
     )
-    base.adapters[key] = attached
-    return attached
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor]) -> None:

@@ -15,6 +15,7 @@ from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwen_bench.chat.policy import FULL, Policy, keep
+from qwen_bench.chat.rendering import effective_thinking
 from qwen_bench.engines.tree import ROOT, PrefixTree
 from qwen_bench.errors import ModelError
 
@@ -44,6 +45,9 @@ class TokenBudget:
         naive: prompt tokens without sharing.
         shared: distinct tokens of the prefix trees.
         longest: tokens of the longest prompt, its longest candidate included.
+        together: tokens that the prompts and answers of the largest dialogue hold keys and values
+            of at one time: what prompts share once, budgets of answers in full.
+        apart: the same with every prompt on its own.
         too_long: requests that do not fit the context window; in no other count but `requests`.
         exact: counted with the tokenizer, not estimated from characters.
     """
@@ -53,6 +57,8 @@ class TokenBudget:
     naive: int
     shared: int
     longest: int
+    together: int
+    apart: int
     too_long: int
     exact: bool
 
@@ -86,19 +92,22 @@ def count_tokens(
         TemplateError: the template loses part of a conversation.
     """
     total = _Total()
+    thinks = effective_thinking(prompter.settings, prompter.tokenizer) == "on"
     for unit in units:
         tree = PrefixTree()
         for request in unit.requests:
             prompt = prompter.prompt(keep(policy, request.messages, prompter).messages).ids
             ranked = [prompter.candidate(text) for text in _candidates(request)]
             sizes = [len(ids) for ids in ranked]
-            answer = max(sizes, default=request.max_new_tokens)
-            if not total.takes(request, len(prompt), sizes, too_long=_over(window, prompt, answer)):
+            answer = 0 if ranked else _answer(request, thinks=thinks)
+            longest = len(prompt) + max(sizes, default=answer)
+            too_long = window is not None and longest > window
+            if not total.takes(request, len(prompt), sizes, answer, too_long=too_long):
                 continue
             end = tree.insert(prompt)
             for ids in ranked:
                 tree.insert(ids, end)
-        total.shared += len(tree)
+        total.close(len(tree))
     return total.budget(exact=True)
 
 
@@ -122,11 +131,12 @@ def estimate_tokens(units: Iterable[Unit], *, policy: Policy = FULL) -> TokenBud
             ranked = [_Piece("", text) for text in _candidates(request)]
             prompt = round(sum(piece.tokens for piece in pieces))
             sizes = [max(1, round(piece.tokens)) for piece in ranked]
-            total.takes(request, prompt, sizes, too_long=False)
+            answer = 0 if ranked else _answer(request, thinks=False)
+            total.takes(request, prompt, sizes, answer, too_long=False)
             end = tree.insert(numbers.setdefault(piece, len(numbers)) for piece in pieces)
             for piece in ranked:
                 tree.insert([numbers.setdefault(piece, len(numbers))], end)
-        total.shared += round(_weight(tree, list(numbers)))
+        total.close(round(_weight(tree, list(numbers))))
     return total.budget(exact=False)
 
 
@@ -169,18 +179,42 @@ class _Total:
     naive: int = 0
     shared: int = 0
     longest: int = 0
+    together: int = 0
+    apart: int = 0
     too_long: int = 0
+    _answers: int = 0
+    _alone: int = 0
 
-    def takes(self, request: Request, prompt: int, ranked: list[int], *, too_long: bool) -> bool:
-        """Count a request; returns whether it would be sent."""
+    def takes(
+        self, request: Request, prompt: int, ranked: list[int], answer: int, *, too_long: bool
+    ) -> bool:
+        """Count a request; returns whether it would be sent.
+
+        Args:
+            request: of the unit at hand.
+            prompt: its tokens.
+            ranked: tokens of its candidates.
+            answer: most tokens it may generate.
+            too_long: whether it does not fit the context window.
+        """
         self.requests += 1
         self.longest = max(self.longest, prompt + max(ranked, default=0))
         if too_long:
             self.too_long += 1
             return False
         self.generated += request.mode == "generate"
-        self.naive += sum(prompt + size for size in ranked) if ranked else prompt
+        alone = sum(prompt + size for size in ranked) if ranked else prompt
+        self.naive += alone
+        self._answers += answer
+        self._alone += alone + answer
         return True
+
+    def close(self, shared: int) -> None:
+        """End a unit whose prefix tree has that many tokens."""
+        self.shared += shared
+        self.together = max(self.together, shared + self._answers)
+        self.apart = max(self.apart, self._alone)
+        self._answers = self._alone = 0
 
     def budget(self, *, exact: bool) -> TokenBudget:
         """The sums, frozen."""
@@ -190,6 +224,8 @@ class _Total:
             self.naive,
             self.shared,
             self.longest,
+            self.together,
+            self.apart,
             self.too_long,
             exact,
         )
@@ -200,9 +236,9 @@ def _candidates(request: Request) -> tuple[str, ...]:
     return request.candidates if request.mode == "rank" else ()
 
 
-def _over(window: int | None, prompt: tuple[int, ...], answer: int) -> bool:
-    """Whether prompt and answer need more than the context window."""
-    return window is not None and len(prompt) + answer > window
+def _answer(request: Request, *, thinks: bool) -> int:
+    """Most tokens of an answer, its thought included where prompts ask for one."""
+    return request.max_new_tokens + (request.max_thinking_tokens if thinks else 0)
 
 
 def _weight(tree: PrefixTree, pieces: Sequence[_Piece]) -> float:
@@ -247,11 +283,12 @@ class KvCache:
         return tokens * self.bytes_per_token
 
 
-def kv_cache(config: Mapping[str, Any]) -> KvCache:
+def kv_cache(config: Mapping[str, Any], dtype: str | None = None) -> KvCache:
     """Keys and values of a text model: 2 x layers x K/V heads x head size x bytes a token.
 
     Args:
         config: of the text model, as transformers writes it.
+        dtype: number format of the computation; None for that of the weights.
 
     Raises:
         ModelError: a number that is needed is missing.
@@ -259,7 +296,8 @@ def kv_cache(config: Mapping[str, Any]) -> KvCache:
     heads = _whole(config, "num_attention_heads")
     layers = _whole(config, "num_hidden_layers")
     size = config.get("head_dim") or _whole(config, "hidden_size") // heads
-    dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32").split(".")[-1]
+    shipped = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+    dtype = dtype or shipped.rpartition(".")[2]
     kinds = config.get("layer_types") or ["full_attention"] * layers
     growing = sum(kind == "full_attention" for kind in kinds)
     shared_heads = config.get("num_key_value_heads") or heads

@@ -8,23 +8,23 @@ padding and no mask; a cache is never cut back. Tokens shared inside a branch ar
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from transformers import DynamicCache
 
+from qwen_bench.engines.decoding import Row, advance
 from qwen_bench.engines.forward import Forward
 from qwen_bench.engines.tree import PrefixTree
 from qwen_bench.engines.work import (
-    CHUNK,
     Computation,
     Finished,
-    Limits,
-    Readout,
-    Row,
+    Logprobs,
     Task,
+    Waiting,
     generation_rows,
+    kv_bytes,
     rank_scores,
     read_out,
     wanted_tokens,
@@ -37,36 +37,51 @@ class Branch(NamedTuple):
     Attributes:
         fork: trunk tokens it shares; at least one token follows.
         nodes: the tokens after the fork.
-        row: the answer to generate after them, if any.
+        waiting: the answer to generate after them, if any.
     """
 
     fork: int
     nodes: tuple[int, ...]
-    row: Row | None
+    waiting: Waiting | None
+
+    @property
+    def row(self) -> Row | None:
+        """What is generated."""
+        return self.waiting.row if self.waiting is not None else None
 
 
 def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:
-    """Compute the tasks; yields what each batch of rows finished. Arguments as in `packed`."""
-    tree, forward, limits = work.tree, work.forward, work.limits
+    """Compute the tasks; yields what each batch of rows finished. Arguments as in `two_part`."""
+    tree, forward, ledger = work.tree, work.forward, work.ledger
     wanted = wanted_tokens(tree, tasks, work.closer)
     trunk = tree.path(max((task.prompt_end for task in tasks), key=tree.depth))
     branches = _branches(tree, tasks, trunk)
-    seen: dict[int, Readout] = {}
+    seen: dict[int, Logprobs] = {}
     ranking = [task for task in tasks if task.candidates]
     cache = DynamicCache(config=forward.config)
     length = 0
     for fork in sorted({branch.fork for branch in branches}):
-        for start in range(length, fork, CHUNK):
-            nodes = trunk[start : min(fork, start + CHUNK)]
-            work.ledger.feed(nodes)
-            forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
+        with ledger.spending("trunk"):
+            for start in range(length, fork, work.limits.chunk):
+                nodes = trunk[start : min(fork, start + work.limits.chunk)]
+                ledger.feed(nodes)
+                forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
         length = fork
-        for batch in _equal_lengths(branches, fork, limits, _bytes(cache)):
-            rows_cache = _expanded(cache, len(batch), forward)
-            _read_branches(work, batch, wanted, rows_cache, seen)
-            _decode(work, batch, seen, rows_cache)
-            work.ledger.settle()
-            done = [item for branch in batch if branch.row for item in branch.row.finished()]
+        here = [branch for branch in branches if branch.fork == fork]
+        for batch in _equal_lengths(here, work, _bytes(cache), wanted):
+            ledger.together(len(batch))
+            with ledger.spending("rows"):
+                rows_cache = _expanded(cache, len(batch), forward)
+                _read_branches(work, batch, wanted, rows_cache, seen)
+            ledger.hold(_bytes(cache) + _bytes(rows_cache))
+            with ledger.spending("decode"):
+                _decode(work, batch, rows_cache)
+            ledger.hold(_bytes(cache) + _bytes(rows_cache))
+            del rows_cache
+            ledger.settle()
+            done = [
+                item for branch in batch if branch.waiting for item in branch.waiting.finished()
+            ]
             ready = [task for task in ranking if all(path[-1] in seen for path in task.candidates)]
             done += [Finished(task, rank_scores(tree, task, work.closer, seen)) for task in ready]
             ranking = [task for task in ranking if task not in ready]
@@ -77,12 +92,14 @@ def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> 
     """Sequences to compute. Each forks before its prompt's end, whose logits are needed."""
     on_trunk = set(trunk)
     rows = generation_rows(tasks)
-    ends: dict[tuple[int, int], Row | None] = {(node, node): row for node, row in rows.items()}
+    ends: dict[tuple[int, int, int], Waiting | None] = {
+        (item.row.start, item.row.start, number): item for number, item in enumerate(rows)
+    }
     for task in tasks:
         for nodes in task.candidates:
-            ends.setdefault((task.prompt_end, nodes[-1]), None)
+            ends.setdefault((task.prompt_end, nodes[-1], 0), None)
     found = []
-    for (prompt_end, end), row in ends.items():
+    for (prompt_end, end, _), row in ends.items():
         path = tree.path(end)
         shared = sum(node in on_trunk for node in path)
         fork = min(shared, tree.depth(prompt_end) - 1)
@@ -91,13 +108,33 @@ def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> 
 
 
 def _equal_lengths(
-    branches: Sequence[Branch], fork: int, limits: Limits, cache_bytes: int
+    branches: Sequence[Branch],
+    work: Computation,
+    cache_bytes: int,
+    wanted: Mapping[int, object],
 ) -> Iterator[list[Branch]]:
-    """Batches of branches that leave at `fork`, suffixes of equal length, within the limits."""
-    size = max(1, min(limits.rows, limits.copy_bytes // max(1, cache_bytes)))
-    here = [branch for branch in branches if branch.fork == fork]
-    for length in sorted({len(branch.nodes) for branch in here}):
-        same = [branch for branch in here if len(branch.nodes) == length]
+    """Batches of branches that leave at one fork, suffixes of equal length, within the limits.
+
+    Args:
+        branches: that leave there.
+        work: model and limits.
+        cache_bytes: of the trunk up to the fork; every row holds a copy.
+        wanted: nodes whose logits are read.
+    """
+    config, limits = work.forward.config, work.limits
+    bytes_each = work.forward.dtype.itemsize
+    each = kv_bytes(config, bytes_each)
+    memory = limits.row_bytes(config, bytes_each) - cache_bytes
+    for length in sorted({len(branch.nodes) for branch in branches}):
+        same = [branch for branch in branches if len(branch.nodes) == length]
+        reserved = max((item.waiting.reserved if item.waiting else 0) for item in same)
+        reads = sum(any(item.nodes[place] in wanted for item in same) for place in range(length))
+        size = min(
+            limits.rows,
+            memory // (cache_bytes + (length + reserved) * each),
+            limits.positions(config, bytes_each) // max(1, reads),
+        )
+        size = max(1, size)
         for start in range(0, len(same), size):
             yield same[start : start + size]
 
@@ -116,7 +153,8 @@ def _bytes(cache: Any) -> int:  # noqa: ANN401 - a transformers Cache
     found = 0
     for layer in cache.layers:
         for value in vars(layer).values():
-            held = value if isinstance(value, list | tuple) else [value]
+            held = list(value.values()) if isinstance(value, dict) else value
+            held = held if isinstance(held, list | tuple) else [held]
             found += sum(item.nbytes for item in held if isinstance(item, torch.Tensor))
     return found
 
@@ -126,7 +164,7 @@ def _read_branches(
     batch: Sequence[Branch],
     wanted: dict[int, tuple[int, ...]],
     cache: Any,  # noqa: ANN401 - a transformers Cache
-    seen: dict[int, Readout],
+    seen: dict[int, Logprobs],
 ) -> None:
     """Put the suffixes through the model and read the wanted nodes."""
     length = len(batch[0].nodes)
@@ -146,18 +184,17 @@ def _read_branches(
         ]
         found = read_out(rows[[index for index, _ in reads]], [wanted[node] for _, node in reads])
         seen.update(zip((node for _, node in reads), found, strict=True))
+    begun = [(place, row) for place, item in enumerate(batch) if (row := item.row) is not None]
+    # A row starts at the last token of its branch.
+    advance([row for _, row in begun], logits[[place for place, _ in begun], -1], work.stopping)
 
 
 def _decode(
     work: Computation,
     batch: Sequence[Branch],
-    seen: dict[int, Readout],
     cache: Any,  # noqa: ANN401 - a transformers Cache
 ) -> None:
     """Generate greedily for the branches that want an answer; finished rows leave the batch."""
-    for branch in batch:
-        if branch.row is not None:
-            branch.row.take(seen[branch.row.start], work.stop_ids)
     held = list(range(len(batch)))
     while True:
         live = [place for place in held if (row := batch[place].row) is not None and row.live]
@@ -170,5 +207,4 @@ def _decode(
         rows = [row for place in live if (row := batch[place].row) is not None]
         work.ledger.decode(len(rows))
         logits = work.forward([[row.tokens[-1]] for row in rows], cache=cache, keep=(0,))
-        for row, readout in zip(rows, read_out(logits[:, 0], [()] * len(rows)), strict=True):
-            row.take(readout, work.stop_ids)
+        advance(rows, logits[:, 0], work.stopping)

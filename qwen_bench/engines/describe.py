@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ import transformers
 
 from qwen_bench.chat.rendering import effective_thinking, template_system
 from qwen_bench.engines.adapters import AttachedAdapter
+from qwen_bench.engines.kernels import choose_kernel
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.prompts import Prompter, StopTokens
 from qwen_bench.engines.protocol import Identity, Json
 from qwen_bench.engines.selfcheck import Choice
 from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.engines.work import CHUNK
+from qwen_bench.engines.work import Limits, head_size
 
 
 def describe(
@@ -26,8 +28,46 @@ def describe(
     choice: Choice,
     *,
     adapter: AttachedAdapter | None,
+    limits: Limits,
 ) -> Identity:
-    """Identity of an hf engine; local paths keep their last component only."""
+    """Identity of an hf engine."""
+    engine: dict[str, Json] = {
+        "name": "hf",
+        "version": transformers.__version__,
+        "device": base.device.type,
+        "batch_size": "auto" if limits.rows == Limits().rows else limits.rows,
+        "prefix_sharing": choice.way,
+        "prefix_sharing_reason": choice.reason or None,
+        "attention_kernel": choose_kernel(base.device, base.dtype, head_size(base.config))
+        if choice.way == "two-part"
+        else None,
+        "self_check_difference": choice.difference,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "chunk_tokens": limits.chunk,
+    }
+    return identity_of(base, spec, prompter, stops, engine, adapter=adapter)
+
+
+def identity_of(
+    base: LoadedBase,
+    spec: ModelSpec,
+    prompter: Prompter,
+    stops: StopTokens,
+    engine: Mapping[str, Json],
+    *,
+    adapter: AttachedAdapter | None,
+) -> Identity:
+    """Identity of an engine with a tokenizer here; local paths keep their last component only.
+
+    Args:
+        base: the model.
+        spec: what the user asked for.
+        prompter: how prompts are written.
+        stops: what ends answers.
+        engine: the engine's account of itself.
+        adapter: on the base, if any.
+    """
     settings, tokenizer = prompter.settings, base.tokenizer
     source = base.source
     thinking = effective_thinking(settings, tokenizer)
@@ -60,18 +100,6 @@ def describe(
         "stop": list(stops.names),
         "system_sha256": None if system is None else hashlib.sha256(system.encode()).hexdigest(),
         "checkpoint_defaults": _plain(base.checkpoint_defaults),
-    }
-    engine: dict[str, Json] = {
-        "name": "hf",
-        "version": transformers.__version__,
-        "device": base.device.type,
-        "batch_size": "auto",
-        "prefix_sharing": choice.way,
-        "prefix_sharing_reason": choice.reason or None,
-        "self_check_difference": choice.difference,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "chunk_tokens": CHUNK,
     }
     return Identity(model, template, generation, engine, _warnings(base, prompter, stops, adapter))
 

@@ -1,17 +1,17 @@
 """Hashes that say whether two runs used the same weights.
 
 Content decides, never names or times: retraining into the same folder leaves both plausible. Knows
-files only; imports no model library.
+files, and tensors in memory; imports no model library until it is given some.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from qwen_bench.engines.options import FingerprintMethod
 
@@ -55,6 +55,22 @@ def tokenizer_sha256(folder: Path) -> str:
     fast = folder / "tokenizer.json"
     files = [fast] if fast.is_file() else [folder / name for name in TOKENIZER_FILES]
     return _combined([path for path in files if path.is_file()], "full")
+
+
+def state_fingerprint(state: Mapping[str, Any]) -> str:
+    """Fingerprint of a model in memory: name, type, shape and bytes of every tensor.
+
+    Args:
+        state: a state dict of torch.
+    """
+    import torch  # noqa: PLC0415 - the rest of this module reads files without it
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name}\t{tensor.dtype}\t{tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return f"state:{digest.hexdigest()}"
 
 
 def _combined(files: Iterable[Path], method: FingerprintMethod) -> str:

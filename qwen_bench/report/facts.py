@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_bench.report.text import (
     count,
-    duration,
     interval,
     one_line,
     percent,
@@ -138,6 +137,19 @@ def key_figures(
         )
         for name, field in STATUS_FIELDS
     ]
+    thoughts = [summary.reasons.get("no_answer", 0) for summary in summaries]
+    if any(thoughts):
+        values = tuple(
+            Value(count(number), percent(number / cell.n) if number and cell.n else "", number)
+            for number, cell in zip(thoughts, overall, strict=True)
+        )
+        rows.append(
+            FactRow(
+                "ended inside a thought",
+                values,
+                "no answer followed the thought; wrong, and truncated where its budget ended it",
+            )
+        )
     return tuple(rows)
 
 
@@ -172,39 +184,6 @@ def _policy_rows(summaries: Sequence[ModeSummary]) -> list[FactRow]:
     ]
 
 
-def effort_rows(runs: Sequence[RunView]) -> tuple[FactRow, ...]:
-    """Time, tokens and sharing ratio of each run, over all invocations that reported them."""
-    totals = [_efficiency(run.manifest) for run in runs]
-    if not any(totals):
-        return ()
-
-    def row(name: str, field: str, help_text: str) -> FactRow:
-        values = tuple(
-            Value("–")
-            if total.get(field) is None
-            else Value(
-                duration(total[field]) if field == "seconds" else count(total[field]),
-                "without killed invocations" if total.get("partial") and field == "seconds" else "",
-                total[field],
-            )
-            for total in totals
-        )
-        return FactRow(name, values, help_text)
-
-    ratios = tuple(
-        Value(f"{ratio:.1f} ×", "", ratio)
-        if total.get("forward_tokens")
-        and (ratio := total.get("naive_tokens", 0.0) / total["forward_tokens"])
-        else Value("–")
-        for total in totals
-    )
-    return (
-        row("answering time", "seconds", "wall time, model load excluded"),
-        row("tokens through the model", "forward_tokens", "both scorers together"),
-        FactRow("sharing ratio", ratios, "naive tokens for each token computed"),
-    )
-
-
 def falls_under(by_length: Mapping[int, Accuracy]) -> str:
     """Where accuracy falls under 50 %, in words; a dash without lengths."""
     lengths = sorted(by_length)
@@ -229,23 +208,6 @@ def _accuracy(cell: Accuracy) -> Value:
     return Value(percent(cell.accuracy), interval(cell.low, cell.high), cell.accuracy)
 
 
-def _efficiency(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Summed counters; `partial` when an invocation was killed before it could report."""
-    known = [
-        item["efficiency"]
-        for item in manifest.get("invocations") or ()
-        if isinstance(item.get("efficiency"), Mapping)
-    ]
-    if not known:
-        return {}
-    total: dict[str, Any] = {
-        field: sum(item.get(field) or 0 for item in known)
-        for field in ("seconds", "forward_tokens", "naive_tokens")
-    }
-    total["partial"] = len(known) < len(manifest["invocations"])
-    return total
-
-
 _FACTS = (
     ("model", "model.spec"),
     ("resolved to", "model.resolved"),
@@ -262,7 +224,11 @@ _FACTS = (
     ("thinking", "template.thinking.effective"),
     ("tokenizer", "template.tokenizer_sha256"),
     ("temperature", "generation.temperature"),
+    ("sampling seed", "generation.seed"),
+    ("top p", "generation.top_p"),
+    ("top k", "generation.top_k"),
     ("new tokens at most", "generation.max_new_tokens"),
+    ("tokens of a thought at most", "generation.max_thinking_tokens"),
     ("repetition penalty", "generation.repetition_penalty"),
     ("engine", "engine.name"),
     ("engine version", "engine.version"),

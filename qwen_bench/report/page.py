@@ -18,11 +18,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from qwen_bench.errors import InputError
 from qwen_bench.report import text
 from qwen_bench.report.answers import REASON_WORDS
+from qwen_bench.report.effort import effort_rows
 from qwen_bench.report.facts import (
     STATUS_FIELDS,
     FactRow,
     RunCard,
-    effort_rows,
     has_failures,
     run_cards,
     unique_labels,

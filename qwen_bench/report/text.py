@@ -253,6 +253,31 @@ def tokens(number: float | None) -> str:
     return f"{number:.0f} tokens" if number < 100 else f"{number / 1000:.1f}k tokens"
 
 
+def byte_size(number: float | None) -> str:
+    """Memory in the unit that gives a readable number; a dash for None.
+
+    >>> byte_size(38_200_000), byte_size(1_930_000_000), byte_size(900)
+    ('38.2 MB', '1.9 GB', '900 bytes')
+    """
+    if number is None:
+        return "–"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number:.0f} bytes"
+
+
+def rate(number: float | None) -> str:
+    """How many a second, without needless digits; a dash for None.
+
+    >>> rate(1234.5), rate(0.517)
+    ('1,234', '0.52')
+    """
+    if number is None:
+        return "–"
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
 def duration(seconds: float | None) -> str:
     """A time span for people; a dash for None.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from qwen_bench.engines.protocol import Generation
 from qwen_bench.runs.identity import with_identity
 from qwen_bench.runs.manifest import (
     EngineInfo,
@@ -64,7 +65,7 @@ def draft_manifest(
     spec: str,
     label: str,
     kind: str,
-    max_new_tokens: int,
+    generation: Generation,
     policy: str = "full",
 ) -> Manifest:
     """A manifest with status `running`, no folder name and no invocation yet.
@@ -77,11 +78,16 @@ def draft_manifest(
         spec: the SPEC as typed.
         label: name of the model in tables.
         kind: kind of the SPEC.
-        max_new_tokens: budget of an answer.
+        generation: how answers are generated.
         policy: history policy of the run.
     """
     model = {"kind": kind, **_plain(identity.model), "spec": redact_text(spec), "label": label}
-    generation = _plain(identity.generation) | {"max_new_tokens": max_new_tokens}
+    template = TemplateInfo.model_validate(_plain(identity.template))
+    # A server that renders by itself does not say what the request came to. Budgets of imported
+    # answers are not ours.
+    asked = template.thinking.effective or template.thinking.requested
+    thinks = asked == "on" and kind != "imported"
+    settings = _plain(identity.generation) | generation_settings(generation, thinks=thinks)
     return with_identity(
         Manifest(
             run_id="",
@@ -90,14 +96,57 @@ def draft_manifest(
             tool=tool_info(),
             suite=suite_info(suite, modes, policy),
             model=ModelInfo.model_validate(model),
-            template=TemplateInfo.model_validate(_plain(identity.template)),
-            generation=GenerationInfo.model_validate(generation),
+            template=template,
+            generation=GenerationInfo.model_validate(settings),
             engine=EngineInfo.model_validate(_plain(identity.engine)),
             scorer=ScorerInfo(version=SCORER_VERSION),
             expected=expected_of(whole),
-            warnings=identity.warnings,
+            warnings=(*identity.warnings, *_thinking_warnings(generation, modes, thinks=thinks)),
         )
     )
+
+
+def generation_settings(generation: Generation, *, thinks: bool) -> dict[str, Any]:
+    """What the manifest records of how answers are generated, beside the engine's own account.
+
+    What has no effect is left out: sampling at temperature 0, and the budget of thoughts, as long
+    as it is the usual one, where no prompt opens any. So runs without either stay comparable with
+    those of versions that knew neither.
+
+    Args:
+        generation: of the run.
+        thinks: whether the prompts ask for thoughts.
+    """
+    found: dict[str, Any] = {"max_new_tokens": generation.max_new_tokens}
+    thought = generation.max_thinking_tokens
+    if thinks or thought != Generation().max_thinking_tokens:
+        found["max_thinking_tokens"] = thought
+    sampling = generation.sampling
+    if sampling.temperature:
+        found |= {"temperature": sampling.temperature, "seed": sampling.seed}
+        if sampling.top_p < 1:
+            found["top_p"] = sampling.top_p
+        if sampling.top_k:
+            found["top_k"] = sampling.top_k
+    return found
+
+
+def _thinking_warnings(
+    generation: Generation, modes: Sequence[Mode], *, thinks: bool
+) -> tuple[str, ...]:
+    """What a reader of the answers of a model that thinks should know."""
+    found = []
+    if thinks and "generate" in modes and not generation.sampling.temperature:
+        found.append(
+            "the model thinks, and greedy thoughts tend to repeat themselves; Qwen advises "
+            "--temperature 0.6 --top-p 0.95 --top-k 20 --sampling-seed N"
+        )
+    if thinks and "rank" in modes:
+        found.append(
+            "the model thinks, but rank scores candidates where its thought would begin; "
+            "--thinking off, or --mode generate"
+        )
+    return tuple(found)
 
 
 def folder_name(started: str, label: str, identity: str) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qwen_bench.engines.protocol import Mode
+    from qwen_bench.engines.protocol import Generation, Mode
     from qwen_bench.probes.model import Probe
     from qwen_bench.probes.suites import Suite
     from qwen_bench.runs.manifest import Invocation, Manifest
@@ -39,6 +39,7 @@ class Job:
     """What one model is to be asked, and where the answers go.
 
     Attributes:
+        generation: how answers are generated.
         plan: of `suite` and `modes`.
         probes: shared with solvers, which look answers up; a widened run adds to it.
         resume: a run folder, `latest` for the newest of equal identity, None for a new run.
@@ -51,7 +52,7 @@ class Job:
 
     suite: Suite
     modes: tuple[Mode, ...]
-    max_new_tokens: int
+    generation: Generation
     plan: Plan
     probes: dict[str, Probe]
     spec: str

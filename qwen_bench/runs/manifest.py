@@ -83,7 +83,7 @@ class ModelInfo(Section):
     label: str
     """Name in tables and charts."""
     kind: str
-    """hub, local, adapter, mock, embedded or imported."""
+    """hub, local, adapter, embedded, openai, mock, python or imported."""
     resolved: str | None = None
     """What the SPEC resolved to."""
     revision: str | None = None

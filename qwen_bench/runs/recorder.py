@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.errors import NotComparableError, QwenBenchError, RunError
+from qwen_bench.errors import EngineError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.runs.atomic import remove_leftovers, write_atomic
 from qwen_bench.runs.draft import draft_manifest, expected_of, folder_name, suite_info
 from qwen_bench.runs.extension import joined_modes, widened
@@ -56,8 +56,10 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         NotComparableError: the run to resume was made with other settings.
         RunError: the folder cannot be written, or is in use.
         RunInterruptedError: the user stopped it.
-        EngineError: the engine cannot go on; the run is `failed` and can be resumed.
+        EngineError: the engine cannot do what is asked; or it cannot go on, then the run is
+            `failed` and can be resumed.
     """
+    _refuse_ranking(job, engine)
     fresh = draft_manifest(
         job.suite,
         job.modes,
@@ -66,7 +68,7 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         spec=job.spec,
         label=job.label,
         kind=job.kind,
-        max_new_tokens=job.max_new_tokens,
+        generation=job.generation,
         policy=job.policy,
     )
     job.check(fresh)
@@ -87,6 +89,23 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         if not task.is_complete():
             task.carry_out(engine, watcher, stopped)
     return read_run(folder)
+
+
+def _refuse_ranking(job: Job, engine: Engine) -> None:
+    """Refuse to rank with an engine that cannot, before there is a folder.
+
+    It is never silently asked to generate instead.
+
+    Raises:
+        EngineError: candidates are to be ranked and the engine gives no log-probabilities.
+    """
+    abilities = engine.abilities()
+    if "rank" in job.modes and not abilities.rank:
+        raise EngineError(
+            f"{job.label} cannot rank candidates; nothing was asked",
+            why=abilities.rank_refusal or (),
+            fix="--mode generate",
+        )
 
 
 def _folder_to_resume(job: Job, fresh: Manifest, watcher: Watcher) -> Path | None:
@@ -202,7 +221,7 @@ class _Task:
                     engine,
                     self.plan.keys - done,
                     modes=self.manifest.suite.modes,
-                    max_new_tokens=self.job.max_new_tokens,
+                    generation=self.job.generation,
                     write=write,
                     attempts=Counter(key_of(row) for row in content.outcomes),
                     stopped=stopped,

@@ -1,17 +1,27 @@
 """Asking a suite: dialogue by dialogue, each answer scored and handed on as it comes.
 
-Knows suites, engines and the scorer; knows nothing of files. It holds one dialogue at a time.
+Knows suites, engines and the scorer; knows nothing of files. It holds one dialogue at a time, or
+all of them for an engine that answers several side by side.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Self
 
-from qwen_bench.engines.protocol import Engine, Mode, Reply, Request, Unit
-from qwen_bench.errors import QwenBenchError
+from qwen_bench.engines.protocol import (
+    Engine,
+    Generation,
+    Mode,
+    Reply,
+    Request,
+    SideBySideEngine,
+    Unit,
+)
+from qwen_bench.engines.replies import complete
 from qwen_bench.scoring.score import score_reply
 
 if TYPE_CHECKING:
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     from qwen_bench.probes.model import AskedProbe, Dialogue, Probe
     from qwen_bench.runs.journal import Key
     from qwen_bench.scoring.outcome import Outcome
+
+    _Pending = dict[tuple[str, Mode], AskedProbe]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +87,20 @@ def plan(
 
 
 def units(
-    dialogues: Iterable[Dialogue], modes: Sequence[Mode], max_new_tokens: int
+    dialogues: Iterable[Dialogue], modes: Sequence[Mode], generation: Generation
 ) -> Iterator[Unit]:
     """Every request of a suite, one unit a dialogue, as `ask` sends them to an engine.
 
     Args:
         dialogues: the suite's, streamed.
         modes: scorers of the run.
-        max_new_tokens: budget of a generated answer.
+        generation: how answers are generated.
     """
     for dialogue in dialogues:
         yield Unit(
             dialogue.id,
             tuple(
-                _request(asked, mode, max_new_tokens)
+                _request(asked, mode, generation)
                 for asked in dialogue.probes
                 for mode in _modes_of(asked.probe, modes)
             ),
@@ -101,7 +113,7 @@ def ask(
     todo: AbstractSet[Key],
     *,
     modes: Sequence[Mode],
-    max_new_tokens: int,
+    generation: Generation,
     write: Callable[[Outcome], None],
     attempts: Mapping[Key, int],
     stopped: Callable[[], bool],
@@ -114,7 +126,7 @@ def ask(
         engine: who answers.
         todo: keys to ask.
         modes: scorers of the run.
-        max_new_tokens: budget of a generated answer.
+        generation: how answers are generated.
         write: takes each outcome at once.
         attempts: earlier tries of a key that failed.
         stopped: looked at between dialogues.
@@ -126,27 +138,78 @@ def ask(
     Raises:
         EngineError: the engine cannot do the work at all; what was answered has been written.
     """
+
+    def keep(asked: AskedProbe, reply: Reply) -> None:
+        outcome = score_reply(asked.probe, reply, asked.messages, policy=policy)
+        write(replace(outcome, attempt=attempts.get((reply.id, reply.mode), 0) + 1))
+
+    work = _open_units(dialogues, todo, modes, generation)
+    if isinstance(engine, SideBySideEngine):
+        handout = _Handout(work, stopped)
+        for first in handout:  # after a fault of the engine once more, with what is left
+            give = partial(engine.answer_all, chain((first,), handout))
+            for asked, reply in complete(give, handout.unanswered):
+                keep(asked, reply)
+        return not handout.cut
+    for unit, pending in work:
+        if stopped():
+            return False
+        for asked, reply in complete(partial(engine.answer, unit), pending):
+            keep(asked, reply)
+    return True
+
+
+def _open_units(
+    dialogues: Iterable[Dialogue],
+    todo: AbstractSet[Key],
+    modes: Sequence[Mode],
+    generation: Generation,
+) -> Iterator[tuple[Unit, _Pending]]:
+    """Units with what is still to do in each, and the probes behind their requests."""
     for dialogue in dialogues:
-        pending: dict[tuple[str, Mode], AskedProbe] = {
+        pending: _Pending = {
             (asked.probe.id, mode): asked
             for asked in dialogue.probes
             for mode in _modes_of(asked.probe, modes)
             if (asked.probe.id, mode) in todo
         }
-        if not pending:
-            continue
-        if stopped():
-            return False
-        unit = Unit(
-            dialogue.id,
-            tuple(_request(asked, key[1], max_new_tokens) for key, asked in pending.items()),
-        )
-        for reply in _replies(engine, unit):
-            key = (reply.id, reply.mode)
-            asked = pending.pop(key)
-            outcome = score_reply(asked.probe, reply, asked.messages, policy=policy)
-            write(replace(outcome, attempt=attempts.get(key, 0) + 1))
-    return True
+        if pending:
+            requests = (_request(asked, key[1], generation) for key, asked in pending.items())
+            yield Unit(dialogue.id, tuple(requests)), pending
+
+
+class _Handout:
+    """Units for an engine that answers several at one time, until none is left or a stop.
+
+    Longest first, by characters: a long unit begun last would leave all but one place idle. For
+    that the whole suite is held, and let go of as it is given out.
+
+    Attributes:
+        unanswered: probes behind the requests that were given out and not answered yet.
+        cut: a stop came while units were left.
+    """
+
+    def __init__(self, work: Iterable[tuple[Unit, _Pending]], stopped: Callable[[], bool]) -> None:
+        self._left = sorted(work, key=lambda item: (_characters(item[0]), item[0].dialogue))
+        self._stopped = stopped
+        self.unanswered: _Pending = {}
+        self.cut = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Unit:
+        self.cut = self.cut or (bool(self._left) and self._stopped())
+        if self.cut or not self._left:
+            raise StopIteration
+        unit, pending = self._left.pop()
+        self.unanswered |= pending
+        return unit
+
+
+def _characters(unit: Unit) -> int:
+    """How long the prompts of a unit are together."""
+    return sum(len(message.content) for item in unit.requests for message in item.messages)
 
 
 def _modes_of(probe: Probe, modes: Sequence[Mode]) -> Iterator[Mode]:
@@ -154,56 +217,15 @@ def _modes_of(probe: Probe, modes: Sequence[Mode]) -> Iterator[Mode]:
     return (mode for mode in modes if mode == "generate" or probe.rank_candidates)
 
 
-def _request(asked: AskedProbe, mode: str, max_new_tokens: int) -> Request:
+def _request(asked: AskedProbe, mode: str, generation: Generation) -> Request:
     """The request of one probe in one mode."""
     if mode == "rank":
         return Request(asked.probe.id, asked.messages, "rank", asked.probe.rank_candidates)
-    return Request(asked.probe.id, asked.messages, "generate", max_new_tokens=max_new_tokens)
-
-
-def _replies(engine: Engine, unit: Unit) -> Iterator[Reply]:
-    """Exactly one reply for every request of the unit, whatever the engine does.
-
-    This is the one place where any exception becomes rows: a fault in one dialogue must not end a
-    run of hours, and must not vanish either. Errors a user can mend pass through.
-    """
-    open_requests = {(request.id, request.mode): request for request in unit.requests}
-    kind, message = "NoReply", "the engine gave no reply"
-    try:
-        for reply in engine.answer(unit):
-            if open_requests.pop((reply.id, reply.mode), None) is None:
-                kind, message = "StrayReply", f"the engine answered {reply.id} unasked or twice"
-                continue
-            yield _checked(reply)
-    except QwenBenchError:
-        raise
-    except Exception as error:  # noqa: BLE001 - becomes an error row, see above
-        kind, message = type(error).__name__, str(error)
-    for request in open_requests.values():
-        yield Reply(
-            request.id,
-            request.mode,
-            "error",
-            reason="engine",
-            error_type=kind,
-            error_message=message,
-        )
-
-
-def _checked(reply: Reply) -> Reply:
-    """The reply, or an error in its place when its log-probabilities are no numbers."""
-    numbers = [score.logprob for score in reply.scores]
-    numbers += [score.end_logprob for score in reply.scores if score.end_logprob is not None]
-    numbers += [] if reply.margin is None else [reply.margin]
-    if all(math.isfinite(number) for number in numbers):
-        return reply
-    return replace(
-        reply,
-        status="error",
-        reason="not finite",
-        text=None,
-        scores=(),
-        margin=None,
-        error_type="NotFinite",
-        error_message="a log-probability is not a finite number",
+    return Request(
+        asked.probe.id,
+        asked.messages,
+        "generate",
+        max_new_tokens=generation.max_new_tokens,
+        max_thinking_tokens=generation.max_thinking_tokens,
+        sampling=generation.sampling,
     )

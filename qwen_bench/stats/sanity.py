@@ -48,7 +48,7 @@ def pairing_warnings(
         texts += _same_outputs(pairs)
     for place, (label, manifest) in enumerate((base, candidate)):
         rows = [pair[place] for pair in pairs]
-        texts += _truncated(label, rows) + _thinking(label, rows)
+        texts += _truncated(label, rows) + _unended(label, rows) + _thinking(label, rows)
         texts += [f"{label}: {text}" for text in manifest.get("warnings") or ()]
     return texts
 
@@ -128,6 +128,14 @@ def _truncated(label: str, rows: Sequence[Outcome]) -> list[str]:
         return []
     share = 100 * count / len(rows)
     return [f"{label}: {count} of {len(rows)} answers were truncated ({share:.1f} %)"]
+
+
+def _unended(label: str, rows: Sequence[Outcome]) -> list[str]:
+    """Thoughts that never came to an answer."""
+    count = sum(row.reason == "no_answer" for row in rows)
+    if not count:
+        return []
+    return [f"{label}: {count} of {len(rows)} answers ended inside a thought and count as wrong"]
 
 
 def _thinking(label: str, rows: Sequence[Outcome]) -> list[str]:

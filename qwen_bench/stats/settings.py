@@ -54,7 +54,15 @@ _FLAGS = {
     "suite.seed": "--seed",
     "suite.policy": "--policy",
     "generation.max_new_tokens": "--max-new-tokens",
+    "generation.max_thinking_tokens": "--max-thinking-tokens",
+    "generation.temperature": "--temperature",
+    "generation.top_p": "--top-p",
+    "generation.top_k": "--top-k",
+    "generation.seed": "--sampling-seed",
 }
+_NONE = "none"
+# What stands for "none" on the command line, where it has an effect of its own.
+_OFF = {"generation.top_p": "1", "generation.top_k": "0"}
 
 
 def differing_settings(
@@ -84,8 +92,14 @@ def differing_settings(
 
 
 def must_match_fields(base: Mapping[str, Any], candidate: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fields that must agree; all of `generation` but what is not a setting."""
+    """Fields that must agree; all of `generation` but what is not a setting.
+
+    Where one side thinks and the other does not, only one has thoughts to bound: that their modes
+    differ is shown, their budgets are not compared.
+    """
     names = {*(base.get("generation") or {}), *(candidate.get("generation") or {})}
+    if _thinks(base) != _thinks(candidate):
+        names.discard("max_thinking_tokens")
     return (*_MUST_MATCH, *(f"generation.{name}" for name in sorted(names - _NOT_A_SETTING)))
 
 
@@ -119,7 +133,7 @@ def fixes(differences: Sequence[SettingDifference], manifest: Mapping[str, Any])
         differences: the refused ones.
         manifest: of the candidate.
     """
-    flags = " ".join(f"{_FLAGS[d.field]} {d.base}" for d in differences if d.field in _FLAGS)
+    flags = " ".join(flag for flag in map(_flag, differences) if flag)
     spec = _get(manifest, "model.spec")
     again = f"  qwen-bench run --model {spec} {flags}" if flags and spec else ""
     allow = " ".join(f"--allow-mismatch {item.field}" for item in differences)
@@ -128,6 +142,22 @@ def fixes(differences: Sequence[SettingDifference], manifest: Mapping[str, Any])
         *([again] if again else []),
         f"or accept {'a difference' if len(differences) == 1 else 'the differences'}: {allow}",
     )
+
+
+def _thinks(manifest: Mapping[str, Any]) -> bool:
+    """Whether the prompts of a run asked for thoughts."""
+    thinking = _get(manifest, "template.thinking") or {}
+    return (thinking.get("effective") or thinking.get("requested")) == "on"
+
+
+def _flag(difference: SettingDifference) -> str | None:
+    """What to type for the baseline's value; None where nothing needs to be typed."""
+    name = _FLAGS.get(difference.field)
+    if name is None:
+        return None
+    if difference.base != _NONE:
+        return f"{name} {difference.base}"
+    return f"{name} {_OFF[difference.field]}" if difference.field in _OFF else None
 
 
 def _get(manifest: Mapping[str, Any], field: str) -> Any:  # noqa: ANN401 - a value of a JSON file
@@ -156,7 +186,7 @@ def _named(field: str, old: object, new: object, kind: SettingClass) -> SettingD
 def _text(value: object) -> str:
     """A setting as a reader types it."""
     if value is None:
-        return "none"
+        return _NONE
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):

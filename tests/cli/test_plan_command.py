@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.suites import build_suite
+
 SMALL = ("--suite", "quick", "--limit", "3", "--lengths", "8", "--mode", "generate", "--lang", "en")
 TINY = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--mode", "generate", "--lang", "en")
 
@@ -21,7 +24,8 @@ def test_the_plan_of_the_default_suite_answers_in_probes(call):
     assert called.code == 0
     assert (
         "to see a drop of 5 points with 80 % power: 469 independent probes; your probes share "
-        "skeletons (74 each, design effect 9.9), so about 4,635 -> --limit 5 (5,160 probes)"
+        "skeletons (74 each, design effect 9.9), so about 4,635 -> --limit 5 "
+        "(5,160 probes in 280 dialogues)"
     ) in called.out
     assert "assumed: 15 % of the answers change, correlation 0.1 inside a skeleton" in called.out
     for word in ("detected", "regressed", "within noise", "prompts", "longest", "time"):
@@ -40,6 +44,8 @@ def test_the_limit_of_a_plan_asks_that_many_probes(call):
     assert made["need"]["rotations"] == 2
     assert made["need"]["probes_asked"] == len(main)
     assert made["need"]["clusters"] == len({p["cluster"] for p in main})
+    suite = build_suite("quick", Selection(langs=("en",), conditions=("main",), limit=2))
+    assert made["need"]["dialogues"] == len(list(suite.dialogues()))
 
 
 def test_more_power_and_smaller_drops_need_more_probes(call):
@@ -163,6 +169,73 @@ def test_a_recorded_run_of_the_model_gives_the_rate(call, tmp_path):
     called = call("plan", *TINY, "--model", folder)
 
     assert "tokens/s, earlier)" in called.out
+
+
+def test_only_runs_on_the_named_device_give_the_rate(call, tmp_path):
+    from qwen_bench.testing import tiny_checkpoint
+
+    folder = tiny_checkpoint(tmp_path / "tiny", "qwen2")
+    words = ("--condition", "main", "--max-new-tokens", "2", "--run-id", "earlier", "-q")
+    assert call("run", "--model", folder, *TINY, *words, "--device", "cpu").code == 0
+
+    here, there = (call("plan", *TINY, "--model", folder, "--device", kind) for kind in KINDS)
+
+    assert "tokens/s, earlier)" in here.out
+    assert "time        unknown" in there.out
+
+
+KINDS = ("cpu", "cuda:1")
+
+
+def test_the_device_decides_in_which_format_keys_and_values_are_held(call, tmp_path):
+    from qwen_bench.testing import tiny_checkpoint
+
+    folder = tiny_checkpoint(tmp_path / "tiny", "qwen2")
+
+    cpu, cuda = (
+        planned(call, *TINY, "--model", folder, "--device", kind)["kv_cache"] for kind in KINDS
+    )
+    forced = planned(call, *TINY, "--model", folder, "--device", "cpu", "--dtype", "float16")
+
+    assert (cpu["dtype"], cuda["dtype"]) == ("float32", "bfloat16")
+    assert cpu["bytes_per_token"] == 2 * cuda["bytes_per_token"]
+    assert forced["kv_cache"]["bytes_per_token"] == cuda["bytes_per_token"]
+
+
+def test_the_memory_of_a_dialogue_is_a_longest_sequence_and_suffixes_not_a_prompt_each(
+    call, tmp_path
+):
+    from qwen_bench.testing import tiny_checkpoint
+
+    folder = tiny_checkpoint(tmp_path / "tiny", "qwen2")
+
+    made = planned(call, *TINY, "--model", folder)
+    out = call("plan", *TINY, "--model", folder).out
+
+    memory = made["kv_cache"]
+    assert memory["longest_bytes"] < memory["together_bytes"] < memory["apart_bytes"]
+    assert "for the largest dialogue at once, answers included" in out
+
+
+def test_a_model_with_recurrent_layers_holds_a_copy_for_each_prompt(call, tmp_path):
+    from qwen_bench.testing import tiny_checkpoint
+
+    out = call("plan", *TINY, "--model", tiny_checkpoint(tmp_path / "tiny", "qwen3_5")).out
+
+    assert "1 more of bounded size" in out
+    assert "less where memory is short" in out
+
+
+def test_a_model_that_thinks_names_the_budget_of_its_thoughts(call, saying):
+    folder = saying("red")
+
+    on = call("plan", *TINY, "--model", folder, "--max-thinking-tokens", "77").out
+    off = call("plan", *TINY, "--model", folder, "--thinking", "off").out
+    made = planned(call, *TINY, "--model", folder, "--max-thinking-tokens", "77")
+
+    assert "thoughts    up to 77 tokens each" in on
+    assert "thoughts" not in off
+    assert made["tokens"]["max_thinking_tokens"] == 77
 
 
 def test_a_plan_loads_no_model_library():

@@ -135,6 +135,50 @@ def test_a_dry_run_counts_and_writes_nothing(ask):
     assert not Path("runs").exists()
 
 
+def test_a_dry_run_of_a_model_names_tokens_and_memory_and_loads_no_weights(call, tmp_path):
+    from qwen_bench.testing import tiny_checkpoint
+
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    words = ("--model", folder, *SMALL, "--device", "cpu", "--dry-run")
+
+    whole = call("run", *words)
+    longer = call("run", *words, "--lengths", "1,8,16")
+    cut = call("run", *words, "--policy", "last-tokens:100")
+
+    assert whole.code == 0, whole.err
+    said = re.search(
+        r"about (\S+) M prompt tokens naive, ([\d,]+) shared \(from characters\) · longest about "
+        r"([\d,]+) of 1,024 · K/V [\d.]+ MB for it",
+        whole.out,
+    )
+    assert float(said[1]) * 1e6 > 2 * int(said[2].replace(",", ""))
+    assert "longest about" in longer.out
+    assert said[3] not in longer.out.split("longest about")[1]
+    assert "prompt tokens" not in cut.out
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_tells_time_from_an_earlier_run_and_counts_what_is_left(call, tmp_path):
+    from qwen_bench.testing import tiny_checkpoint
+
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    words = ("--model", folder, "--suite", "quick", "--lengths", "1", "--lang", "en",
+             "--family", "fact_recall", "--max-new-tokens", "2")  # fmt: skip
+    assert call("run", *words, "--limit", "1", "--run-id", "one", "-q").code == 0
+
+    rest = call("run", *words, "--limit", "2", "--resume", "one", "--dry-run").out
+    all_of_it = call("run", *words, "--limit", "2", "--dry-run").out
+
+    naive = [
+        int(re.search(r"about ([\d,]+) prompt tokens", out)[1].replace(",", ""))
+        for out in (rest, all_of_it)
+    ]
+    assert 0 < naive[0] < naive[1]
+    assert "at the rate of one" in rest
+
+
 def test_a_dry_run_counts_what_a_resume_would_skip(ask):
     ask("oracle", run_id="one")
 

@@ -1,5 +1,8 @@
 """Tiny checkpoints on disk, made once, and the plain reference answers are compared with."""
 
+import random
+from typing import NamedTuple
+
 import pytest
 
 from qwen_bench.chat.messages import Message
@@ -12,7 +15,8 @@ def checkpoints(tmp_path_factory):
     """Folder of a tiny checkpoint by family."""
     root = tmp_path_factory.mktemp("tiny")
     return {
-        family: tiny_checkpoint(root / family, family) for family in ("qwen2", "qwen3", "qwen3_5")
+        family: tiny_checkpoint(root / family, family)
+        for family in ("qwen2", "qwen3", "llama", "qwen3_5", "gemma3")
     }
 
 
@@ -142,3 +146,106 @@ class Plain:
 def plain():
     """Maker of the reference: `plain(base, engine)`."""
     return Plain
+
+
+class Outcome(NamedTuple):
+    """Results by prompt, and counters."""
+
+    results: dict
+    counters: object
+
+
+def compute(model, prompts, *, way="two-part", budget=6, candidates=None, **limits):
+    """Generate after prompts of token ids; with `candidates`, ids for each prompt, rank them."""
+    import torch
+
+    from qwen_bench.engines.decoding import Budget, Stopping
+    from qwen_bench.engines.forward import Forward
+    from qwen_bench.engines.protocol import Efficiency
+    from qwen_bench.engines.selfcheck import WAYS
+    from qwen_bench.engines.tree import PrefixTree
+    from qwen_bench.engines.work import Computation, Ledger, Limits, Task
+
+    counters = Efficiency()
+    forward = Forward(model, model.config, torch.device("cpu"), model.dtype, counters)
+    tree, tasks = PrefixTree(), []
+    for number, prompt in enumerate(prompts):
+        end = tree.insert(prompt)
+        nodes = [tree.insert(ids, end) for ids in (candidates[number] if candidates else ())]
+        paths = tuple(tree.path(node)[len(prompt) :] for node in nodes)
+        tasks.append(Task(number, end, paths, Budget(0 if paths else budget, 0)))
+    stopping = Stopping(frozenset(), str)
+    work = Computation(tree, forward, Ledger(counters), Limits(**limits), stopping, CLOSER)
+    with torch.inference_mode():
+        batches = list(WAYS[way](work, tasks))
+    return Outcome({task.number: result for batch in batches for task, result in batch}, counters)
+
+
+CLOSER = 2
+
+
+class PlainIds:
+    """The reference on token ids: whole prompts, one at a time, no cache of ours."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def tokens(self, prompt, budget=6):
+        """What `generate` writes."""
+        import torch
+
+        ids = torch.tensor([prompt])
+        output = self.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=budget,
+            do_sample=False,
+            eos_token_id=[],
+        )
+        return tuple(output[0, len(prompt) :].tolist())
+
+    def scores(self, prompt, candidates):
+        """(sum, closer) of each candidate from the full log-softmax."""
+        import torch
+
+        found = []
+        for ids in candidates:
+            with torch.inference_mode():
+                logits = self.model(torch.tensor([[*prompt, *ids]])).logits[0].float()
+            logprobs = logits.log_softmax(-1)
+            total = sum(float(logprobs[len(prompt) + i - 1, t]) for i, t in enumerate(ids))
+            found.append((total, float(logprobs[-1, CLOSER])))
+        return found
+
+
+@pytest.fixture(name="compute", scope="session")
+def compute_fixture():
+    """See `compute`."""
+    return compute
+
+
+@pytest.fixture
+def plain_ids():
+    """Maker of the reference on token ids: `plain_ids(model)`."""
+    return PlainIds
+
+
+def forked(lengths, questions, *, seed=0, longest=9, vocabulary=512):
+    """Prompts of random ids: `questions` of them fork off one history at each length."""
+    source = random.Random(seed)  # noqa: S311 - any numbers will do
+
+    def draw(count):
+        return [source.randrange(3, vocabulary) for _ in range(count)]
+
+    line = draw(max(lengths))
+    return [
+        [*line[:length], *draw(source.randint(1, longest))]
+        for length in lengths
+        for _ in range(questions)
+    ]
+
+
+@pytest.fixture(name="forked")
+def forked_fixture():
+    """See `forked`."""
+    return forked

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import DynamicCache
 
 from qwen_bench.chat.builtin import CHATML
 from qwen_bench.engines.adapters import attach_adapter
@@ -15,6 +16,7 @@ from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.engines.spec import parse_spec
+from qwen_bench.engines.work import Limits
 from qwen_bench.errors import AdapterMismatchError, ModelError
 from qwen_bench.testing import tiny_model
 
@@ -109,6 +111,60 @@ def test_an_adapter_answers_as_plain_transformers_with_peft(
 
     with base.weights(attached.name):
         plain(base, engine).check(forked_unit, replies)
+
+
+def test_models_that_take_turns_within_a_dialogue_do_not_touch_one_another(
+    base, make_adapter, open_tiny, forked_unit
+):
+    reference, _ = open_tiny("qwen2")
+    folders = [None, make_adapter("a", seed=1), make_adapter("b", seed=2)]
+
+    def engines():
+        for folder in folders:
+            attached = None if folder is None else attach_adapter(base, folder)
+            settings, spec = reference._prompter.settings, parse_spec(str(folder or "embedded"))
+            yield HfEngine(base, settings, spec, adapter=attached, limits=Limits(rows=2))
+
+    def essence(replies):
+        return [(reply.id, reply.mode, reply.text, reply.scores) for reply in replies]
+
+    one_by_one = [essence(engine.answer(forked_unit)) for engine in engines()]
+    running = [engine.answer(forked_unit) for engine in engines()]
+    in_turn = list(zip(*running, strict=True))
+
+    assert [essence(replies) for replies in zip(*in_turn, strict=True)] == one_by_one
+    assert one_by_one[0] != one_by_one[1] != one_by_one[2]
+
+
+def test_negative_control_keys_and_values_of_the_base_are_wrong_for_an_adapter(base, make_adapter):
+    ids = torch.arange(3, 40)[None]
+    name = attach_adapter(base, make_adapter()).name
+    cache = DynamicCache(config=base.config)
+    with torch.inference_mode():
+        with base.weights(None):
+            base.model(ids[:, :30], past_key_values=cache)
+        with base.weights(name):
+            expected = base.model(ids).logits[0, -1]
+            found = base.model(ids[:, 30:], past_key_values=cache).logits[0, -1]
+
+    assert float((found - expected).abs().max()) > 1e-2
+
+
+def test_three_adapters_take_less_than_15_percent_more_memory_than_the_base_alone(
+    base, make_adapter
+):
+    def tensors():
+        held = [*base.model.parameters(), *base.model.buffers()]
+        return {tensor.data_ptr(): tensor.nbytes for tensor in held}
+
+    alone = tensors()
+
+    for number in range(3):
+        attach_adapter(base, make_adapter(f"lora-{number}", seed=number))
+
+    together = tensors()
+    assert alone.keys() <= together.keys(), "a tensor of the base was copied or moved"
+    assert sum(alone.values()) < sum(together.values()) < 1.15 * sum(alone.values())
 
 
 def test_the_identity_names_both_fingerprints(make_adapter):

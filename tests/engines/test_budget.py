@@ -11,7 +11,7 @@ from qwen_bench.engines.budget import (
     text_tokens,
 )
 from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.protocol import Generation, Request, Unit
 from qwen_bench.engines.registry import open_config, open_prompter
 from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError, ModelError
@@ -94,11 +94,40 @@ def test_ranking_reads_each_candidate_and_shares_the_prompt():
     assert (found.naive, found.shared) == (2 * (17 + 2), 17 + 2 * 2)
 
 
+def test_the_memory_of_a_dialogue_is_what_the_engine_holds_at_most(
+    open_tiny, checkpoints, forked_unit, prompter
+):
+    from qwen_bench.engines.buffers import BLOCK
+
+    engine, _ = open_tiny("qwen2")
+    list(engine.answer(forked_unit))
+    cache = kv_cache(open_config(parse_spec(str(checkpoints["qwen2"])), EngineOptions()))
+
+    found = count_tokens([forked_unit], prompter)
+
+    # Rows are as wide as the widest and grow by blocks.
+    blocks = found.generated * BLOCK
+    held = engine.counters().peak_kv_bytes
+    assert cache.bytes_of(found.longest) <= held <= cache.bytes_of(found.together + blocks)
+    assert found.together < found.apart / 2
+
+
+def test_only_a_template_that_asks_for_thoughts_keeps_room_for_them(saying, forked_unit):
+    spec = parse_spec(str(saying("red")))
+    on, off = (
+        count_tokens([forked_unit], open_prompter(spec, EngineOptions(thinking=thinking)))
+        for thinking in ("on", "off")
+    )
+
+    # Without a thought the prompts are a few tokens longer.
+    assert on.together - off.together > 2000 * on.generated > 0
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_an_estimated_turn_has_the_size_the_suites_are_made_for(lang):
     suite = build_suite("quick", Selection(langs=(lang,), lengths=(8,)))
 
-    found = estimate_tokens(units(suite.dialogues(), ("generate",), 16))
+    found = estimate_tokens(units(suite.dialogues(), ("generate",), Generation(16)))
 
     assert 45 < found.longest / 9 < 65
 

@@ -6,6 +6,7 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.embedded import embedded_folder, find_embedded
+from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.protocol import Request, Unit
 from qwen_bench.engines.registry import open_engines
@@ -66,4 +67,43 @@ def test_the_embedded_model_recalls_a_name_and_equals_plain_transformers(plain):
     counters = engine.counters()
     assert counters.padding_tokens == counters.recomputed_tokens == 0
     assert counters.forward_tokens == counters.tree_tokens + counters.decoded_tokens
-    assert engine.identity().engine["prefix_sharing"] == "packed"
+    assert engine.identity().engine["prefix_sharing"] == "two-part"
+
+
+@pytest.mark.model
+def test_the_embedded_model_in_bfloat16_is_no_further_from_float32_than_plain_bfloat16(plain):
+    history = [
+        message
+        for number in range(5)
+        for message in (
+            Message("user", f"Entry {number}: we counted {number * 7 + 3} boxes today."),
+            Message("assistant", "I have written that down."),
+        )
+    ]
+    names = ("Three boxes were counted.", "Ten boxes, if I am right.", "No boxes at all, sorry.")
+    unit = Unit(
+        "d",
+        tuple(
+            Request(f"{n}-{turns}", (*history[: 2 * turns], Message("user", text)), "rank", names)
+            for turns in (1, 3, 5)
+            for n, text in enumerate(("How many in entry 0?", "And how many in entry 1?"))
+        ),
+    )
+    spec = parse_spec("embedded")
+
+    with open_engines([spec], EngineOptions(dtype="bfloat16"), {}) as engines:
+        engine = next(engines)
+        replies = {reply.id: reply for reply in engine.answer(unit)}
+        rounded = {q.id: plain(engine._base, engine).scores(q) for q in unit.requests}
+    exact = plain(load_base(spec, EngineOptions()), engine)
+    ours, theirs = [], []
+    for request in unit.requests:
+        for own, other, true in zip(
+            replies[request.id].scores, rounded[request.id], exact.scores(request), strict=True
+        ):
+            ours.append(abs(own.logprob - true[0]) / own.tokens)
+            theirs.append(abs(other[0] - true[0]) / own.tokens)
+
+    assert engine.identity().engine["prefix_sharing"] == "two-part"
+    assert sum(ours) < 1.3 * sum(theirs)
+    assert max(ours) < 0.3

@@ -30,7 +30,7 @@ def answers(replies):
     }
 
 
-@pytest.mark.parametrize("way", ["packed", "copying"])
+@pytest.mark.parametrize("way", ["two-part", "copying"])
 @pytest.mark.parametrize(
     "policy",
     [Policy("last-turns", 1), Policy("last-tokens", 80), Policy("qwen-v1", 60)],

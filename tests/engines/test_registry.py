@@ -150,5 +150,5 @@ def test_sixteen_bit_weights_pass_the_self_check_by_the_bound_of_cached_forwards
         replies = list(engine.answer(forked_unit))
         facts = engine.identity()
 
-    assert (facts.model["dtype"], facts.engine["prefix_sharing"]) == ("bfloat16", "packed")
+    assert (facts.model["dtype"], facts.engine["prefix_sharing"]) == ("bfloat16", "two-part")
     assert {reply.status for reply in replies} <= {"ok", "truncated"}

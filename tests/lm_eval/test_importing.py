@@ -53,6 +53,7 @@ def run_of_ours(tmp_path):
     """`run_of_ours(answer, name)`: the same probes, answered by an engine."""
     from datetime import UTC, datetime
 
+    from qwen_bench.engines.protocol import Generation
     from qwen_bench.runs.job import Job
     from qwen_bench.runs.manifest import Invocation
     from qwen_bench.runs.recorder import record
@@ -72,7 +73,7 @@ def run_of_ours(tmp_path):
         job = Job(
             suite=suite,
             modes=("generate",),
-            max_new_tokens=64,
+            generation=Generation(64),
             plan=whole,
             probes=probes,
             spec=f"mock:{name}",

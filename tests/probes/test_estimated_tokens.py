@@ -3,6 +3,7 @@
 import pytest
 
 from qwen_bench.engines.budget import estimate_tokens
+from qwen_bench.engines.protocol import Generation
 from qwen_bench.engines.tree import PrefixTree
 from qwen_bench.probes.model import LANGS
 from qwen_bench.probes.selecting import Selection
@@ -24,7 +25,7 @@ def test_prompts_of_core_are_estimated_within_five_percent(lang, qwen_tokenizer)
             tree.insert(ids)
         shared += len(tree)
 
-    found = estimate_tokens(units(suite.dialogues(), ("generate",), 64))
+    found = estimate_tokens(units(suite.dialogues(), ("generate",), Generation(64)))
 
     assert found.naive == pytest.approx(naive, rel=0.05)
     assert found.shared == pytest.approx(shared, rel=0.05)

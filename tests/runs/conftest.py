@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from qwen_bench.engines.protocol import Generation
 from qwen_bench.probes.selecting import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.runs.job import Job
@@ -58,7 +59,7 @@ def make_job(tmp_path, make_suite):
         job = Job(
             suite=suite,
             modes=modes,
-            max_new_tokens=16,
+            generation=Generation(16),
             plan=plan(suite.dialogues(), modes, probes=probes),
             probes=probes,
             spec="mock:scripted",

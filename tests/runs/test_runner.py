@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.protocol import Reply, Score
-from qwen_bench.runs.runner import ask, plan
+from qwen_bench.engines.protocol import Generation, Reply, Sampling, Score
+from qwen_bench.runs.runner import ask, plan, units
 
 
 def ask_all(suite, engine, modes=("generate", "rank"), todo=None, stopped=lambda: False):
@@ -15,7 +15,7 @@ def ask_all(suite, engine, modes=("generate", "rank"), todo=None, stopped=lambda
         engine,
         whole.keys if todo is None else todo,
         modes=modes,
-        max_new_tokens=9,
+        generation=Generation(9),
         write=written.append,
         attempts={},
         stopped=stopped,
@@ -126,7 +126,7 @@ def test_the_order_of_dialogues_changes_no_row(make_suite, make_engine):
         make_engine(),
         plan(suite.dialogues(), ("generate", "rank")).keys,
         modes=("generate", "rank"),
-        max_new_tokens=9,
+        generation=Generation(9),
         write=backward.append,
         attempts={},
         stopped=lambda: False,
@@ -146,3 +146,20 @@ def test_the_plan_depends_on_ids_only(make_suite):
     assert first.ids_sha256 == plan(small.dialogues(), ("generate",)).ids_sha256
     assert first.ids_sha256 != plan(large.dialogues(), ("generate",)).ids_sha256
     assert first.keys < plan(large.dialogues(), ("generate",)).keys
+
+
+def test_budgets_and_sampling_of_the_run_are_those_of_every_generating_request(make_suite):
+    generation = Generation(9, 33, Sampling(0.6, 0.95, 20, 7))
+
+    asked = [
+        request
+        for unit in units(make_suite().dialogues(), ("generate", "rank"), generation)
+        for request in unit.requests
+    ]
+
+    assert {
+        (item.max_new_tokens, item.max_thinking_tokens, item.sampling)
+        for item in asked
+        if item.mode == "generate"
+    } == {(9, 33, generation.sampling)}
+    assert any(item.mode == "rank" for item in asked)

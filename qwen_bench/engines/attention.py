@@ -1,0 +1,320 @@
+"""Two-part attention: what rows share is read where it lies, what is their own is added exactly.
+
+A model in which every layer attends to everything before it is given packed tokens without any
+padding and without a mask. Each layer hands its queries, keys and values to the pass that is under
+way. A pass attends in parts (the shared trunk, then the tokens of the row itself) and merges them
+by their log-sum-exps, so the keys of the trunk exist once, however many rows look at them.
+
+Shapes: a layer gives queries (1, query heads, tokens, head size) and keys and values
+(1, key/value heads, tokens, head size), with positions already applied. Knows tensors and places;
+nothing of trees and requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from transformers import AttentionInterface
+
+from qwen_bench.engines.buffers import RowBuffer, Trunk
+from qwen_bench.engines.kernels import Attend, Attended, merge_into
+
+NAME = "qwen_bench_two_part"
+"""Attention implementation; having no entry among the mask functions, it gets no mask built."""
+
+
+class Pass(Protocol):
+    """One forward through all layers."""
+
+    def __call__(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """Attention of one layer, (1, tokens, query heads, head size)."""
+        ...
+
+
+def two_part(
+    module: Any,  # noqa: ANN401 - a transformers attention layer
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    sharing: Pass | None = None,
+    **others: Any,  # noqa: ANN401 - signature of transformers
+) -> tuple[torch.Tensor, None]:
+    """The function that transformers calls in each layer.
+
+    Raises:
+        ValueError: the layer wants something that this does not do.
+    """
+    for name in ("softcap", "s_aux", "sliding_window"):
+        if others.get(name) is not None:
+            raise ValueError(f"two-part attention does not know {name}")
+    if sharing is None or attention_mask is not None:
+        raise ValueError("two-part attention needs a pass and no mask")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return sharing(module.layer_idx, query, key, value, scale), None
+
+
+AttentionInterface.register(NAME, two_part)
+
+
+class Chain:
+    """Reads the next tokens of the trunk: causal among themselves, all earlier tokens in full."""
+
+    def __init__(self, trunk: Trunk, attend: Attend) -> None:
+        self._trunk = trunk
+        self._attend = attend
+
+    def __call__(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """See `Pass`; writes keys and values behind the trunk's."""
+        before = self._trunk.length
+        self._trunk.write(layer, key, value)
+        own = self._attend(query, key, value, causal=True, scale=scale)
+        out = _by_token(own)
+        if before:
+            keys, values = self._trunk.read(layer, before)
+            _add_shared(out, query, keys, values, attend=self._attend, scale=scale)
+        return out.out[None]
+
+
+class Segment(NamedTuple):
+    """Packed tokens that attend to the same part of the trunk.
+
+    Attributes:
+        start: first of them.
+        end: one past the last.
+        depth: trunk tokens they see; 0 for none.
+    """
+
+    start: int
+    end: int
+    depth: int
+
+
+class Keeping(NamedTuple):
+    """Keys and values to keep for decoding.
+
+    Attributes:
+        buffer: where.
+        places: (tokens,) places in the buffer, rows one after the other.
+        sources: (tokens,) which of the keys of the pass.
+    """
+
+    buffer: RowBuffer
+    places: torch.Tensor
+    sources: torch.Tensor
+
+
+class Limbs(NamedTuple):
+    """Rows of similar length whose own parts are computed together.
+
+    Attributes:
+        queries: (rows * width,) packed tokens, padded with any.
+        sources: (rows * keys,) keys of the pass, padded with any.
+        mask: (rows, 1, width, keys), 0 where a token sees a key, else -inf.
+        places: (tokens,) where the packed tokens of these rows are among `queries`.
+    """
+
+    queries: torch.Tensor
+    sources: torch.Tensor
+    mask: torch.Tensor
+    places: torch.Tensor
+
+
+class Reading:
+    """Reads rows that hang on the trunk, packed one after the other.
+
+    Args:
+        trunk: what they hang on.
+        attend: kernel.
+        segments: cover all tokens in order.
+        limbs: cover all rows in order.
+        borrowed: (keys,) trunk places that are keys of this pass too, behind its own.
+        keeping: what decoding needs later.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        attend: Attend,
+        *,
+        segments: Sequence[Segment],
+        limbs: Sequence[Limbs],
+        borrowed: torch.Tensor | None,
+        keeping: Sequence[Keeping],
+    ) -> None:
+        self._trunk = trunk
+        self._attend = attend
+        self._segments = segments
+        self._limbs = limbs
+        self._borrowed = borrowed
+        self._keeping = keeping
+
+    def __call__(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """See `Pass`."""
+        queries = query[0].transpose(0, 1)
+        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+        if self._borrowed is not None:
+            more = self._trunk.take(layer, self._borrowed)
+            keys, values = torch.cat([keys, more[0]]), torch.cat([values, more[1]])
+        for kept in self._keeping:
+            kept.buffer.keep(layer, keys, values, kept.places, kept.sources)
+        parts = [self._own(limbs, queries, keys, values, scale) for limbs in self._limbs]
+        own = parts[0] if len(parts) == 1 else Attended(*map(torch.cat, zip(*parts, strict=True)))
+        _add_trunk(own, query, self._trunk, layer, self._segments, attend=self._attend, scale=scale)
+        return own.out[None]
+
+    def _own(
+        self,
+        limbs: Limbs,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        scale: float,
+    ) -> Attended:
+        """Attention inside rows: (tokens, query heads, head size) and (tokens, query heads)."""
+        rows, _, width, _ = limbs.mask.shape
+
+        def unpacked(part: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            return part.index_select(0, index).view(rows, -1, *part.shape[1:]).transpose(1, 2)
+
+        padded = self._attend(
+            unpacked(queries, limbs.queries),
+            unpacked(keys, limbs.sources),
+            unpacked(values, limbs.sources),
+            mask=limbs.mask,
+            scale=scale,
+        )
+        out = padded.out.transpose(1, 2).reshape(rows * width, *queries.shape[1:])
+        lse = padded.lse.transpose(1, 2).reshape(rows * width, -1)
+        return Attended(out.index_select(0, limbs.places), lse.index_select(0, limbs.places))
+
+
+class Decoding:
+    """One token of every row: its own tokens so far, and the trunk up to its fork.
+
+    Args:
+        trunk: what the rows hang on.
+        attend: kernel.
+        segments: cover all rows in order.
+        buffers: cover all rows in order.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        attend: Attend,
+        *,
+        segments: Sequence[Segment],
+        buffers: Sequence[RowBuffer],
+    ) -> None:
+        self._trunk = trunk
+        self._attend = attend
+        self._segments = segments
+        self._buffers = buffers
+
+    def __call__(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """See `Pass`; writes keys and values behind those of each row."""
+        queries = query[0].transpose(0, 1)
+        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+        shared = key.shape[1]
+        parts, start = [], 0
+        for buffer in self._buffers:
+            rows = slice(start, start + buffer.rows)
+            held_keys, held_values, mask = buffer.append(layer, keys[rows], values[rows])
+            part = queries[rows]
+            # Query heads of one key head are neighbours, so they can stand in for tokens.
+            folded = part.reshape(buffer.rows, shared, -1, part.shape[-1])
+            if mask is not None:
+                mask = mask.expand(-1, -1, folded.shape[2], -1)
+            found = self._attend(folded, held_keys, held_values, mask=mask, scale=scale)
+            parts.append(Attended(found.out.reshape(part.shape), found.lse.flatten(1)))
+            start += buffer.rows
+        own = parts[0] if len(parts) == 1 else Attended(*map(torch.cat, zip(*parts, strict=True)))
+        _add_trunk(own, query, self._trunk, layer, self._segments, attend=self._attend, scale=scale)
+        return own.out[None]
+
+
+def _by_token(found: Attended) -> Attended:
+    """Of one row: (tokens, heads, head size) and (tokens, heads)."""
+    return Attended(found.out[0].transpose(0, 1), found.lse[0].transpose(0, 1))
+
+
+def _add_trunk(
+    own: Attended,
+    query: torch.Tensor,
+    trunk: Trunk,
+    layer: int,
+    segments: Sequence[Segment],
+    *,
+    attend: Attend,
+    scale: float,
+) -> None:
+    """Add to `own`, in place, what each segment sees of the trunk; a part without keys is left out.
+
+    Args:
+        own: by token.
+        query: as the layer gave it.
+        trunk: keys and values.
+        layer: number of the layer.
+        segments: of the tokens.
+        attend: kernel.
+        scale: factor of the scores.
+    """
+    for start, end, depth in segments:
+        if depth:
+            keys, values = trunk.read(layer, depth)
+            part = Attended(own.out[start:end], own.lse[start:end])
+            _add_shared(part, query[:, :, start:end], keys, values, attend=attend, scale=scale)
+
+
+def _add_shared(
+    own: Attended,
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    attend: Attend,
+    scale: float,
+) -> None:
+    """Merge attention to keys that all queries see into `own`, in place.
+
+    The query heads of one key head are folded into the token axis, which is right because there is
+    no mask: each key is then read once for all of them.
+    """
+    _, heads, tokens, size = query.shape
+    found = attend(query.reshape(1, keys.shape[1], -1, size), keys, values, mask=None, scale=scale)
+    out = found.out.reshape(heads, tokens, size).transpose(0, 1)
+    lse = found.lse.reshape(heads, tokens).transpose(0, 1)
+    merge_into(own, Attended(out, lse))

@@ -1,0 +1,54 @@
+"""Checkpoints that more than one folder of tests needs."""
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from qwen_bench.engines.quiet import quiet_transformers
+from qwen_bench.testing import tiny_model, tiny_tokenizer
+
+
+def _template(key):
+    """Chat template of a Qwen generation out of the trl wheel, read as a file."""
+    found = importlib.util.find_spec("trl")
+    if found is None or not found.submodule_search_locations:
+        pytest.fail("the trl wheel holds the Qwen templates: pip install --no-deps trl==1.16.0")
+    folder = Path(found.submodule_search_locations[0])
+    return (folder / "chat_templates" / f"{key}.jinja").read_text("utf-8")
+
+
+@pytest.fixture
+def saying(tmp_path):
+    """`saying("<think>hm</think>red", template)`: folder of a model that answers every prompt so.
+
+    A Qwen3 whose next token depends on the last one alone. So no token may occur twice in what it
+    says, and prompts have to end with a line break, as those of Qwen do.
+    """
+    import torch
+
+    def make(text, template="qwen3", *, tags=("<think>", "</think>")):
+        tokenizer = tiny_tokenizer()
+        tokenizer.add_tokens(list(tags))
+        tokenizer.chat_template = _template(template)
+        said = tokenizer.encode(f"\n{text}<|im_end|>")
+        assert len(set(said)) == len(said) <= 31, tokenizer.convert_ids_to_tokens(said)
+        model = tiny_model("qwen3")
+        model.resize_token_embeddings(len(tokenizer))
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(("o_proj.weight", "down_proj.weight")) or "embed" in name:
+                    parameter.zero_()
+            model.lm_head.weight.zero_()
+            model.get_input_embeddings().weight[:, 31] = 1.0
+            for place, (token, following) in enumerate(pairwise(said)):
+                model.get_input_embeddings().weight[token] = torch.eye(32)[place]
+                model.lm_head.weight[following, place] = 2.0
+        folder = tmp_path / f"saying-{len(list(tmp_path.glob('saying-*')))}"
+        with quiet_transformers():
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
