@@ -121,10 +121,10 @@ ARGUMENTS: Mapping[str, Mapping[str, Argument]] = {
 
 
 def engine_of(spec: ModelSpec, options: EngineOptions) -> str | None:
-    """Name of the engine that answers for a SPEC; None for solvers."""
-    if spec.kind == "mock":
+    """Name of the engine that answers for a SPEC; None for solvers and plug-ins."""
+    if spec.kind in {"mock", "plugin"}:
         return None
-    if str(spec.kind) == "openai":
+    if spec.kind == "openai":
         return "openai"
     return "vllm" if options.engine == "vllm" else "hf"
 

@@ -214,6 +214,18 @@ class Reading:
         return Attended(out.index_select(0, limbs.places), lse.index_select(0, limbs.places))
 
 
+class Rows(NamedTuple):
+    """Rows that share a buffer.
+
+    Attributes:
+        buffer: their keys and values.
+        places: (rows,) which of all rows they are.
+    """
+
+    buffer: RowBuffer
+    places: torch.Tensor
+
+
 class Decoding:
     """One token of every row: its own tokens so far, and the trunk up to its fork.
 
@@ -221,7 +233,7 @@ class Decoding:
         trunk: what the rows hang on.
         attend: kernel.
         segments: cover all rows in order.
-        buffers: cover all rows in order.
+        buffers: hold all rows.
     """
 
     def __init__(
@@ -230,7 +242,7 @@ class Decoding:
         attend: Attend,
         *,
         segments: Sequence[Segment],
-        buffers: Sequence[RowBuffer],
+        buffers: Sequence[Rows],
     ) -> None:
         self._trunk = trunk
         self._attend = attend
@@ -246,22 +258,23 @@ class Decoding:
         scale: float,
     ) -> torch.Tensor:
         """See `Pass`; writes keys and values behind those of each row."""
-        queries = query[0].transpose(0, 1)
-        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
-        shared = key.shape[1]
-        parts, start = [], 0
-        for buffer in self._buffers:
-            rows = slice(start, start + buffer.rows)
-            held_keys, held_values, mask = buffer.append(layer, keys[rows], values[rows])
-            part = queries[rows]
+        queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
+        tokens, heads, size = queries.shape
+        own = Attended(
+            queries.new_empty((tokens, heads, size)),
+            queries.new_empty((tokens, heads), dtype=torch.float32),
+        )
+        for buffer, places in self._buffers:
+            held_keys, held_values, mask = buffer.append(
+                layer, keys.index_select(0, places), values.index_select(0, places)
+            )
             # Query heads of one key head are neighbours, so they can stand in for tokens.
-            folded = part.reshape(buffer.rows, shared, -1, part.shape[-1])
+            folded = queries.index_select(0, places).view(len(places), keys.shape[1], -1, size)
             if mask is not None:
                 mask = mask.expand(-1, -1, folded.shape[2], -1)
             found = self._attend(folded, held_keys, held_values, mask=mask, scale=scale)
-            parts.append(Attended(found.out.reshape(part.shape), found.lse.flatten(1)))
-            start += buffer.rows
-        own = parts[0] if len(parts) == 1 else Attended(*map(torch.cat, zip(*parts, strict=True)))
+            own.out.index_copy_(0, places, found.out.reshape(-1, heads, size))
+            own.lse.index_copy_(0, places, found.lse.reshape(-1, heads))
         _add_trunk(own, query, self._trunk, layer, self._segments, attend=self._attend, scale=scale)
         return own.out[None]
 

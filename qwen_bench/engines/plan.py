@@ -14,6 +14,8 @@ SLACK = 16
 """Most trunk tokens that a row holds again, so that rows whose forks are near form one group."""
 SMALLEST = 32
 """Rows shorter than this count as equally long."""
+FREE = 1 / 12
+"""Most places left free in the buffers of rows, of those that hold tokens."""
 
 
 class Room(NamedTuple):
@@ -87,11 +89,8 @@ class _Piece(NamedTuple):
 
     @property
     def kv_tokens(self) -> int:
-        """Most tokens held for decoding, with what rows of one class are padded."""
-        return sum(
-            (SMALLEST << width_class(SLACK + len(leaf.path))) + leaf.wish.tokens
-            for leaf in self.leaves
-        )
+        """Most tokens held for decoding."""
+        return sum(SLACK + len(leaf.path) + leaf.wish.tokens for leaf in self.leaves)
 
 
 def pack(
@@ -241,6 +240,28 @@ def align(forks: Sequence[int]) -> list[int]:
         near = bool(depths) and fork - depths[-1] <= SLACK
         depths.append(depths[-1] if near else fork)
     return depths
+
+
+def alike(widths: Sequence[int], expected: int) -> list[list[int]]:
+    """Places of rows that share a buffer, widest first; few buffers, and few places left free.
+
+    >>> alike([20, 8, 19, 21, 8], expected=8)
+    [[3, 0, 2], [1, 4]]
+
+    Args:
+        widths: tokens of each row.
+        expected: tokens that each will have in addition.
+    """
+    groups: list[list[int]] = []
+    held = free = widest = 0
+    for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
+        width = widths[place]
+        held, free = held + width + expected, free + widest - width
+        if not groups or free > FREE * held:
+            groups.append([])
+            held, free, widest = width + expected, 0, width
+        groups[-1].append(place)
+    return groups
 
 
 def width_class(tokens: int) -> int:

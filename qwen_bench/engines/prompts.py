@@ -14,7 +14,15 @@ from typing import Any
 
 from qwen_bench.chat.lint import IM_START, default_system_text
 from qwen_bench.chat.messages import Message
-from qwen_bench.chat.rendering import ChatSettings, prompt_text, render, with_system
+from qwen_bench.chat.rendering import (
+    ChatSettings,
+    choose_template,
+    prompt_text,
+    render,
+    with_system,
+)
+from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import TemplateError
 
 STOP_STRINGS = ("<|im_end|>", "<|endoftext|>", IM_START)
@@ -49,6 +57,16 @@ class StopTokens:
     names: tuple[str, ...]
     closer: int
     closer_name: str
+
+
+def chat_settings(spec: ModelSpec, options: EngineOptions, own: str | None) -> ChatSettings:
+    """How prompts of a model are written; `own` is the template that came with it.
+
+    Raises:
+        TemplateError: there is no template, or it cannot be read.
+    """
+    template = choose_template(options.chat_template, own, spec.default_label)
+    return ChatSettings(template, options.system, options.thinking)
 
 
 class Prompter:

@@ -5,29 +5,24 @@ Imports model libraries only when a SPEC needs them, so that solvers work withou
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from qwen_bench.chat.rendering import ChatSettings, choose_template
 from qwen_bench.engines.openai.address import read_addresses
 from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.prompts import Prompter
+from qwen_bench.engines.plugins import open_plugin
+from qwen_bench.engines.prompts import Prompter, chat_settings
 from qwen_bench.engines.protocol import Engine
 from qwen_bench.engines.solvers import SolverEngine
 from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import InputError, MissingExtraError
 from qwen_bench.probes.model import Probe
 
-if TYPE_CHECKING:
-    from qwen_bench.engines.hf import HfEngine
-    from qwen_bench.engines.loading import LoadedBase
-    from qwen_bench.engines.openai.engine import OpenAIEngine
-    from qwen_bench.engines.vllm.engine import VllmEngine
-    from qwen_bench.engines.vllm.loading import VllmBase
-
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
+_WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
+_ANOTHER = "--model embedded, or the same model as a Hub id or a folder"
 _PACKAGES = ("torch", "transformers", "peft", "safetensors")
 
 
@@ -67,19 +62,8 @@ def open_engines(
         _require("vllm", "vllm")
     with ExitStack() as stack:
         loaded = [spec for spec in specs if spec.kind in _LOADED]
-        pooled = None
-        if loaded and (options.replicas > 1 or options.ray_address is not None):
-            _require("ray", "ray")
-            from qwen_bench.engines.ray.opening import (  # noqa: PLC0415 - its workers import this
-                pooled_engines,
-            )
-
-            pooled = stack.enter_context(closing(pooled_engines(loaded, options)))
-        elif loaded:
-            _require_packages()
-            stack.enter_context(_exact_products())
-        opened = stack.enter_context(_opened_in_vllm())
-        yield stack.enter_context(closing(_engines(specs, options, probes, opened, pooled)))
+        models = stack.enter_context(_models(loaded, options)) if loaded else None
+        yield stack.enter_context(closing(_engines(specs, options, probes, models)))
 
 
 def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
@@ -92,17 +76,15 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     """
     if spec.kind == "openai":
         return _prompter_of_server(spec, options)
-    if spec.kind == "mock":
-        raise InputError(
-            f"{spec.text}: mock solvers have no tokenizer", fix="--model embedded, or another model"
-        )
+    if spec.kind not in _LOADED:
+        raise InputError(f"{spec.text}: {_WITHOUT[spec.kind]} no tokenizer here", fix=_ANOTHER)
     _require_packages()
     from qwen_bench.engines.adapters import adapter_template  # noqa: PLC0415 - imports torch
     from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
 
     tokenizer = load_tokenizer(spec.weights, options)
     own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
-    return Prompter(tokenizer, _settings(spec, options, own or shipped_template(tokenizer)))
+    return Prompter(tokenizer, chat_settings(spec, options, own or shipped_template(tokenizer)))
 
 
 def open_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
@@ -113,53 +95,98 @@ def open_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
         MissingExtraError: torch, transformers or peft is not installed.
         ModelError: it cannot be had or used.
     """
-    if spec.kind == "mock":
-        raise InputError(
-            f"{spec.text}: mock solvers have no model", fix="--model embedded, or another model"
-        )
-    if spec.kind == "openai":
-        raise InputError(
-            f"{spec.text}: the configuration of a model on a server cannot be read",
-            fix="give the same model as a Hub id or a folder",
-        )
+    if spec.kind not in _LOADED:
+        raise InputError(f"{spec.text}: {_WITHOUT[spec.kind]} no configuration here", fix=_ANOTHER)
     _require_packages()
     from qwen_bench.engines.loading import load_config  # noqa: PLC0415 - imports torch
 
     return load_config(spec.weights, options)
 
 
+class _Models(Protocol):
+    """Models that are loaded, with the engines on them."""
+
+    def open(self, spec: ModelSpec, later: Sequence[ModelSpec]) -> Engine:
+        """The engine of a SPEC; those still to come may share what it loads."""
+        ...
+
+    def keep(self, later: Sequence[ModelSpec]) -> None:
+        """Free what none of these SPECs needs."""
+        ...
+
+    def close(self) -> None:
+        """Free all."""
+        ...
+
+
+class _PooledModels:
+    """Models loaded by workers, which share and free what they load by themselves."""
+
+    def __init__(self, engines: Generator[Engine, None, None]) -> None:
+        self._engines = engines
+
+    def open(self, *_: object) -> Engine:
+        """The next engine; they come in the order of the SPECs."""
+        return next(self._engines)
+
+    def keep(self, _: object) -> None:
+        """Nothing is held here."""
+
+    def close(self) -> None:
+        """End the workers."""
+        self._engines.close()
+
+
+@contextmanager
+def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Models]:
+    """What loads models; imports torch, and ray or vllm where they are to compute."""
+    if options.replicas > 1 or options.ray_address is not None:
+        _require("ray", "ray")
+        from qwen_bench.engines.ray.opening import (  # noqa: PLC0415 - its workers import this
+            pooled_engines,
+        )
+
+        with closing(_PooledModels(pooled_engines(specs, options))) as pooled:
+            yield pooled
+        return
+    _require_packages()
+    from qwen_bench.engines.opening import HfModels, exact_products  # noqa: PLC0415 - imports torch
+
+    with exact_products(), ExitStack() as stack:
+        if options.engine == "vllm":
+            from qwen_bench.engines.vllm.opening import VllmModels  # noqa: PLC0415 - imports vllm
+
+            yield stack.enter_context(closing(VllmModels(options)))
+        else:
+            yield stack.enter_context(closing(HfModels(options)))
+
+
 def _engines(
     specs: Sequence[ModelSpec],
     options: EngineOptions,
     probes: Mapping[str, Probe],
-    opened: dict[tuple[str, str, str | None], VllmBase],
-    pooled: Iterator[Engine] | None,
+    models: _Models | None,
 ) -> Generator[Engine, None, None]:
-    bases: dict[tuple[str, str, str | None], LoadedBase] = {}
+    openers: dict[str, Callable[[ModelSpec, Sequence[ModelSpec]], Engine]] = {
+        "mock": lambda spec, _: SolverEngine(spec.name, probes, policy=options.policy),
+        "openai": lambda spec, _: _openai_engine(spec, options),
+        "plugin": lambda spec, _: open_plugin(spec, options),
+    }
+    if models is not None:
+        openers |= dict.fromkeys(_LOADED, models.open)
     for place, spec in enumerate(specs):
-        if spec.kind == "mock":
-            engine: Engine = SolverEngine(spec.name, probes, policy=options.policy)
-        elif spec.kind == "openai":
-            engine = _openai_engine(spec, options)
-        elif pooled is not None:
-            engine = next(pooled)
-        elif options.engine == "vllm":
-            engine = _vllm_engine(spec, specs[place:], options, opened)
-        else:
-            engine = _hf_engine(spec, specs[place:], options, bases)
+        later = [other for other in specs[place + 1 :] if other.kind in _LOADED]
+        engine = openers[spec.kind](spec, later)
         try:
             yield engine
         finally:
             engine.close()
-        needed = {_base_key(later) for later in specs[place + 1 :] if later.kind in _LOADED}
-        for key in [key for key in bases if key not in needed]:
-            del bases[key]
-        for key in [key for key in opened if key not in needed]:
-            opened.pop(key).discard()
         del engine
+        if models is not None:
+            models.keep(later)
 
 
-def _openai_engine(spec: ModelSpec, options: EngineOptions) -> OpenAIEngine:
+def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
     from qwen_bench.engines.openai.engine import OpenAIEngine  # noqa: PLC0415 - imports openai
 
     if "tokenizer" in options.model_args:
@@ -181,84 +208,6 @@ def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
     return local.prompter
 
 
-def _hf_engine(
-    spec: ModelSpec,
-    upcoming: Sequence[ModelSpec],
-    options: EngineOptions,
-    bases: dict[tuple[str, str, str | None], LoadedBase],
-) -> HfEngine:
-    from qwen_bench.engines.adapters import attach_adapter  # noqa: PLC0415 - imports torch
-    from qwen_bench.engines.hf import HfEngine  # noqa: PLC0415 - imports torch
-    from qwen_bench.engines.loading import load_base, shipped_template  # noqa: PLC0415 - as above
-    from qwen_bench.engines.memory import limits_for  # noqa: PLC0415 - as above
-
-    key = _base_key(spec)
-    if key not in bases:
-        bases[key] = load_base(spec.weights, options)
-    base = bases[key]
-    for other in upcoming:
-        if other.kind == "adapter" and other.path is not None and _base_key(other) == key:
-            attach_adapter(base, other.path, allow_pickle=options.allow_pickle)
-    adapter = None
-    if spec.kind == "adapter" and spec.path is not None:
-        adapter = attach_adapter(base, spec.path, allow_pickle=options.allow_pickle)
-    own = (adapter.chat_template if adapter else None) or shipped_template(base.tokenizer)
-    settings = _settings(spec, options, own)
-    limits = limits_for(options, base.device)
-    return HfEngine(base, settings, spec, adapter=adapter, policy=options.policy, limits=limits)
-
-
-def _vllm_engine(
-    spec: ModelSpec,
-    upcoming: Sequence[ModelSpec],
-    options: EngineOptions,
-    opened: dict[tuple[str, str, str | None], VllmBase],
-) -> VllmEngine:
-    from qwen_bench.engines.loading import shipped_template  # noqa: PLC0415 - imports torch
-    from qwen_bench.engines.vllm.engine import VllmEngine  # noqa: PLC0415 - as above
-    from qwen_bench.engines.vllm.loading import open_base  # noqa: PLC0415 - as above
-
-    key = _base_key(spec)
-    if key not in opened:
-        folders = [
-            other.path
-            for other in upcoming
-            if other.kind == "adapter" and other.path is not None and _base_key(other) == key
-        ]
-        opened[key] = open_base(spec.weights, options, folders)
-    base = opened[key]
-    adapter = None
-    if spec.kind == "adapter" and spec.path is not None:
-        adapter = base.attach(spec.path, allow_pickle=options.allow_pickle)
-    own = (adapter.chat_template if adapter else None) or shipped_template(base.loaded.tokenizer)
-    settings = _settings(spec, options, own)
-    return VllmEngine(base, settings, spec, adapter=adapter, policy=options.policy)
-
-
-@contextmanager
-def _opened_in_vllm() -> Iterator[dict[tuple[str, str, str | None], VllmBase]]:
-    """Bases in vLLM by key; those left are ended at last."""
-    opened: dict[tuple[str, str, str | None], VllmBase] = {}
-    try:
-        yield opened
-    finally:
-        for base in opened.values():
-            base.discard()
-
-
-def _settings(spec: ModelSpec, options: EngineOptions, own: str | None) -> ChatSettings:
-    """How prompts of a model are written; `own` is the template that came with it."""
-    template = choose_template(options.chat_template, own, spec.default_label)
-    return ChatSettings(template, options.system, options.thinking)
-
-
-def _base_key(spec: ModelSpec) -> tuple[str, str, str | None]:
-    """Equal for SPECs that need the same weights."""
-    weights = spec.weights
-    place = str(weights.path.resolve()) if weights.path is not None else weights.name
-    return (weights.kind, place, weights.revision)
-
-
 def _require_packages() -> None:
     for package in _PACKAGES:
         _require("hf", package)
@@ -267,19 +216,3 @@ def _require_packages() -> None:
 def _require(extra: str, package: str) -> None:
     if find_spec(package) is None:
         raise MissingExtraError(extra, package)
-
-
-@contextmanager
-def _exact_products() -> Iterator[None]:
-    """Products of float32 stay float32 (no TF32, no bf16 inside), as long as engines are open."""
-    import torch  # noqa: PLC0415 - seconds to import
-
-    precision = torch.get_float32_matmul_precision()
-    cudnn = torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = cudnn

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 
-from qwen_bench.engines.attention import Keeping, Limbs, Reading, Segment
+from qwen_bench.engines.attention import Decoding, Keeping, Limbs, Reading, Rows, Segment
 from qwen_bench.engines.buffers import RowBuffer, Trunk
 from qwen_bench.engines.kernels import Attend
-from qwen_bench.engines.plan import Leaf, align, width_class
+from qwen_bench.engines.plan import Leaf, align, alike, width_class
 from qwen_bench.engines.tree import Limb
 
 
@@ -71,7 +71,7 @@ class Packed(NamedTuple):
 def hold(
     leaves: Sequence[Leaf], trunk: Trunk, layers: int, device: torch.device, dtype: torch.dtype
 ) -> list[Held]:
-    """Buffers for rows to decode, by width and depth; what they see of the trunk is in them.
+    """Buffers for rows to decode, by width; what they see of the trunk behind it is in them.
 
     Args:
         leaves: by fork.
@@ -81,22 +81,49 @@ def hold(
         dtype: of the model.
     """
     depths = align([leaf.fork for leaf in leaves])
-    rows = [Placed(leaf, depth) for leaf, depth in zip(leaves, depths, strict=True)]
-    rows.sort(key=lambda row: (width_class(row.width), row.depth))
+    placed = [Placed(leaf, depth) for leaf, depth in zip(leaves, depths, strict=True)]
+    expected = max((leaf.wish.tokens for leaf in leaves), default=0)
     found = []
-    for _, group in groupby(rows, key=lambda row: width_class(row.width)):
-        alike = list(group)
+    for group in alike([row.width for row in placed], expected):
+        rows = [placed[place] for place in sorted(group)]
         buffer = RowBuffer(
-            [row.width for row in alike],
-            expected=max(row.leaf.wish.tokens for row in alike),
-            most=max(row.leaf.wish.most for row in alike),
+            [row.width for row in rows],
+            expected=max(row.leaf.wish.tokens for row in rows),
+            most=max(row.leaf.wish.most for row in rows),
             device=device,
             dtype=dtype,
         )
-        held = Held(buffer, alike)
+        held = Held(buffer, rows)
         _borrow(held, trunk, layers, device)
         found.append(held)
     return found
+
+
+def decoding(
+    held: Sequence[Held], trunk: Trunk, attend: Attend, device: torch.device
+) -> tuple[list[Placed], Decoding]:
+    """All rows by depth, and what their layers attend to until one of them is done.
+
+    Args:
+        held: rows.
+        trunk: what they hang on.
+        attend: kernel.
+        device: of the model.
+    """
+    rows = [row for item in held for row in item.rows]
+    order = sorted(range(len(rows)), key=lambda place: rows[place].depth)
+    place_of = {row: place for place, row in enumerate(order)}
+    buffers, start = [], 0
+    for item in held:
+        end = start + len(item.rows)
+        places = torch.tensor([place_of[row] for row in range(start, end)], device=device)
+        buffers.append(Rows(item.buffer, places))
+        start = end
+    packed = [rows[place] for place in order]
+    sharing = Decoding(
+        trunk, attend, segments=segments((1, row.depth) for row in packed), buffers=buffers
+    )
+    return packed, sharing
 
 
 def _borrow(held: Held, trunk: Trunk, layers: int, device: torch.device) -> None:

