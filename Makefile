@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 SETTINGS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check fix demo-adapter calibrate calibrate-model clean
+.PHONY: help demo test test-all check fix demo-adapter calibrate calibrate-model bench gpu-check clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ calibrate-model: $(VENV)/.demo-installed ## the demo adapter under last-turns:8 
 	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --run-id calibration-full
 	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --policy last-turns:8 --run-id calibration-cut
 	@$(BIN)/python -m qwen_bench.calibration --runs runs/calibration-full runs/calibration-cut --out docs
+
+bench: $(VENV)/.test-installed ## speed beside lm-eval, generate and llama.cpp (30 minutes on a quiet machine)
+	@$(BIN)/python -m benchmarks.compare
+	@$(BIN)/python -m benchmarks.sharing
+
+gpu-check: $(VENV)/.demo-installed ## equality and speed on your GPU in one table; MODEL=SPEC
+	@$(BIN)/python -m benchmarks.gpu_check $(if $(MODEL),--model $(MODEL))
 
 clean: ## remove what the recipes made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist demo-report.html

@@ -13,6 +13,7 @@ from qwen_bench.chat.rendering import effective_thinking, template_system
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.kernels import choose_kernel
 from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.products import LinearLayers
 from qwen_bench.engines.prompts import Prompter, StopTokens
 from qwen_bench.engines.protocol import Identity, Json
 from qwen_bench.engines.selfcheck import Choice
@@ -29,6 +30,7 @@ def describe(
     *,
     adapter: AttachedAdapter | None,
     limits: Limits,
+    linear: LinearLayers,
 ) -> Identity:
     """Identity of an hf engine."""
     engine: dict[str, Json] = {
@@ -41,6 +43,7 @@ def describe(
         "attention_kernel": choose_kernel(base.device, base.dtype, head_size(base.config))
         if choice.way == "two-part"
         else None,
+        "linear_layers": linear.library,
         "self_check_difference": choice.difference,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from qwen_bench.engines.products import LinearLayers
 from qwen_bench.engines.protocol import Efficiency
 
 
@@ -37,6 +38,7 @@ class Forward:
         self.config = config
         self.device = device
         self.dtype = dtype
+        self.linear = LinearLayers(model, device, dtype)
         self._model = model
         self._counters = counters
 
@@ -78,12 +80,13 @@ class Forward:
         if sharing is not None:
             options["sharing"] = sharing
         self._counters.put_through(input_ids.numel())
-        output = self._model(
-            input_ids=input_ids,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            logits_to_keep=torch.tensor(keep, dtype=torch.long, device=self.device),
-            **options,
-        )
+        with self.linear.quick():
+            output = self._model(
+                input_ids=input_ids,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                logits_to_keep=torch.tensor(keep, dtype=torch.long, device=self.device),
+                **options,
+            )
         logits: torch.Tensor = output.logits
         return logits

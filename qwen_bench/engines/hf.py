@@ -85,6 +85,7 @@ class HfEngine:
             self._choice,
             adapter=adapter,
             limits=self._limits,
+            linear=self._forward.linear,
         )
 
     def identity(self) -> Identity:

@@ -6,6 +6,7 @@ Pure: nodes and numbers; no model, no tensors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import NamedTuple
 
 from qwen_bench.engines.tree import Limb, PrefixTree, Stem, part_of
@@ -16,6 +17,8 @@ SMALLEST = 32
 """Rows shorter than this count as equally long."""
 FREE = 1 / 12
 """Most places left free in the buffers of rows, of those that hold tokens."""
+SPARE = 5
+"""What rows hold again and leave free together is at most the trunk divided by this."""
 
 
 class Room(NamedTuple):
@@ -226,7 +229,7 @@ def _leaves(
     )
 
 
-def align(forks: Sequence[int]) -> list[int]:
+def align(forks: Sequence[int], most: float = inf) -> list[int]:
     """For each fork, ascending, a depth not above it and less than `SLACK` + 1 below.
 
     Rows of one depth attend to the trunk together; what a row sees between the depth and its own
@@ -234,30 +237,45 @@ def align(forks: Sequence[int]) -> list[int]:
 
     >>> align([30, 31, 33, 60, 60])
     [30, 30, 30, 60, 60]
+    >>> align([30, 31, 33, 60, 60], most=2)
+    [30, 30, 33, 60, 60]
+
+    Args:
+        forks: of the rows.
+        most: tokens that all rows together may hold so.
     """
-    depths: list[int] = []
-    for fork in forks:
-        near = bool(depths) and fork - depths[-1] <= SLACK
-        depths.append(depths[-1] if near else fork)
-    return depths
+    slack = SLACK
+    while True:
+        depths: list[int] = []
+        for fork in forks:
+            near = bool(depths) and fork - depths[-1] <= slack
+            depths.append(depths[-1] if near else fork)
+        if sum(forks) - sum(depths) <= most:
+            return depths
+        slack //= 2
 
 
-def alike(widths: Sequence[int], expected: int) -> list[list[int]]:
+def alike(widths: Sequence[int], expected: int, spare: float = inf) -> list[list[int]]:
     """Places of rows that share a buffer, widest first; few buffers, and few places left free.
 
     >>> alike([20, 8, 19, 21, 8], expected=8)
     [[3, 0, 2], [1, 4]]
+    >>> alike([20, 8, 19, 21, 8], expected=8, spare=1)
+    [[3], [0], [2], [1, 4]]
 
     Args:
         widths: tokens of each row.
         expected: tokens that each will have in addition.
+        spare: places that all buffers together may leave free.
     """
+    total = sum(widths) + expected * len(widths)
+    share = min(FREE, spare / total) if total else FREE
     groups: list[list[int]] = []
     held = free = widest = 0
     for place in sorted(range(len(widths)), key=lambda place: -widths[place]):
         width = widths[place]
         held, free = held + width + expected, free + widest - width
-        if not groups or free > FREE * held:
+        if not groups or free > share * held:
             groups.append([])
             held, free, widest = width + expected, 0, width
         groups[-1].append(place)

@@ -16,7 +16,7 @@ import torch
 from qwen_bench.engines.attention import Decoding, Keeping, Limbs, Reading, Rows, Segment
 from qwen_bench.engines.buffers import RowBuffer, Trunk
 from qwen_bench.engines.kernels import Attend
-from qwen_bench.engines.plan import Leaf, align, alike, width_class
+from qwen_bench.engines.plan import SPARE, Leaf, align, alike, width_class
 from qwen_bench.engines.tree import Limb
 
 
@@ -80,11 +80,14 @@ def hold(
         device: of the model.
         dtype: of the model.
     """
-    depths = align([leaf.fork for leaf in leaves])
+    forks = [leaf.fork for leaf in leaves]
+    spare = trunk.length // SPARE
+    depths = align(forks, spare // 2)
+    spare -= sum(forks) - sum(depths)
     placed = [Placed(leaf, depth) for leaf, depth in zip(leaves, depths, strict=True)]
     expected = max((leaf.wish.tokens for leaf in leaves), default=0)
     found = []
-    for group in alike([row.width for row in placed], expected):
+    for group in alike([row.width for row in placed], expected, spare):
         rows = [placed[place] for place in sorted(group)]
         buffer = RowBuffer(
             [row.width for row in rows],

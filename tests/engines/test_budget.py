@@ -196,5 +196,5 @@ def test_the_configuration_is_that_of_the_text_model(checkpoints, family):
 
 
 def test_a_solver_has_no_configuration():
-    with pytest.raises(InputError, match="no model"):
+    with pytest.raises(InputError, match="mock solvers have no configuration"):
         open_config(parse_spec("mock:oracle"), EngineOptions())

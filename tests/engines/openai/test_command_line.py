@@ -101,7 +101,7 @@ def test_prompts_can_be_shown_with_the_tokenizer_of_the_model(checkpoints):
     assert open_prompter(spec, options).text_tokens("red") > 0
     with pytest.raises(InputError, match="the tokenizer is on the server"):
         open_prompter(spec, EngineOptions())
-    with pytest.raises(InputError, match="configuration of a model on a server"):
+    with pytest.raises(InputError, match="a server has no configuration here"):
         open_config(spec, options)
 
 
