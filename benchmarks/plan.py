@@ -65,6 +65,7 @@ PAIRED: tuple[Pair, ...] = (
     Pair("peer_lm_eval", "batch-1", "G140", 29, "rank"),
     Pair("peer_generate", "single", "G140", 28),
     Pair("peer_vllm_cpu", "cold", "G140", 27),
+    Pair("peer_vllm_cpu", "block-32", "G140", 27),
     Pair("peer_vllm_cpu", "cold", "G180", 36),
     Pair("peer_generate", "single", "control-1", 16),
     Pair("peer_generate", "single", "control-0", 15),
