@@ -11,7 +11,9 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
+from threading import Lock
 
 from qwen_bench.chat.rendering import effective_thinking
 from qwen_bench.engines.openai.address import address_of, read_addresses
@@ -69,6 +71,7 @@ class OpenAIEngine:
         _check_same(self._servers)
         self._identity = describe(self._servers, spec, options, patience)
         self._counters = Efficiency(load_seconds=time.perf_counter() - begun)
+        self._books = Lock()
         self._model = spec.name
 
     def identity(self) -> Identity:
@@ -106,32 +109,35 @@ class OpenAIEngine:
         """
         begun, cpu = time.perf_counter(), time.process_time()
         server = self._servers[address_of(unit.dialogue, len(self._servers))]
-        asked = [
-            prepare(request, self._options.policy, self._options.system, self._local)
-            for request in unit.requests
-        ]
+        # Units of several servers are prepared in threads, a tokenizer serves one at a time.
+        with self._local.lock if self._local is not None else nullcontext():
+            asked = [
+                prepare(request, self._options.policy, self._options.system, self._local)
+                for request in unit.requests
+            ]
         if any(item.request.mode == "rank" for item in asked) and not self.abilities().rank:
             raise EngineError(
                 f"the server at {server.client.address.host} cannot rank candidates",
                 why=self.abilities().rank_refusal or (),
                 fix="--mode generate",
             )
-        self._counters.encode_seconds += time.perf_counter() - begun
-        sendable = []
+        ordered = in_tree_order(
+            [item for item in asked if refused_locally(item, server.limit) is None]
+        )
+        with self._books:
+            self._counters.encode_seconds += time.perf_counter() - begun
+            self._counters.tree_tokens += tree_tokens(ordered)
+            self._counters.requests += len(asked) - len(ordered)
         for item in asked:
             reply = refused_locally(item, server.limit)
-            if reply is None:
-                sendable.append(item)
-            else:
-                self._counters.requests += 1
+            if reply is not None:
                 yield reply
-        ordered = in_tree_order(sendable)
-        self._counters.tree_tokens += tree_tokens(ordered)
         for replied in self._replies(server, ordered):
-            self._count(replied.spent, replied.naive_tokens)
-            self._counters.requests += 1
-            self._counters.seconds += time.perf_counter() - begun
-            self._counters.cpu_seconds += time.process_time() - cpu
+            with self._books:
+                self._spend(replied.spent, replied.naive_tokens)
+                self._counters.requests += 1
+                self._counters.seconds += time.perf_counter() - begun
+                self._counters.cpu_seconds += time.process_time() - cpu
             yield replied.reply
             begun, cpu = time.perf_counter(), time.process_time()
 
@@ -141,7 +147,8 @@ class OpenAIEngine:
         try:
             if lanes > 1 and server.survey.cached_in_blocks:
                 primed = server.prime(max(ordered, key=lambda item: item.size))
-                self._count(primed, 0)
+                with self._books:
+                    self._spend(primed, 0)
             if lanes <= 1:
                 for asked in ordered:
                     yield server.ask(asked)
@@ -163,7 +170,7 @@ class OpenAIEngine:
         wanted = max(1, self._options.concurrency)
         return wanted if slots is None else max(1, min(wanted, slots))
 
-    def _count(self, spent: Spent, naive_tokens: int) -> None:
+    def _spend(self, spent: Spent, naive_tokens: int) -> None:
         counters = self._counters
         counters.naive_tokens += naive_tokens
         counters.decoded_tokens += spent.decoded_tokens
