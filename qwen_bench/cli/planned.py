@@ -248,7 +248,7 @@ def _design(suite: Suite, primary: Mode) -> Design:
 
 def cache_of(spec: ModelSpec | None, engine: EngineOptions) -> KvCache | None:
     """Keys and values on the device that was named; None without a configuration to read."""
-    if spec is None or spec.kind == "openai":
+    if spec is None or spec.kind in {"openai", "plugin"}:
         return None
     kind = engine.device.partition(":")[0]
     dtype = engine.dtype if engine.dtype != "auto" else _DEVICE_DTYPES.get(kind)

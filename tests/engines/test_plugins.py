@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
+from qwen_bench.cli.main import main
 from qwen_bench.engines import plugins, spec
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.registry import open_engines, open_prompter
@@ -48,6 +49,22 @@ def test_it_is_opened_with_the_rest_of_the_spec_and_the_options(install):
 
     assert isinstance(engine, ScriptedEngine)
     assert seen == [("some/model:v2", options)]
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_the_command_asks_it_like_any_other(more, install, tmp_path, monkeypatch, capsys):
+    install(lambda *_: ScriptedEngine({}))
+    monkeypatch.chdir(tmp_path)
+
+    code = main(
+        [
+            *("run", "--model", "mine=echo:m", "--suite", "quick", "--limit", "1"),
+            *("--lengths", "1", "--lang", "en", "--mode", "generate", "--run-id", "one", *more),
+        ]
+    )
+
+    assert code == 0, capsys.readouterr().err
+    assert (tmp_path / "runs/one/summary.json").exists() is not bool(more)
 
 
 def test_a_package_that_cannot_be_imported_is_named(install):
