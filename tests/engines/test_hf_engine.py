@@ -81,7 +81,7 @@ def test_answers_and_scores_equal_plain_transformers(family, way, open_tiny, pla
         ("gemma3", "copying"),
     ],
 )
-def test_the_self_check_takes_the_packed_way_for_full_attention_only(family, way, open_tiny):
+def test_the_self_check_takes_the_two_part_way_for_full_attention_only(family, way, open_tiny):
     engine, _ = open_tiny(family)
 
     facts = engine.identity().engine
@@ -102,7 +102,7 @@ def test_the_self_check_takes_the_packed_way_for_full_attention_only(family, way
         ({"attn_logit_softcapping": 50.0}, False),
     ],
 )
-def test_windows_running_states_and_soft_caps_rule_the_packed_way_out(config, full):
+def test_windows_running_states_and_soft_caps_rule_the_two_part_way_out(config, full):
     assert only_full_attention(SimpleNamespace(**config)) is full
 
 
