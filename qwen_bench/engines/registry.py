@@ -187,11 +187,11 @@ def _engines(
 
 
 def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
-    from qwen_bench.engines.openai.engine import OpenAIEngine  # noqa: PLC0415 - imports openai
+    from qwen_bench.engines.openai.several import open_servers  # noqa: PLC0415 - imports openai
 
     if "tokenizer" in options.model_args:
         _require_packages()
-    return OpenAIEngine(spec, options)
+    return open_servers(spec, options)
 
 
 def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
