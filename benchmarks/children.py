@@ -65,7 +65,8 @@ def open_session(models: Path, vllm_python: Path | None, say: Callable[[str], No
 
 def source_digest() -> str:
     """SHA-256 of all that decides what is measured."""
-    files = sorted((ROOT / "qwen_bench" / "engines").glob("*.py"))
+    engines = ROOT / "qwen_bench" / "engines"
+    files = sorted((*engines.glob("*.py"), *(engines / "hf").glob("*.py")))
     names = ("grids", "models", "measuring", "ours", "peer_*")
     files += sorted(path for name in names for path in (ROOT / "benchmarks").glob(f"{name}.py"))
     digest = hashlib.sha256()

@@ -92,11 +92,11 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
     """
     import torch  # noqa: PLC0415 - seconds to import
 
-    from qwen_bench.engines.forward import Forward  # noqa: PLC0415 - as above
+    from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415 - as above
+    from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
     from qwen_bench.engines.loading import load_base  # noqa: PLC0415 - as above
     from qwen_bench.engines.options import EngineOptions  # noqa: PLC0415
     from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
-    from qwen_bench.engines.selfcheck import choose_way  # noqa: PLC0415
     from qwen_bench.engines.spec import parse_spec  # noqa: PLC0415
 
     yield from _kernels(device, dtype)
@@ -131,7 +131,7 @@ class _Side:
     def ours(self, grid: grids.Grid, mode: str) -> tuple[list[Any], Any]:
         """Results and counters."""
         from benchmarks.ours import answer_dialogue  # noqa: PLC0415 - after torch
-        from qwen_bench.engines.forward import Forward  # noqa: PLC0415 - as above
+        from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415 - as above
         from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
 
         base, counters = self.base, Efficiency()
@@ -198,7 +198,7 @@ def _kernels(device: str, dtype: str) -> Iterator[Line]:
     """Each attention kernel of this kind of device against the portable one."""
     import torch  # noqa: PLC0415 - already there
 
-    from qwen_bench.engines import kernels  # noqa: PLC0415 - as above
+    from qwen_bench.engines.hf import kernels  # noqa: PLC0415 - as above
 
     where, number = torch.device(device), getattr(torch, dtype)
     chosen = kernels.choose_kernel(where, number)

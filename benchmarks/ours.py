@@ -18,9 +18,9 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
     """The engine on a prepared model; its settings are the two ways of computing."""
     import torch  # noqa: PLC0415 - after the process is prepared
 
-    from qwen_bench.engines.forward import Forward  # noqa: PLC0415
+    from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415
+    from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
     from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
-    from qwen_bench.engines.selfcheck import choose_way  # noqa: PLC0415
 
     measuring.torch_thread()
     model = models.load(asked.folder)
@@ -79,9 +79,9 @@ def answer_dialogue(
         way: of computing.
     """
     from qwen_bench.engines.decoding import Budget, Stopping  # noqa: PLC0415
-    from qwen_bench.engines.selfcheck import WAYS  # noqa: PLC0415
+    from qwen_bench.engines.hf.selfcheck import WAYS  # noqa: PLC0415
+    from qwen_bench.engines.hf.work import Computation, Ledger, Limits, Task  # noqa: PLC0415
     from qwen_bench.engines.tree import PrefixTree  # noqa: PLC0415
-    from qwen_bench.engines.work import Computation, Ledger, Limits, Task  # noqa: PLC0415
 
     tree, tasks = PrefixTree(), []
     if mode == "rank":

@@ -11,14 +11,14 @@ import transformers
 
 from qwen_bench.chat.rendering import effective_thinking, template_system
 from qwen_bench.engines.adapters import AttachedAdapter
-from qwen_bench.engines.kernels import choose_kernel
+from qwen_bench.engines.hf.kernels import choose_kernel
+from qwen_bench.engines.hf.products import LinearLayers
+from qwen_bench.engines.hf.selfcheck import Choice
+from qwen_bench.engines.hf.work import Limits, head_size
 from qwen_bench.engines.loading import LoadedBase
-from qwen_bench.engines.products import LinearLayers
 from qwen_bench.engines.prompts import Prompter, StopTokens
 from qwen_bench.engines.protocol import Identity, Json
-from qwen_bench.engines.selfcheck import Choice
 from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.engines.work import Limits, head_size
 
 
 def describe(

@@ -9,8 +9,8 @@ import psutil  # type: ignore[import-untyped]  # ships no annotations
 import torch
 
 from qwen_bench.engines.arguments import read_bytes
+from qwen_bench.engines.hf.work import Limits
 from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.work import Limits
 
 _TEXTS = ("can't allocate memory", "not enough memory", "out of memory")
 _SHARE = {"cuda": 0.85, "mps": 0.70, "cpu": 0.50}

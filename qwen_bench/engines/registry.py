@@ -150,7 +150,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
             yield pooled
         return
     _require_packages()
-    from qwen_bench.engines.opening import HfModels, exact_products  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.hf.opening import HfModels, exact_products  # noqa: PLC0415 - imports torch
 
     with exact_products(), ExitStack() as stack:
         if options.engine == "vllm":

@@ -95,7 +95,9 @@ class TestJudgeFree:
     def test_the_scorer_asks_no_model(self):
         assert judge_free().status == "ok"
 
-    @pytest.mark.parametrize("line", ["import torch", "from qwen_bench.engines.hf import HfEngine"])
+    @pytest.mark.parametrize(
+        "line", ["import torch", "from qwen_bench.engines.hf.engine import HfEngine"]
+    )
     def test_a_scorer_that_could(self, tmp_path, line):
         (tmp_path / "judge.py").write_text(f"{line}\n", encoding="utf-8")
 

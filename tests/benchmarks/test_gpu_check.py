@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import gpu_check
-from qwen_bench.engines import kernels
+from qwen_bench.engines.hf import kernels
 from qwen_bench.testing import tiny_checkpoint
 
 

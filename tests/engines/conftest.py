@@ -24,7 +24,7 @@ def checkpoints(tmp_path_factory):
 def open_tiny(checkpoints):
     """Loads a tiny model and gives an engine on it; `change` may alter the loaded base first."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
-    from qwen_bench.engines.hf import HfEngine
+    from qwen_bench.engines.hf.engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
     from qwen_bench.engines.options import EngineOptions
     from qwen_bench.engines.spec import parse_spec
@@ -160,11 +160,11 @@ def compute(model, prompts, *, way="two-part", budget=6, candidates=None, **limi
     import torch
 
     from qwen_bench.engines.decoding import Budget, Stopping
-    from qwen_bench.engines.forward import Forward
+    from qwen_bench.engines.hf.forward import Forward
+    from qwen_bench.engines.hf.selfcheck import WAYS
+    from qwen_bench.engines.hf.work import Computation, Ledger, Limits, Task
     from qwen_bench.engines.protocol import Efficiency
-    from qwen_bench.engines.selfcheck import WAYS
     from qwen_bench.engines.tree import PrefixTree
-    from qwen_bench.engines.work import Computation, Ledger, Limits, Task
 
     counters = Efficiency()
     forward = Forward(model, model.config, torch.device("cpu"), model.dtype, counters)

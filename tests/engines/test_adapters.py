@@ -11,12 +11,12 @@ from transformers import DynamicCache
 
 from qwen_bench.chat.builtin import CHATML
 from qwen_bench.engines.adapters import attach_adapter
-from qwen_bench.engines.hf import HfEngine
+from qwen_bench.engines.hf.engine import HfEngine
+from qwen_bench.engines.hf.work import Limits
 from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.engines.spec import parse_spec
-from qwen_bench.engines.work import Limits
 from qwen_bench.errors import AdapterMismatchError, ModelError
 from qwen_bench.testing import tiny_model
 

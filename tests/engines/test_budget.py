@@ -97,7 +97,7 @@ def test_ranking_reads_each_candidate_and_shares_the_prompt():
 def test_the_memory_of_a_dialogue_is_what_the_engine_holds_at_most(
     open_tiny, checkpoints, forked_unit, prompter
 ):
-    from qwen_bench.engines.buffers import BLOCK
+    from qwen_bench.engines.hf.buffers import BLOCK
 
     engine, _ = open_tiny("qwen2")
     list(engine.answer(forked_unit))

@@ -2,7 +2,7 @@
 
 import torch
 
-from qwen_bench.engines.buffers import BLOCK, RowBuffer, Trunk
+from qwen_bench.engines.hf.buffers import BLOCK, RowBuffer, Trunk
 
 CPU, FP32 = torch.device("cpu"), torch.float32
 

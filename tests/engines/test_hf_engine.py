@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from qwen_bench.chat.messages import Message
+from qwen_bench.engines.hf.selfcheck import only_full_attention
+from qwen_bench.engines.hf.work import Limits
 from qwen_bench.engines.protocol import Request, Sampling, Unit
-from qwen_bench.engines.selfcheck import only_full_attention
-from qwen_bench.engines.work import Limits
 from qwen_bench.errors import TemplateError
 
 WAYS = [

@@ -5,8 +5,8 @@ import logging
 import pytest
 import torch
 
-from qwen_bench.engines import kernels
-from qwen_bench.engines.kernels import (
+from qwen_bench.engines.hf import kernels
+from qwen_bench.engines.hf.kernels import (
     Attended,
     choose_kernel,
     compare,

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines import memory, two_part
-from qwen_bench.engines.attention import Chain
+from qwen_bench.engines import memory
+from qwen_bench.engines.hf import two_part
+from qwen_bench.engines.hf.attention import Chain
+from qwen_bench.engines.hf.work import Limits
 from qwen_bench.engines.memory import is_out_of_memory, limits_for, memory_budget
 from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.protocol import Request, Unit
-from qwen_bench.engines.work import Limits
 
 CPU = torch.device("cpu")
 

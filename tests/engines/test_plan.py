@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.plan import FREE, SLACK, Room, Wish, align, alike, chunks, pack, width_class
+from qwen_bench.engines.hf.plan import (
+    FREE,
+    SLACK,
+    Room,
+    Wish,
+    align,
+    alike,
+    chunks,
+    pack,
+    width_class,
+)
 from qwen_bench.engines.tree import PrefixTree, Stem, lay_out
 
 AMPLE = Room(rows=1000, kv_tokens=10**6, positions=10**6, tokens=10**6)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qwen_bench.engines import products
-from qwen_bench.engines.products import ROWS, LinearLayers, agrees, onednn_agrees
+from qwen_bench.engines.hf import products
+from qwen_bench.engines.hf.products import ROWS, LinearLayers, agrees, onednn_agrees
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ WAYS = ("two-part", "copying")
 def open_saying(saying):
     """`open_saying(text, ...)`: an engine on a model that says it; `thinking` as on the line."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
-    from qwen_bench.engines.hf import HfEngine
+    from qwen_bench.engines.hf.engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
     from qwen_bench.engines.options import EngineOptions
     from qwen_bench.engines.spec import parse_spec

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen_bench.engines import selfcheck
-from qwen_bench.engines.attention import NAME, two_part
-from qwen_bench.engines.work import kv_bytes
+from qwen_bench.engines.hf import selfcheck
+from qwen_bench.engines.hf.attention import NAME, two_part
+from qwen_bench.engines.hf.work import kv_bytes
 from qwen_bench.testing import tiny_model
 
 SHAPES = {
@@ -429,7 +429,7 @@ class TestGate:
     ):
         import transformers
 
-        from qwen_bench.engines.forward import Forward
+        from qwen_bench.engines.hf.forward import Forward
         from qwen_bench.engines.protocol import Efficiency
 
         small = getattr(transformers, config)(
@@ -497,7 +497,7 @@ class TestGate:
 
 class TestNegativeControls:
     def test_a_fork_one_token_too_shallow_is_seen(self, compute, forked, plain_ids, monkeypatch):
-        from qwen_bench.engines import rows
+        from qwen_bench.engines.hf import rows
 
         model, prompts = tiny_model("qwen2"), forked((40,), 6)
         right = tokens(compute(model, prompts))
@@ -514,7 +514,7 @@ class TestNegativeControls:
     def test_a_log_sum_exp_that_is_a_little_wrong_is_seen(
         self, compute, forked, plain_ids, monkeypatch, options
     ):
-        from qwen_bench.engines import kernels
+        from qwen_bench.engines.hf import kernels
 
         model, prompts = tiny_model("qwen2"), forked((40,), 2)
         candidates = options(prompts)

@@ -15,9 +15,8 @@ import torch
 from transformers import DynamicCache
 
 from qwen_bench.engines.decoding import Row, advance
-from qwen_bench.engines.forward import Forward
-from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.engines.work import (
+from qwen_bench.engines.hf.forward import Forward
+from qwen_bench.engines.hf.work import (
     Computation,
     Finished,
     Logprobs,
@@ -29,6 +28,7 @@ from qwen_bench.engines.work import (
     read_out,
     wanted_tokens,
 )
+from qwen_bench.engines.tree import PrefixTree
 
 
 class Branch(NamedTuple):

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import torch
 
-from qwen_bench.engines.attention import Decoding, Keeping, Limbs, Reading, Rows, Segment
-from qwen_bench.engines.buffers import RowBuffer, Trunk
-from qwen_bench.engines.kernels import Attend
-from qwen_bench.engines.plan import SPARE, Leaf, align, alike, width_class
+from qwen_bench.engines.hf.attention import Decoding, Keeping, Limbs, Reading, Rows, Segment
+from qwen_bench.engines.hf.buffers import RowBuffer, Trunk
+from qwen_bench.engines.hf.kernels import Attend
+from qwen_bench.engines.hf.plan import SPARE, Leaf, align, alike, width_class
 from qwen_bench.engines.tree import Limb
 
 

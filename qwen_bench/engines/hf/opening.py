@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 
 from qwen_bench.engines.adapters import attach_adapter
-from qwen_bench.engines.hf import HfEngine
+from qwen_bench.engines.hf.engine import HfEngine
 from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
 from qwen_bench.engines.memory import limits_for
 from qwen_bench.engines.options import EngineOptions

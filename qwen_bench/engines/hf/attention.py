@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from transformers import AttentionInterface
 
-from qwen_bench.engines.buffers import RowBuffer, Trunk
-from qwen_bench.engines.kernels import Attend, Attended, merge_into
+from qwen_bench.engines.hf.buffers import RowBuffer, Trunk
+from qwen_bench.engines.hf.kernels import Attend, Attended, merge_into
 
 NAME = "qwen_bench_two_part"
 """Attention implementation; having no entry among the mask functions, it gets no mask built."""

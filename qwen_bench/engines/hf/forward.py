@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from qwen_bench.engines.products import LinearLayers
+from qwen_bench.engines.hf.products import LinearLayers
 from qwen_bench.engines.protocol import Efficiency
 
 

@@ -20,16 +20,9 @@ from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Stopping
 from qwen_bench.engines.describe import describe
-from qwen_bench.engines.forward import Forward
-from qwen_bench.engines.loading import LoadedBase
-from qwen_bench.engines.memory import is_out_of_memory, peak_memory_bytes
-from qwen_bench.engines.prepared import Prepared, prepare, ranked, written
-from qwen_bench.engines.prompts import Prompter
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
-from qwen_bench.engines.selfcheck import WAYS, Choice, Way, choose_way
-from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.engines.work import (
+from qwen_bench.engines.hf.forward import Forward
+from qwen_bench.engines.hf.selfcheck import WAYS, Choice, Way, choose_way
+from qwen_bench.engines.hf.work import (
     SMALLEST_CHUNK,
     Computation,
     Finished,
@@ -38,6 +31,13 @@ from qwen_bench.engines.work import (
     Ranked,
     Task,
 )
+from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.memory import is_out_of_memory, peak_memory_bytes
+from qwen_bench.engines.prepared import Prepared, prepare, ranked, written
+from qwen_bench.engines.prompts import Prompter
+from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
+from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.tree import PrefixTree
 
 
 class HfEngine:

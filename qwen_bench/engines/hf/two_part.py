@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qwen_bench.engines.attention import NAME, Chain, Pass
-from qwen_bench.engines.buffers import Trunk
 from qwen_bench.engines.decoding import Row, advance
-from qwen_bench.engines.kernels import KERNELS, choose_kernel
-from qwen_bench.engines.plan import Batch, Room, Wish, chunks, pack
-from qwen_bench.engines.rows import Held, Placed, decoding, hold, pack_limbs
-from qwen_bench.engines.tree import Stem, lay_out
-from qwen_bench.engines.work import (
+from qwen_bench.engines.hf.attention import NAME, Chain, Pass
+from qwen_bench.engines.hf.buffers import Trunk
+from qwen_bench.engines.hf.kernels import KERNELS, choose_kernel
+from qwen_bench.engines.hf.plan import Batch, Room, Wish, chunks, pack
+from qwen_bench.engines.hf.rows import Held, Placed, decoding, hold, pack_limbs
+from qwen_bench.engines.hf.work import (
     SMALLEST_CHUNK,
     Computation,
     Finished,
@@ -30,6 +29,7 @@ from qwen_bench.engines.work import (
     read_out,
     wanted_tokens,
 )
+from qwen_bench.engines.tree import Stem, lay_out
 
 
 def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:

@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from qwen_bench.engines import copying, two_part
 from qwen_bench.engines.decoding import Stopping
-from qwen_bench.engines.forward import Forward
+from qwen_bench.engines.hf import copying, two_part
+from qwen_bench.engines.hf.forward import Forward
+from qwen_bench.engines.hf.work import Computation, Finished, Ledger, Limits, Ranked, Task
 from qwen_bench.engines.protocol import Efficiency
 from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.engines.work import Computation, Finished, Ledger, Limits, Ranked, Task
 
 Way = Literal["two-part", "copying"]
 WAYS: dict[Way, Callable[..., Iterator[list[Finished]]]] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from qwen_bench.engines.decoding import NOTHING, Budget, Row, Stopping, Written
-from qwen_bench.engines.forward import Forward
+from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.protocol import GREEDY, Efficiency, Sampling
 from qwen_bench.engines.tree import PrefixTree
 
