@@ -13,7 +13,6 @@ from statistics import NormalDist
 
 POWER = 0.8
 ALPHA = 0.05
-NOT_DETECTABLE = "not detectable at any size"
 _BISECTIONS = 100
 _ROUNDING = 1e-9
 

@@ -22,9 +22,9 @@ from qwen_bench.engines.hf.work import (
     Logprobs,
     Task,
     Waiting,
+    finish,
     generation_rows,
     kv_bytes,
-    rank_scores,
     read_out,
     wanted_tokens,
 )
@@ -78,14 +78,8 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
                 _decode(work, batch, rows_cache)
             ledger.hold(_bytes(cache) + _bytes(rows_cache))
             del rows_cache
-            ledger.settle()
-            done = [
-                item for branch in batch if branch.waiting for item in branch.waiting.finished()
-            ]
-            ready = [task for task in ranking if all(path[-1] in seen for path in task.candidates)]
-            done += [Finished(task, rank_scores(tree, task, work.closer, seen)) for task in ready]
-            ranking = [task for task in ranking if task not in ready]
-            yield sorted(done, key=lambda finished: finished.task.number)
+            answered = [branch.waiting for branch in batch if branch.waiting is not None]
+            yield finish(work, answered, ranking, seen)
 
 
 def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> list[Branch]:

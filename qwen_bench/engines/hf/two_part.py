@@ -22,10 +22,10 @@ from qwen_bench.engines.hf.work import (
     Logprobs,
     Task,
     Waiting,
+    finish,
     generation_rows,
     head_size,
     kv_bytes,
-    rank_scores,
     read_out,
     wanted_tokens,
 )
@@ -52,15 +52,7 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
         for batch in reader.pack(stem):
             with work.forward.attention(NAME):
                 answered = reader.answer(batch)
-            work.ledger.settle()
-            done = [finished for item in answered for finished in item.finished()]
-            ready = [task for task in ranking if reader.has_read(task)]
-            done += [
-                Finished(task, rank_scores(work.tree, task, work.closer, reader.seen))
-                for task in ready
-            ]
-            ranking = [task for task in ranking if task not in ready]
-            yield sorted(done, key=lambda finished: finished.task.number)
+            yield finish(work, answered, ranking, reader.seen)
 
 
 class _Reader:
@@ -138,10 +130,6 @@ class _Reader:
         with ledger.spending("decode"):
             self._decode(held)
         return answered
-
-    def has_read(self, task: Task) -> bool:
-        """Whether all that a ranking task needs was read."""
-        return all(nodes[-1] in self.seen for nodes in task.candidates)
 
     def _feed(self, nodes: Sequence[int], sharing: Pass) -> None:
         """Put tree nodes through the model at their depths; read logits, begin answers."""

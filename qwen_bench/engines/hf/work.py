@@ -6,7 +6,7 @@ Token ids only; no text, no messages, no transformers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -290,3 +290,29 @@ def generation_rows(tasks: Sequence[Task]) -> list[Waiting]:
         )
         for (node, _), waiting in found.items()
     ]
+
+
+def finish(
+    work: Computation,
+    answered: Iterable[Waiting],
+    ranking: list[Task],
+    seen: dict[int, Logprobs],
+) -> list[Finished]:
+    """What a batch of rows finished, in the order of the requests.
+
+    Args:
+        work: tree and books; what was decoded counts from now on.
+        answered: rows of the batch.
+        ranking: tasks whose candidates were not read yet; those that are finished are taken out.
+        seen: log-probabilities by the node they were read at.
+    """
+    work.ledger.settle()
+    done = [finished for item in answered for finished in item.finished()]
+    left = []
+    for task in ranking:
+        if all(nodes[-1] in seen for nodes in task.candidates):
+            done.append(Finished(task, rank_scores(work.tree, task, work.closer, seen)))
+        else:
+            left.append(task)
+    ranking[:] = left
+    return sorted(done, key=lambda finished: finished.task.number)

@@ -21,7 +21,6 @@ from qwen_bench.engines.openai.survey import Survey
 from qwen_bench.engines.protocol import Reply, Request, Sampling, Score
 
 _SAMPLING = ("top_k", "min_p")
-_SWITCHES = ("chat_template_kwargs", "enable_thinking")
 STEPS = (20, 1000, 10_000)
 """Most probable tokens asked for, until the wanted one is among them; then the whole vocabulary.
 vLLM gives 20 at most without being told more."""
