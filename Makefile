@@ -53,12 +53,12 @@ demo-adapter: $(VENV)/.demo-installed ## train the demo adapter again, into fine
 	@$(BIN)/qwen-bench finetune --base embedded --recipe finetune/quick.yaml --out finetune/demo-new
 
 calibrate: $(VENV)/.test-installed ## simulate the statistics; tables and pictures into docs/ (13 minutes)
-	@$(BIN)/python -m qwen_bench.calibration --out docs
+	@$(BIN)/python -m tools.calibration --out docs
 
 calibrate-model: $(VENV)/.demo-installed ## the demo adapter under last-turns:8 against itself (8 minutes)
 	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --run-id calibration-full
 	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --policy last-turns:8 --run-id calibration-cut
-	@$(BIN)/python -m qwen_bench.calibration --runs runs/calibration-full runs/calibration-cut --out docs
+	@$(BIN)/python -m tools.calibration --runs runs/calibration-full runs/calibration-cut --out docs
 
 bench: $(VENV)/.test-installed ## speed beside lm-eval, generate and llama.cpp (30 minutes on a quiet machine)
 	@$(BIN)/python -m benchmarks.compare

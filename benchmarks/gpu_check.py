@@ -92,12 +92,12 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
     """
     import torch  # noqa: PLC0415 - seconds to import
 
+    from qwen_bench.engines.engine_options import EngineOptions  # noqa: PLC0415
     from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415 - as above
     from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
     from qwen_bench.engines.loading import load_base  # noqa: PLC0415 - as above
-    from qwen_bench.engines.options import EngineOptions  # noqa: PLC0415
-    from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
-    from qwen_bench.engines.spec import parse_spec  # noqa: PLC0415
+    from qwen_bench.engines.model_spec import parse_spec  # noqa: PLC0415
+    from qwen_bench.record.counters import Counters  # noqa: PLC0415
 
     yield from _kernels(device, dtype)
     options = EngineOptions(device=device, dtype=dtype)  # type: ignore[arg-type]  # checked by it
@@ -108,7 +108,7 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
     lengths, probes = ((16, 32, 64), 3) if quick else ((32, 64, 128, 256, 512, 1024, 2048), 20)
     grid = grids.custom(lengths, probes, NEW_TOKENS, int(base.config.vocab_size))
     with torch.inference_mode():
-        forward = Forward(base.model, base.config, base.device, base.dtype, Efficiency())
+        forward = Forward(base.model, base.config, base.device, base.dtype, Counters())
         choice = choose_way(forward, base.model)
         yield Line("way of computing", dtype, choice.way, "two-part", choice.way == "two-part")
         side = _Side(base, choice.way)
@@ -132,9 +132,9 @@ class _Side:
         """Results and counters."""
         from benchmarks.ours import answer_dialogue  # noqa: PLC0415 - after torch
         from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415 - as above
-        from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
+        from qwen_bench.record.counters import Counters  # noqa: PLC0415
 
-        base, counters = self.base, Efficiency()
+        base, counters = self.base, Counters()
         forward = Forward(base.model, base.config, base.device, base.dtype, counters)
         found = answer_dialogue(grid, 0, mode, forward=forward, counters=counters, way=self.way)
         return found, counters

@@ -207,8 +207,8 @@ def _real_grid(folder: Path) -> dict[str, Any]:
     from transformers import AutoTokenizer  # noqa: PLC0415 - seconds to import
 
     from qwen_bench.chat.rendering import ChatSettings, choose_template  # noqa: PLC0415
-    from qwen_bench.engines.prompts import Prompter  # noqa: PLC0415
-    from qwen_bench.probes.selecting import Selection  # noqa: PLC0415
+    from qwen_bench.engines.prompter import Prompter  # noqa: PLC0415
+    from qwen_bench.probes.selection import Selection  # noqa: PLC0415
     from qwen_bench.probes.suites import build_suite  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -20,19 +20,19 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
 
     from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415
     from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
-    from qwen_bench.engines.protocol import Efficiency  # noqa: PLC0415
+    from qwen_bench.record.counters import Counters  # noqa: PLC0415
 
     measuring.torch_thread()
     model = models.load(asked.folder)
     config = model.config.get_text_config(decoder=True)
     device, dtype = torch.device("cpu"), torch.float32
     with torch.inference_mode():
-        choice = choose_way(Forward(model, config, device, dtype, Efficiency()), model)
+        choice = choose_way(Forward(model, config, device, dtype, Counters()), model)
     if choice.way == "copying":
         raise SystemExit(f"the self-check chose the copying way: {choice.reason}")
 
     def answer(grid: grids.Grid) -> Measured:
-        counters = Efficiency()
+        counters = Counters()
         forward = Forward(model, config, device, dtype, counters)
         answers: list[tuple[int, ...]] = []
         margins: list[float] = []
@@ -80,8 +80,8 @@ def answer_dialogue(
     """
     from qwen_bench.engines.decoding import Budget, Stopping  # noqa: PLC0415
     from qwen_bench.engines.hf.selfcheck import WAYS  # noqa: PLC0415
-    from qwen_bench.engines.hf.work import Computation, Ledger, Limits, Task  # noqa: PLC0415
-    from qwen_bench.engines.tree import PrefixTree  # noqa: PLC0415
+    from qwen_bench.engines.hf.tasks import Computation, Ledger, Limits, Task  # noqa: PLC0415
+    from qwen_bench.engines.prefix_tree import PrefixTree  # noqa: PLC0415
 
     tree, tasks = PrefixTree(), []
     if mode == "rank":

@@ -40,7 +40,7 @@ def tiny_folder(folder: Path) -> None:
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - as above
 
     from qwen_bench.engines.embedded import embedded_tokenizer  # noqa: PLC0415
-    from qwen_bench.engines.prompts import STOP_STRINGS  # noqa: PLC0415
+    from qwen_bench.engines.prompter import STOP_STRINGS  # noqa: PLC0415
 
     tokenizer = embedded_tokenizer()
     torch.manual_seed(0)

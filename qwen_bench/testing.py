@@ -1,4 +1,4 @@
-"""Test doubles: an engine that follows a script, and tiny checkpoints with real files.
+"""Test doubles: a scripted engine, manifests and runs, tiny checkpoints with real files.
 
 Public, so that people who write engines or probes test with what this project tests with.
 """
@@ -6,21 +6,17 @@ Public, so that people who write engines or probes test with what this project t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from qwen_bench.chat.builtin import CHATML
-from qwen_bench.engines.protocol import (
-    Abilities,
-    Efficiency,
-    Identity,
-    Reply,
-    Request,
-    Score,
-    Unit,
-)
-from qwen_bench.engines.quiet import quiet_transformers
+from qwen_bench.engines.quiet_transformers import quiet_transformers
+from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, Manifest, ModelInfo, TemplateInfo
+from qwen_bench.record.run import Run
 
 Family = Literal["qwen2", "qwen3", "llama", "qwen3_5", "gemma3"]
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -32,6 +28,58 @@ SAMPLE_TEXT = (
     "我的猫叫饼干，我的柜子是四十四号。我的猫叫什么名字？",
     "system user assistant hello yes no red green blue north south",
 )
+
+
+_MANIFEST: dict[str, Any] = {
+    "run_id": "run",
+    "status": "finished",
+    "identity": "",
+    "tool": {"version": "0.1.0"},
+    "suite": {
+        "name": "core",
+        "version": "1.0",
+        "sha256": "5" * 64,
+        "seed": 0,
+        "filler_sha256": "f" * 64,
+        "langs": ["en", "zh"],
+        "families": ["fact_recall", "pronoun"],
+        "lengths": [1, 4],
+        "conditions": ["main"],
+        "modes": ["generate"],
+        "primary": "generate",
+    },
+    "scorer": {"version": "1.0"},
+    "generation": {"max_new_tokens": 64},
+    "template": {"chat_template_sha256": "t1"},
+    "model": {"spec": "mock:oracle", "label": "oracle", "kind": "mock", "fingerprint": "w1"},
+    "engine": {"name": "hf", "device": "cpu"},
+    "expected": {"rows": 1, "ids_sha256": ""},
+}
+
+
+def make_manifest(given: Manifest | None = None, /, **changes: Any) -> Manifest:  # noqa: ANN401 - values of fields
+    """A manifest, of a finished run of two families unless another one is given.
+
+    Args:
+        given: the manifest to change.
+        changes: fields by dotted name, dots written as two underscores: ``suite__policy="full"``.
+
+    Raises:
+        pydantic.ValidationError: a value that the field does not take.
+    """
+    data = deepcopy(_MANIFEST) if given is None else given.model_dump()
+    for name, value in changes.items():
+        *parts, last = name.split("__")
+        target = data
+        for part in parts:
+            target = target[part]
+        target[last] = value
+    return Manifest.model_validate(data)
+
+
+def change_run(run: Run, **changes: Any) -> Run:  # noqa: ANN401 - values of fields
+    """A run whose manifest has other values; names as for `make_manifest`."""
+    return replace(run, manifest=make_manifest(run.manifest, **changes))
 
 
 class ScriptedEngine:
@@ -52,19 +100,19 @@ class ScriptedEngine:
     ) -> None:
         self._answers = answers
         self._name = name
-        self._counters = Efficiency()
+        self._counters = Counters()
         self.asked: list[Request] = []
         self.closed = False
 
     def identity(self) -> Identity:
         """A mock model of the given name."""
-        model = {
-            "spec": f"mock:{self._name}",
-            "label": self._name,
-            "kind": "mock",
-            "fingerprint": f"scripted:{self._name}",
-        }
-        return Identity(model, {}, {}, {"name": "scripted"})
+        model = ModelInfo(
+            spec=f"mock:{self._name}",
+            label=self._name,
+            kind="mock",
+            fingerprint=f"scripted:{self._name}",
+        )
+        return Identity(model, TemplateInfo(), DecodingInfo(), EngineInfo(name="scripted"))
 
     def abilities(self) -> Abilities:
         """Both modes, no limit."""
@@ -78,7 +126,7 @@ class ScriptedEngine:
             self._counters.requests += 1
             yield reply
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Requests answered so far."""
         return replace(self._counters)
 

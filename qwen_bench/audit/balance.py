@@ -9,10 +9,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.questions import LABELS, group_of
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.model import Dialogue, Probe, Split
+from qwen_bench.probes.probe import Dialogue, Probe, Split
 
 LEAST_P = 0.01
 # Below this expected count the approximation of chi-square does not hold.

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.trees import strings_of, tree_of
-from qwen_bench.engines.solvers.reading import plain
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.instance import Words
-from qwen_bench.probes.model import Lang, Split
 from qwen_bench.probes.placing import Sources
+from qwen_bench.probes.probe import Lang, Split
 from qwen_bench.scoring.mentions import find_mentions
+from qwen_bench.solvers.history_reading import plain
 
 FEWEST_ANSWERS, FEWEST_KEYS, FEWEST_TEMPLATES = 24, 8, 4
 # Frequent words that no value may stand in.

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.questions import questions_of
 from qwen_bench.audit.trees import exchanged, strings_of, tree_of
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.draws import rotated
 from qwen_bench.probes.instance import Words
-from qwen_bench.probes.model import Dialogue, Probe
+from qwen_bench.probes.probe import Dialogue, Probe
+from qwen_bench.probes.seeded_draws import rotated
 from qwen_bench.probes.suites import Suite
 
 Renaming = Mapping[str, str]

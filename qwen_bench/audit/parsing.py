@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.questions import questions_of
-from qwen_bench.engines.solvers.picking import oracle
-from qwen_bench.probes.model import Probe
+from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.suites import Suite
 from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.normalise import normalise
+from qwen_bench.solvers.fixed_choice import oracle
 
 WRAPPINGS = {
     "en": (

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_bench.audit.run import Audit
-from qwen_bench.audit.text import share_text, short_names
-from qwen_bench.audit.windows import ALL, Curve, Key
+from qwen_bench.audit.audit_lines import share_text, short_names
+from qwen_bench.audit.audit_suite import Audit
+from qwen_bench.audit.planted_forgetting import ALL, Curve, Key
 from qwen_bench.errors import InputError
 
 OPEN, CLOSE = "<!-- solvers -->", "<!-- /solvers -->"

@@ -6,13 +6,13 @@ import ast
 from pathlib import Path
 
 from qwen_bench import scoring
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 
 _FORBIDDEN = frozenset(
     {"torch", "transformers", "peft", "openai", "vllm", "requests", "httpx", "urllib", "random"}
 )
 # The protocol names the fields of a reply; every other module of engines could ask a model.
-_ALLOWED = "qwen_bench.engines.protocol"
+_ALLOWED = "qwen_bench.protocol"
 
 
 def judge_free(folder: Path = Path(scoring.__file__).parent) -> Line:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.probes.model import Dialogue, Probe, Turn
+from qwen_bench.probes.probe import Dialogue, Probe, Turn
 
 # Candidates that are words of the answer format, free to occur anywhere.
 LABELS = frozenset({"yes", "no", "是", "否", "user", "assistant", "用户", "助手"})

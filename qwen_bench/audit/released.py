@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qwen_bench.audit.run import Audit, audit_suite
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.audit.audit_suite import Audit, audit_suite
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.solvers.reading import history_of
-from qwen_bench.probes.model import AskedProbe, Dialogue
+from qwen_bench.probes.probe import AskedProbe, Dialogue
+from qwen_bench.solvers.history_reading import history_of
 
 _MARKERS = ("<|", "<think>", "</think>")
 # Both variants of a prompt have about equal length, so that length gives no answer away. Leaving a

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_bench.audit.content import bare_keys
-from qwen_bench.audit.model import Findings, Line
+from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.leaks import bare_keys
 from qwen_bench.audit.questions import LABELS, Asked, questions_of
-from qwen_bench.engines.solvers.reading import aliases_of, mentions_in, plain
-from qwen_bench.probes.model import Dialogue, Probe
+from qwen_bench.probes.probe import Dialogue, Probe
+from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
 
 Facts = tuple[str, ...]
 

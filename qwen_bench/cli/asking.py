@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Literal
 
 from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.cli.resuming import check_flags, taken_over
-from qwen_bench.engines.arguments import check_used, engine_of, read_arguments
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import MODES, Generation, Mode, Sampling
-from qwen_bench.engines.solvers import check_solver_policy
-from qwen_bench.engines.spec import ModelSpec, distinct_labels, parse_spec
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_arguments import check_used, engine_of, read_arguments
+from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.protocol import Generation, Sampling
+from qwen_bench.record.outcome import MODES, Mode
+from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.store import find_run, is_run, read_run
+from qwen_bench.solvers import check_solver_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.probes.model import Probe
+    from qwen_bench.probes.probe import Probe
     from qwen_bench.runs.store import StoredRun
 
 EMBEDDED = "embedded"

@@ -13,12 +13,12 @@ from qwen_bench.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qwen_bench.audit.run import Audit
-    from qwen_bench.audit.tokens import Named
+    from qwen_bench.audit.audit_suite import Audit
+    from qwen_bench.audit.token_lengths import Named
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.exits import Exit
     from qwen_bench.cli.options import Options
-    from qwen_bench.probes.selecting import Selection
+    from qwen_bench.probes.selection import Selection
 
 
 EXAMPLES = """\b
@@ -80,13 +80,13 @@ def audit_probes(
     context: click.Context, /, *, solver: tuple[str, ...], write: bool, **_: object
 ) -> Exit:
     """Check that no shortcut solves a suite and that no probe of it is wrong."""
-    from qwen_bench.audit.text import audit_lines, document, failure
+    from qwen_bench.audit.audit_lines import audit_lines, document, failure
     from qwen_bench.cli.asking import selection
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.exits import Code, Exit
     from qwen_bench.cli.judge import stdout_is_free
     from qwen_bench.cli.outputs import check_targets, write_json
-    from qwen_bench.engines.solvers import check_solver_name
+    from qwen_bench.solvers import check_solver_name
 
     options = declared.options_of(context)
     check_targets([("--json", options.json)])
@@ -112,7 +112,7 @@ def _audit(
     screen: Screen,
 ) -> Audit:
     """Audit the suite of the options."""
-    from qwen_bench.audit.run import audit_suite
+    from qwen_bench.audit.audit_suite import audit_suite
     from qwen_bench.cli.asking import own_material
     from qwen_bench.probes.suites import Suite, build_suite
 
@@ -152,8 +152,8 @@ def _models(options: Options) -> list[Named]:
     if not options.model:
         return []
     from qwen_bench.cli.asking import engine_options
+    from qwen_bench.engines.model_spec import distinct_labels, parse_spec
     from qwen_bench.engines.registry import open_prompter
-    from qwen_bench.engines.spec import distinct_labels, parse_spec
 
     specs = [parse_spec(text) for text in options.model]
     engine = engine_options(options)
@@ -165,9 +165,9 @@ def _models(options: Options) -> list[Named]:
 
 def _write(options: Options, solvers: Sequence[str], screen: Screen) -> Exit:
     """Audit suite core, and in suite full the families that core lacks; publish both."""
+    from qwen_bench.audit.audit_lines import audit_lines, failure
     from qwen_bench.audit.publish import checkout, published
     from qwen_bench.audit.released import released_audits
-    from qwen_bench.audit.text import audit_lines, failure
     from qwen_bench.cli.exits import Code, Exit
     from qwen_bench.cli.outputs import write_output
     from qwen_bench.resources import data_folder

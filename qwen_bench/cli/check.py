@@ -92,7 +92,7 @@ def _write_failure(
     """
     from qwen_bench.cli.judge import Judged, command_line, write_files
     from qwen_bench.cli.outputs import prepare_folder
-    from qwen_bench.stats.model import Unjudged
+    from qwen_bench.stats.results import Unjudged
 
     name = ", ".join(options.model) or str(options.resume)
     judged = Judged((), (Unjudged(name, error.message, error.exit_code),))

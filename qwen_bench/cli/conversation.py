@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-    from qwen_bench.probes.model import AskedProbe
+    from qwen_bench.probes.probe import AskedProbe
 
 _LOOKS = {"evidence": "yellow", "question": "cyan", "": "bright_black"}
 _WIDEST = 76

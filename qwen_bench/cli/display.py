@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from qwen_bench.cli.options import Options
+    from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.job import Watcher
-    from qwen_bench.scoring.outcome import Outcome
 
 Mode = Literal["rich", "plain", "none"]
 PLAIN_SECONDS = 30.0

@@ -9,7 +9,7 @@ from qwen_bench.cli.planned import cache_of
 from qwen_bench.cli.planned_text import duration
 from qwen_bench.cli.recorded import rate_of_model
 from qwen_bench.cli.work_lines import short_size, short_tokens
-from qwen_bench.engines.budget import ANSWER_TOKENS, TokenBudget, estimate_tokens
+from qwen_bench.engines.cost_estimate import ANSWER_TOKENS, TokenBudget, estimate_tokens
 from qwen_bench.errors import ModelError
 from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
 from qwen_bench.runs.runner import units
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qwen_bench.cli.asking import Asking
-    from qwen_bench.engines.protocol import Unit
-    from qwen_bench.engines.spec import ModelSpec
-    from qwen_bench.runs.journal import Key
+    from qwen_bench.engines.model_spec import ModelSpec
+    from qwen_bench.protocol import Unit
+    from qwen_bench.record.run import Key
 
 
 def dry_run_lines(asking: Asking) -> list[str]:

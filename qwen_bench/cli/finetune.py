@@ -144,7 +144,7 @@ def finetune(
     The adapter is then a model like any other: qwen-bench run --baseline embedded --model DIR
     """
     del debug  # read from the command line where errors are shown
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.training.recipe import load_recipe, resolve
 
     named = resolve(load_recipe(recipe), data=data, changes=changes)

@@ -11,7 +11,7 @@ from qwen_bench.stats.verdict import about
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from qwen_bench.stats.model import Comparison, GateResult
+    from qwen_bench.stats.results import Comparison, GateResult
 
 
 def read_gates(

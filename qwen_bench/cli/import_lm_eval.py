@@ -12,9 +12,9 @@ from qwen_bench.cli import options as declared
 
 if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
-    from qwen_bench.engines.spec import ModelSpec
+    from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.lm_eval.importing import Log
-    from qwen_bench.runs.manifest import Invocation
+    from qwen_bench.record.manifest import Invocation
     from qwen_bench.runs.store import StoredRun
 
 EXAMPLES = """\b
@@ -80,8 +80,8 @@ def import_lm_eval(
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.resuming import check_flags
     from qwen_bench.cli.table import profile_lines
-    from qwen_bench.engines.options import EngineOptions
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.engine_options import EngineOptions
+    from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.lm_eval.importing import fingerprint_of, read_log
     from qwen_bench.stats.summary import summarise
 
@@ -99,7 +99,7 @@ def import_lm_eval(
     run = _record(context, log, screen, model=model, fingerprint=fingerprint)
     screen.close()
     view = run.view()
-    lines = profile_lines(view.label, view.manifest["suite"], summarise(view.outcomes))
+    lines = profile_lines(view.label, view.manifest.suite, summarise(view.outcomes))
     screen.table(lines, stdout_is_free=True)
     screen.say(f"run  {run.folder}")
 
@@ -126,10 +126,10 @@ def _record(
     """Write the run folder, as for a model that answers."""
     import shlex
 
-    from qwen_bench.engines.protocol import Generation
     from qwen_bench.lm_eval.importing import LogEngine
+    from qwen_bench.protocol import Generation
+    from qwen_bench.record.redaction import redact_argv
     from qwen_bench.runs.job import Job
-    from qwen_bench.runs.provenance import redact_argv
     from qwen_bench.runs.recorder import record
 
     options = declared.options_of(context)
@@ -143,7 +143,6 @@ def _record(
         probes={},
         spec=spec,
         label=model.default_label if model else Path(spec).name,
-        kind="imported",
         runs_dir=options.runs_path,
         run_id=options.run_id,
         resume=None,
@@ -159,9 +158,9 @@ def _record(
 
 def _invocation(arguments: tuple[str, ...], log: Log) -> Invocation:
     """This process; the packages are those of the process that answered."""
+    from qwen_bench.record.manifest import Invocation
     from qwen_bench.runs import provenance
     from qwen_bench.runs.job import timestamp
-    from qwen_bench.runs.manifest import Invocation
 
     return Invocation(
         started=timestamp(datetime.now(UTC)),

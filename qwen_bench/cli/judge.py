@@ -24,17 +24,17 @@ from qwen_bench.cli.outputs import (
 )
 from qwen_bench.cli.table import comparison_lines, policy_lines
 from qwen_bench.errors import QwenBenchError
-from qwen_bench.stats.model import Unjudged
+from qwen_bench.stats.results import Unjudged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
+    from qwen_bench.record.run import Run
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.gates import Gate
-    from qwen_bench.stats.model import Comparison
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.stats.results import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ def command_line(arguments: Sequence[str]) -> str:
     Args:
         arguments: the words after the program's name.
     """
-    from qwen_bench.runs.provenance import redact_argv
+    from qwen_bench.record.redaction import redact_argv
 
     return shlex.join(["qwen-bench", *redact_argv(arguments)])
 
 
-def named_views(runs: Sequence[StoredRun]) -> list[RunView]:
+def named_views(runs: Sequence[StoredRun]) -> list[Run]:
     """Views whose labels differ: a label used twice is followed by the run's name."""
     labels = [run.manifest.model.label for run in runs]
     return [
@@ -72,9 +72,7 @@ def named_views(runs: Sequence[StoredRun]) -> list[RunView]:
     ]
 
 
-def judge(
-    base: RunView, candidates: Sequence[RunView], options: Options, *, note: str = ""
-) -> Judged:
+def judge(base: Run, candidates: Sequence[Run], options: Options, *, note: str = "") -> Judged:
     """Compare each candidate with the baseline.
 
     With several candidates one that cannot be compared is reported and the others go on.
@@ -88,13 +86,13 @@ def judge(
     Raises:
         QwenBenchError: the only candidate cannot be compared, or a gate names what was not asked.
     """
-    from qwen_bench.stats.compare import adjust_over_candidates
+    from qwen_bench.stats.paired_comparison import adjust_over_candidates
 
-    suites = [run.manifest["suite"] for run in (base, *candidates)]
+    suites = [run.manifest.suite for run in (base, *candidates)]
     gates = read_gates(
         options.gate,
-        {family for suite in suites for family in suite["families"]},
-        {length for suite in suites for length in suite["lengths"]},
+        {family for suite in suites for family in suite.families},
+        {length for suite in suites for length in suite.lengths},
     )
     comparisons: list[Comparison] = []
     unjudged: list[Unjudged] = []
@@ -116,17 +114,15 @@ def judge(
     )
 
 
-def _compared(
-    base: RunView, candidate: RunView, gates: Sequence[Gate], options: Options
-) -> Comparison:
+def _compared(base: Run, candidate: Run, gates: Sequence[Gate], options: Options) -> Comparison:
     """One comparison with its gates.
 
     Raises:
         QwenBenchError: the two cannot be compared.
     """
-    from qwen_bench.stats.compare import compare
     from qwen_bench.stats.gates import evaluate
     from qwen_bench.stats.half_life import REPLICATES
+    from qwen_bench.stats.paired_comparison import compare
     from qwen_bench.stats.pairing import pair
 
     pairing = pair(
@@ -147,20 +143,16 @@ def _compared(
     return replace(comparison, gates=evaluate(gates, comparison, pairs))
 
 
-def _primary(base: RunView, candidate: RunView) -> str:
+def _primary(base: Run, candidate: Run) -> str:
     """The scorer that decides: the baseline's, unless the candidate was not asked in it."""
-    wanted = str(base.manifest["suite"]["primary"])
-    common = [
-        mode
-        for mode in base.manifest["suite"]["modes"]
-        if mode in candidate.manifest["suite"]["modes"]
-    ]
-    return wanted if wanted in common or not common else str(common[0])
+    suite = base.manifest.suite
+    common = [mode for mode in suite.modes if mode in candidate.manifest.suite.modes]
+    return suite.primary if suite.primary in common or not common else common[0]
 
 
 def present(
     judged: Judged,
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     options: Options,
     screen: Screen,
     *,
@@ -186,7 +178,7 @@ def present(
     for number, comparison in enumerate(judged.comparisons):
         lines = comparison_lines(
             comparison,
-            runs[0].manifest["suite"],
+            runs[0].manifest.suite,
             sentences(comparison),
             remarks=_policy_remarks(comparison, runs),
         )
@@ -204,7 +196,7 @@ def present(
 
 def write_files(
     judged: Judged,
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     options: Options,
     screen: Screen,
     *,
@@ -251,9 +243,9 @@ def _without_figures(options: Options) -> Targets:
     return replace(targets_of(options), html=(), json=())
 
 
-def _policy_remarks(comparison: Comparison, runs: Sequence[RunView]) -> list[str]:
+def _policy_remarks(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     """What a history policy cut on either side; nothing where every turn was sent."""
-    from qwen_bench.stats.visibility import policy_split
+    from qwen_bench.stats.policy_split import policy_split
 
     lines: list[str] = []
     for run in runs:

@@ -18,8 +18,8 @@ Example:
 @click.command(epilog=EXAMPLES)
 def lm_eval_path() -> None:
     """Print the folder to give to --include_path of lm-eval."""
-    from qwen_bench.lm_eval.faults import OLDEST, installed_harness, too_old
     from qwen_bench.lm_eval.generate import folder
+    from qwen_bench.lm_eval.log_errors import OLDEST, installed_harness, too_old
 
     found = installed_harness()
     if found is not None and too_old(found):

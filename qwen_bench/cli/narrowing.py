@@ -6,21 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import chosen
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.cli.options import Options
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.manifest import SuiteInfo
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.run import Run
 
 # Their length counts evidence turns, so a choice of history lengths does not concern them.
 _WITHOUT_LENGTH = {"adjacent", "blind"}
 
 
-def narrowed(views: Sequence[RunView], options: Options) -> list[RunView]:
+def narrowed(views: Sequence[Run], options: Options) -> list[Run]:
     """The runs with the rows that the selecting flags name; the runs themselves without flags.
 
     The selection in a view's manifest is narrowed alike, so that gates know what is left.
@@ -30,7 +31,7 @@ def narrowed(views: Sequence[RunView], options: Options) -> list[RunView]:
     """
     if not narrowing_words(options):
         return list(views)
-    suites: list[dict[str, Any]] = [view.manifest["suite"] for view in views]
+    suites = [view.manifest.suite for view in views]
     kept: dict[str, set[Any]] = {
         "families": _globbed("family", options.family, _all(suites, "families")),
         "conditions": _globbed("condition", options.condition, _all(suites, "conditions")),
@@ -52,9 +53,9 @@ def narrowing_words(options: Options) -> str:
     return f"narrowed to {told}; the runs hold more" if told else ""
 
 
-def _all(suites: Sequence[dict[str, Any]], key: str) -> tuple[Any, ...]:
+def _all(suites: Sequence[SuiteInfo], key: str) -> tuple[Any, ...]:
     """What any of the runs has, in order of appearance."""
-    return tuple(dict.fromkeys(value for suite in suites for value in suite[key]))
+    return tuple(dict.fromkeys(value for suite in suites for value in getattr(suite, key)))
 
 
 def _globbed(what: str, globs: tuple[str, ...], known: tuple[str, ...]) -> set[str]:
@@ -79,7 +80,7 @@ def _langs(wanted: tuple[str, ...] | None, known: tuple[str, ...]) -> set[str]:
     return set(wanted or known)
 
 
-def _narrowed(view: RunView, kept: dict[str, set[Any]]) -> RunView:
+def _narrowed(view: Run, kept: dict[str, set[Any]]) -> Run:
     """One run narrowed, rows and manifest."""
 
     def stays(outcome: Outcome) -> bool:
@@ -90,10 +91,13 @@ def _narrowed(view: RunView, kept: dict[str, set[Any]]) -> RunView:
             and (outcome.condition in _WITHOUT_LENGTH or outcome.length in kept["lengths"])
         )
 
-    suite = dict(view.manifest["suite"])
-    suite |= {key: [value for value in suite[key] if value in left] for key, left in kept.items()}
+    suite = view.manifest.suite
+    left = {
+        key: tuple(value for value in getattr(suite, key) if value in values)
+        for key, values in kept.items()
+    }
     return replace(
         view,
-        manifest={**view.manifest, "suite": suite},
+        manifest=view.manifest.model_copy(update={"suite": suite.model_copy(update=left)}),
         outcomes=tuple(outcome for outcome in view.outcomes if stays(outcome)),
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.stats.model import Comparison
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import Comparison
 
 STDOUT = "-"
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -196,7 +196,7 @@ def write_markdown(text: str, options: Options, screen: Screen) -> None:
 
 def write_page(
     targets: Sequence[str],
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     comparisons: Sequence[Comparison],
     screen: Screen,
     *,
@@ -224,12 +224,11 @@ def write_page(
             screen.say(f"report  {target}")
 
 
-def _suite(run: RunView) -> Suite | None:
+def _suite(run: Run) -> Suite | None:
     """The suite of a run, to show its conversations; None when it is no longer known."""
-    from qwen_bench.runs.extension import suite_of
-    from qwen_bench.runs.manifest import SuiteInfo
+    from qwen_bench.runs.widening import suite_of
 
     try:
-        return suite_of(SuiteInfo.model_validate(run.manifest["suite"]))
+        return suite_of(run.manifest.suite)
     except QwenBenchError:
         return None

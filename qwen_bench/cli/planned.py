@@ -14,8 +14,7 @@ from qwen_bench.cli.recorded import (
     rate_of_model,
     recorded_pair,
 )
-from qwen_bench.engines.arguments import check_used, engine_of
-from qwen_bench.engines.budget import (
+from qwen_bench.engines.cost_estimate import (
     ANSWER_TOKENS,
     KvCache,
     TokenBudget,
@@ -23,11 +22,12 @@ from qwen_bench.engines.budget import (
     estimate_tokens,
     kv_cache,
 )
-from qwen_bench.engines.protocol import MODES, Mode
+from qwen_bench.engines.model_arguments import check_used, engine_of
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError
 from qwen_bench.probes.suites import Suite, build_suite
+from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.runner import units
 from qwen_bench.stats.planning import (
     DISCORDANCE,
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from qwen_bench.chat.policy import Policy
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.engines.options import EngineOptions
-    from qwen_bench.engines.prompts import Prompter
-    from qwen_bench.engines.protocol import Unit
-    from qwen_bench.engines.spec import ModelSpec
+    from qwen_bench.engines.engine_options import EngineOptions
+    from qwen_bench.engines.model_spec import ModelSpec
+    from qwen_bench.engines.prompter import Prompter
+    from qwen_bench.protocol import Unit
     from qwen_bench.runs.store import StoredRun
 
 

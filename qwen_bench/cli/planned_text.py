@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qwen_bench.cli.planned import Planned
-    from qwen_bench.engines.budget import KvCache, TokenBudget
+    from qwen_bench.engines.cost_estimate import KvCache, TokenBudget
 
 SCHEMA_VERSION = 1
 _MINUTE, _HOUR = 60, 3600

@@ -17,7 +17,7 @@ from qwen_bench.cli.audit import audit_probes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from qwen_bench.probes.model import Probe
+    from qwen_bench.probes.probe import Probe
     from qwen_bench.probes.suites import Suite
 
 
@@ -105,7 +105,7 @@ def show_probe(
     from qwen_bench.cli.conversation import plain_lines, print_chat, shows_colour
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.raw import check_raw_flags, print_raw
-    from qwen_bench.probes.finding import find_probe
+    from qwen_bench.probes.find_probe import find_probe
     from qwen_bench.probes.suite_file import load_canary
     from qwen_bench.resources import data_folder
 

@@ -8,11 +8,11 @@ import click
 
 from qwen_bench.chat.policy import FULL, keep
 from qwen_bench.cli.asking import EMBEDDED, engine_options
-from qwen_bench.engines.arguments import check_used, engine_of
+from qwen_bench.engines.model_arguments import check_used, engine_of
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError
-from qwen_bench.probes.visibility import evidence_visible
+from qwen_bench.probes.evidence_visibility import evidence_visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qwen_bench.chat.policy import Kept, Policy
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.probes.model import AskedProbe, Probe
+    from qwen_bench.probes.probe import AskedProbe, Probe
 
 _OWN_FLAGS = (
     "model",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.errors import InputError, RunError
 from qwen_bench.runs.store import find_run, read_run, readable_runs
-from qwen_bench.runs.summary import total_efficiency
+from qwen_bench.runs.summary_file import total_efficiency
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.planning import Assumed, measured
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qwen_bench.cli.display import Screen
-    from qwen_bench.engines.spec import ModelSpec
-    from qwen_bench.runs.manifest import Manifest
+    from qwen_bench.engines.model_spec import ModelSpec
+    from qwen_bench.record.manifest import Manifest
     from qwen_bench.runs.store import StoredRun
 
 

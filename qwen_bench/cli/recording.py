@@ -29,15 +29,16 @@ from qwen_bench.cli.text import write_line
 from qwen_bench.cli.work_lines import efficiency_lines
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
-from qwen_bench.probes.plan import SYSTEM
+from qwen_bench.probes.programmes import SYSTEM
+from qwen_bench.record.manifest import Invocation, Manifest
+from qwen_bench.record.redaction import redact_argv, redact_mapping
 from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
-from qwen_bench.runs.manifest import Invocation, Manifest
 from qwen_bench.runs.recorder import record
 from qwen_bench.runs.runner import Plan, plan
-from qwen_bench.runs.summary import run_summary, total_efficiency
-from qwen_bench.stats.model import Unjudged
-from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.runs.summary_file import run_summary, total_efficiency
+from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.results import Unjudged
 from qwen_bench.stats.summary import summarise
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ if TYPE_CHECKING:
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.engines.protocol import Engine
     from qwen_bench.probes.suites import Suite
+    from qwen_bench.protocol import Engine
+    from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.job import Watcher
     from qwen_bench.runs.store import StoredRun
-    from qwen_bench.scoring.outcome import Outcome
 
 
 def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit | None:
@@ -71,7 +72,7 @@ def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit
         return None
     prepare_folder(asking.options)
     screen.say(asking.header)
-    session = _Session(asking, provenance.redact_argv(arguments), screen)
+    session = _Session(asking, redact_argv(arguments), screen)
     try:
         session.record_models()
     except RunInterruptedError as stop:
@@ -149,7 +150,6 @@ class _Session:
             probes=asking.probes,
             spec=asking.specs[position].text,
             label=asking.labels[position],
-            kind=asking.specs[position].kind,
             runs_dir=options.runs_path,
             run_id=options.run_id,
             resume=asking.resume,
@@ -198,10 +198,10 @@ class _Session:
         return Invocation(
             started=timestamp(_now()),
             argv=("qwen-bench", *self.arguments),
-            args_passed=provenance.redact_mapping(
+            args_passed=redact_mapping(
                 {name: effective[name]["value"] for name in sorted(options.passed)}
             ),
-            args_effective=provenance.redact_mapping(effective),
+            args_effective=redact_mapping(effective),
             host=provenance.host_hash(),
             hardware=provenance.hardware(),
             packages=provenance.package_versions(),
@@ -221,7 +221,7 @@ class _Session:
         base = self.asking.stored_base or self.runs.get(0)
         if base is None or not self.asking.has_base:
             return
-        old, new = base.manifest.model_dump(mode="json"), manifest.model_dump(mode="json")
+        old, new = base.manifest, manifest
         known = must_match_fields(old, new)
         blocking = refused(differing_settings(old, new), self.asking.options.allow_mismatch, known)
         if blocking:
@@ -277,7 +277,7 @@ class _Session:
         views = named_views(runs)
         summaries = [summarise(view.outcomes) for view in views]
         for number, (view, summary) in enumerate(zip(views, summaries, strict=True)):
-            lines = profile_lines(view.label, view.manifest["suite"], summary)
+            lines = profile_lines(view.label, view.manifest.suite, summary)
             self.screen.table(
                 [*([""] if number else []), *lines], stdout_is_free=targets.stdout_is_free
             )

@@ -7,14 +7,14 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError
-from qwen_bench.runs.provenance import HIDDEN
+from qwen_bench.record.redaction import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from qwen_bench.cli.options import Options
-    from qwen_bench.runs.manifest import Manifest
+    from qwen_bench.record.manifest import Manifest
 
 _FROM_ARGUMENTS = (
     "engine",

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from qwen_bench.stats.half_life import HalfLife
     from qwen_bench.stats.half_life_ratio import HalfLifeRatio
     from qwen_bench.stats.isotonic import Crossing
-    from qwen_bench.stats.model import Cell, Gap, ModeComparison
     from qwen_bench.stats.paired_retention import PairedRetention
+    from qwen_bench.stats.results import Cell, Gap, ModeComparison
 
 _UNKNOWN = "not measurable"
 

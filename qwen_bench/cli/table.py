@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qwen_bench.cli.retention_lines import precision_lines, retention_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.stats.model import (
+    from qwen_bench.record.manifest import SuiteInfo
+    from qwen_bench.stats.results import (
         Accuracy,
         Cell,
         Comparison,
@@ -41,7 +42,7 @@ def signed(share: float) -> str:
 
 def comparison_lines(
     comparison: Comparison,
-    suite: Mapping[str, Any],
+    suite: SuiteInfo,
     sentences: Sequence[str],
     *,
     remarks: Sequence[str] = (),
@@ -57,8 +58,8 @@ def comparison_lines(
     primary = comparison.modes[comparison.primary]
     lines = [
         (
-            f"{comparison.candidate.label} against {comparison.base.label} · suite {suite['name']} "
-            f"{suite['version']} · {primary.overall.n} paired probes · "
+            f"{comparison.candidate.label} against {comparison.base.label} · suite {suite.name} "
+            f"{suite.version} · {primary.overall.n} paired probes · "
             f"{primary.overall.clusters} skeletons"
         ),
     ]
@@ -154,9 +155,7 @@ def _accounting(comparison: Comparison) -> list[str]:
     return [line]
 
 
-def profile_lines(
-    label: str, suite: Mapping[str, Any], summaries: Mapping[str, ModeSummary]
-) -> list[str]:
+def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSummary]) -> list[str]:
     """The profile of one run, its primary scorer first.
 
     Args:
@@ -164,8 +163,8 @@ def profile_lines(
         suite: the `suite` part of its manifest.
         summaries: by scorer.
     """
-    lines = [f"{label} · suite {suite['name']} {suite['version']}"]
-    primary = suite["primary"]
+    lines = [f"{label} · suite {suite.name} {suite.version}"]
+    primary = suite.primary
     for mode in sorted(summaries, key=lambda mode: (mode != primary, mode)):
         summary = summaries[mode]
         lines += ["", f" {_ANSWERS[mode]}", " turns   accuracy   95 % interval     probes"]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 
 from qwen_bench.chat.thinking import THINK_CLOSE, THINK_OPEN
-from qwen_bench.engines.protocol import GREEDY, Sampling
+from qwen_bench.protocol import GREEDY, Sampling
 
 _TAIL = 8
 """Tokens looked at for a closing tag that is not one token."""

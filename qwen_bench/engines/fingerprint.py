@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qwen_bench.engines.options import FingerprintMethod
+from qwen_bench.engines.engine_options import FingerprintMethod
 
 BLOCK = 1 << 20
 SAMPLES = 16

@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer, find_embedded
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.quiet import quiet_transformers
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")

@@ -1,17 +1,17 @@
 """Engines of other packages, by the entry-point group ``qwen_bench.engines``.
 
 An entry ``NAME = "package.module:open_engine"`` answers for SPECs ``NAME:REST``. It is called with
-REST and the options of the command and returns an engine (`qwen_bench.engines.protocol.Engine`).
+REST and the options of the command and returns an engine (`qwen_bench.protocol.Engine`).
 """
 
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Engine
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import EngineError
+from qwen_bench.protocol import Engine
 
 GROUP = "qwen_bench.engines"
 

@@ -10,15 +10,15 @@ from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
 
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.openai.address import read_addresses
-from qwen_bench.engines.options import EngineOptions
 from qwen_bench.engines.plugins import open_plugin
-from qwen_bench.engines.prompts import Prompter, chat_settings
-from qwen_bench.engines.protocol import Engine
-from qwen_bench.engines.solvers import SolverEngine
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.prompter import Prompter, chat_settings
 from qwen_bench.errors import InputError, MissingExtraError
-from qwen_bench.probes.model import Probe
+from qwen_bench.probes.probe import Probe
+from qwen_bench.protocol import Engine
+from qwen_bench.solvers import SolverEngine
 
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
@@ -187,7 +187,7 @@ def _engines(
 
 
 def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
-    from qwen_bench.engines.openai.several import open_servers  # noqa: PLC0415 - imports openai
+    from qwen_bench.engines.openai.multi_server import open_servers  # noqa: PLC0415 - imports openai
 
     if "tokenizer" in options.model_args:
         _require_packages()
@@ -195,7 +195,7 @@ def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
 
 
 def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
-    from qwen_bench.engines.openai.local import load_local  # noqa: PLC0415 - wanted only here
+    from qwen_bench.engines.openai.local_tokenizer import load_local  # noqa: PLC0415 - wanted only here
 
     if "tokenizer" in options.model_args:
         _require_packages()

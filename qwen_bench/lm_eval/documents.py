@@ -12,10 +12,10 @@ from typing import Any
 
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.errors import InputError, near
-from qwen_bench.lm_eval.cells import DEFAULT, PREFIX, WHOLE, cells_of
-from qwen_bench.lm_eval.faults import TaskError
-from qwen_bench.probes.model import LANGS, AskedProbe, Lang
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.lm_eval.log_errors import TaskError
+from qwen_bench.lm_eval.metric_cells import DEFAULT, PREFIX, WHOLE, cells_of
+from qwen_bench.probes.probe import LANGS, AskedProbe, Lang
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite, load_suite_names
 
 OPENAI_ONLY = "openai_only"

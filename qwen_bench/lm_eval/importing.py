@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import MODES, Abilities, Efficiency, Identity, Mode, Reply, Unit
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import InputError
-from qwen_bench.lm_eval.account import Account, find_results, read_account, unverified
-from qwen_bench.lm_eval.cells import DEFAULT, WHOLE
+from qwen_bench.lm_eval.harness_identity import Account, find_results, read_account, unverified
+from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE
 from qwen_bench.lm_eval.samples import Sample, read_samples
-from qwen_bench.probes.model import LANGS, Probe
-from qwen_bench.probes.plan import PROGRAMMES
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.probe import LANGS, Probe
+from qwen_bench.probes.programmes import PROGRAMMES
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
+from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.runner import Plan
 
 T = TypeVar("T")
@@ -92,7 +94,7 @@ def fingerprint_of(spec: ModelSpec, options: EngineOptions) -> str:
 
 
 class LogEngine:
-    """Answers with what is in a log; implements `qwen_bench.engines.protocol.Engine`.
+    """Answers with what is in a log; implements `qwen_bench.protocol.Engine`.
 
     Args:
         log: the log.
@@ -102,7 +104,7 @@ class LogEngine:
     def __init__(self, log: Log, fingerprint: str | None) -> None:
         self._samples = log.samples
         self._identity = log.account.identity(fingerprint or unverified(log.account.spec))
-        self._counters = Efficiency()
+        self._counters = Counters()
 
     def identity(self) -> Identity:
         """The model that the harness asked."""
@@ -118,7 +120,7 @@ class LogEngine:
             self._counters.requests += 1
             yield self._samples[request.id, request.mode].reply
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Requests answered; the log tells no more."""
         return self._counters
 

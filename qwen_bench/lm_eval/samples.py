@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from qwen_bench.chat.thinking import opens_thought
-from qwen_bench.engines.protocol import Mode, Reply
 from qwen_bench.errors import DataError, InputError, QwenBenchError
 from qwen_bench.lm_eval.documents import Choice, choice_of, chosen_suite, document, probe_of
-from qwen_bench.lm_eval.replies import ranked, written
-from qwen_bench.probes.model import AskedProbe
+from qwen_bench.lm_eval.harness_replies import ranked, written
+from qwen_bench.probes.probe import AskedProbe
+from qwen_bench.protocol import Reply
+from qwen_bench.record.outcome import Mode
 
 _FILLED_LATER = "candidate_tokens"
 

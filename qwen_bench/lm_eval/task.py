@@ -14,7 +14,6 @@ from qwen_bench.chat.lint import check_rendering
 from qwen_bench.chat.messages import Message, as_dicts
 from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.errors import TemplateError
-from qwen_bench.lm_eval.cells import PREFIX
 from qwen_bench.lm_eval.documents import (
     OPENAI_ONLY,
     document,
@@ -22,8 +21,9 @@ from qwen_bench.lm_eval.documents import (
     probes_of_cell,
     read_choice,
 )
-from qwen_bench.lm_eval.faults import TaskError, check_harness
-from qwen_bench.lm_eval.replies import ranked, written
+from qwen_bench.lm_eval.harness_replies import ranked, written
+from qwen_bench.lm_eval.log_errors import TaskError, check_harness
+from qwen_bench.lm_eval.metric_cells import PREFIX
 from qwen_bench.scoring.score import score_reply
 
 check_harness()

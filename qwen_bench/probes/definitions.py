@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.builders import find_builder
 from qwen_bench.probes.instance import Builder, Words
-from qwen_bench.probes.model import LANGS, AnswerKind, Lang, Split
+from qwen_bench.probes.probe import LANGS, AnswerKind, Lang, Split
 
 
 class Join(Words):

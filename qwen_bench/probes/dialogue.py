@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from qwen_bench.probes.conditions import History, Prompt, ask, prompts
 from qwen_bench.probes.history import system_text, write_turns
 from qwen_bench.probes.instance import Question
-from qwen_bench.probes.model import (
+from qwen_bench.probes.placing import Placed, Sources, place
+from qwen_bench.probes.probe import (
     AskedProbe,
     Cluster,
     Condition,
@@ -17,10 +19,8 @@ from qwen_bench.probes.model import (
     ProbeId,
     Variant,
 )
-from qwen_bench.probes.placing import Placed, Sources, place
-from qwen_bench.probes.plan import Programme
-from qwen_bench.probes.prompts import History, Prompt, ask, prompts
-from qwen_bench.probes.wording import render
+from qwen_bench.probes.programmes import Programme
+from qwen_bench.probes.word_templates import render
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from qwen_bench.errors import DataError
-from qwen_bench.probes.draws import Stream
-from qwen_bench.probes.forms import pattern_of
-from qwen_bench.probes.model import Lang, Split, Turn
+from qwen_bench.probes.probe import Lang, Split, Turn
+from qwen_bench.probes.seeded_draws import Stream
+from qwen_bench.probes.word_search import pattern_of
 
 Thread = tuple[Turn, ...]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_bench.probes.draws import Stream
 from qwen_bench.probes.filler import fill, without
-from qwen_bench.probes.model import Lang, Rule, Turn
 from qwen_bench.probes.placing import Placed, Sources
-from qwen_bench.probes.plan import MAX_TURNS
-from qwen_bench.probes.rules import apply_rule
-from qwen_bench.probes.wording import render
+from qwen_bench.probes.probe import Lang, Rule, Turn
+from qwen_bench.probes.programmes import MAX_TURNS
+from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.seeded_draws import Stream
+from qwen_bench.probes.word_templates import render
 
 
 def write_turns(

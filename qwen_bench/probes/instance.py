@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from qwen_bench.probes.draws import Draw
-from qwen_bench.probes.model import Rule, Variant
+from qwen_bench.probes.probe import Rule, Variant
+from qwen_bench.probes.seeded_draws import Draw
 
 
 class Words(BaseModel):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.draws import Draw
 from qwen_bench.probes.filler import FillerBank
 from qwen_bench.probes.instance import Brief, Instance, Question
-from qwen_bench.probes.model import Lang, Split, Variant
-from qwen_bench.probes.plan import Programme, Slot, evidence_turns, stage_count
+from qwen_bench.probes.probe import Lang, Split, Variant
+from qwen_bench.probes.programmes import Programme, Slot, evidence_turns, stage_count
+from qwen_bench.probes.seeded_draws import Draw
 
 
 @dataclass(frozen=True, slots=True)

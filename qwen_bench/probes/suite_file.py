@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qwen_bench.errors import DataError
-from qwen_bench.probes.model import Condition, Lang
+from qwen_bench.probes.probe import Condition, Lang
 
 Mode = Literal["generate", "rank"]
 

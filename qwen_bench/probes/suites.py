@@ -11,11 +11,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from qwen_bench.errors import InputError, near
-from qwen_bench.probes.checking import load_checked_families
 from qwen_bench.probes.definitions import Family, load_families
 from qwen_bench.probes.dialogue import Asking, build_dialogue
+from qwen_bench.probes.family_checks import load_checked_families
 from qwen_bench.probes.filler import FillerBank, load_filler
-from qwen_bench.probes.model import (
+from qwen_bench.probes.filler_screening import Screened, load_own_filler
+from qwen_bench.probes.placing import Sources
+from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
     VARIANTS,
@@ -24,10 +26,8 @@ from qwen_bench.probes.model import (
     Lang,
     Split,
 )
-from qwen_bench.probes.placing import Sources
-from qwen_bench.probes.plan import MIXED, PROGRAMMES, Programme, own_programme
-from qwen_bench.probes.screening import Screened, load_own_filler
-from qwen_bench.probes.selecting import Selection, chosen, chosen_langs, chosen_lengths
+from qwen_bench.probes.programmes import MIXED, PROGRAMMES, Programme, own_programme
+from qwen_bench.probes.selection import Selection, chosen, chosen_langs, chosen_lengths
 from qwen_bench.probes.suite_file import Block, Mode, SuiteFile, load_suite_files
 from qwen_bench.resources import data_folder
 

@@ -16,9 +16,10 @@ from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, privat
 from qwen_bench.report.transcript import Transcript, transcript
 
 if TYPE_CHECKING:
-    from qwen_bench.probes.model import AskedProbe
+    from qwen_bench.probes.probe import AskedProbe
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.manifest import SuiteInfo
+    from qwen_bench.record.outcome import Outcome
 
 CONVERSATION_BUDGET = 1_000_000
 """Characters of conversation in a page; 1.5 to 2 MB once it is HTML."""
@@ -171,13 +172,13 @@ def reason_words(outcome: Outcome) -> str:
 
 
 def rebuild(
-    suite: Suite | None, suite_facts: Mapping[str, object], wanted: set[str]
+    suite: Suite | None, asked_of: SuiteInfo, wanted: set[str]
 ) -> tuple[dict[str, AskedProbe], str]:
     """Rebuild the probes with these ids from the suite.
 
     Args:
         suite: as installed; None when it could not be built.
-        suite_facts: `suite` of the baseline's manifest.
+        asked_of: the suite that the baseline was asked.
         wanted: probe ids.
 
     Returns:
@@ -190,8 +191,8 @@ def rebuild(
         ("seed", suite.seed),
         ("filler_sha256", suite.filler_sha256),
     ):
-        if suite_facts.get(field) not in {here, None}:
-            name = f"{suite_facts.get('name')} {suite_facts.get('version')}"
+        if getattr(asked_of, field) not in {here, None}:
+            name = f"{asked_of.name} {asked_of.version}"
             return {}, (
                 f"The installed suite {suite.name} {suite.version} is not the {plain(name)} these "
                 f"runs were asked ({field} differs), so conversations are not shown."

@@ -16,7 +16,7 @@ from qwen_bench.stats.sanity import guessable_warnings
 from qwen_bench.stats.survival import Checkpoint, abstention, instruction_survival
 
 if TYPE_CHECKING:
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 RULE_FAMILIES = ("instruction_retention", "system_rule")
 ABSTENTION = "abstention"

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qwen_bench.engines.totals import total_counters
+from qwen_bench.record.counters import total_counters
 from qwen_bench.report.facts import FactRow, Value
 from qwen_bench.report.text import byte_size, count, duration, rate
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.manifest import Manifest
+    from qwen_bench.record.run import Run
 
 
 class Effort(NamedTuple):
@@ -81,7 +82,7 @@ _EFFORTS = (
 )
 
 
-def effort_rows(runs: Sequence[RunView]) -> tuple[FactRow, ...]:
+def effort_rows(runs: Sequence[Run]) -> tuple[FactRow, ...]:
     """Work of each run, over all invocations that reported it; a dash is unknown.
 
     What went wrong on the way (tokens computed again, memory that ran out, requests sent again)
@@ -107,12 +108,10 @@ def _effort_value(total: Mapping[str, Any], effort: Effort) -> Value:
     return Value(effort.text(number), "without killed invocations" if killed else "", number)
 
 
-def _efficiency(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _efficiency(manifest: Manifest) -> dict[str, Any]:
     """Counters of all invocations; `partial` when one was killed before it could report."""
-    invocations = manifest.get("invocations") or ()
-    known = [
-        item["efficiency"] for item in invocations if isinstance(item.get("efficiency"), Mapping)
-    ]
+    accounts = [item.efficiency for item in manifest.invocations]
+    known = [account for account in accounts if account is not None]
     if not known:
         return {}
-    return total_counters(known) | {"partial": len(known) < len(invocations)}
+    return total_counters(known) | {"partial": len(known) < len(accounts)}

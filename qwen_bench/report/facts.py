@@ -24,8 +24,8 @@ from qwen_bench.report.text import (
 from qwen_bench.stats.isotonic import crossing, crossing_words
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.model import Accuracy, ModeSummary
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import Accuracy, ModeSummary
 
 STATUS_FIELDS = (
     ("truncated", "truncated"),
@@ -74,14 +74,14 @@ class RunCard:
     remarks: tuple[str, ...]
 
 
-def run_cards(runs: Sequence[RunView], labels: Sequence[str]) -> tuple[RunCard, ...]:
+def run_cards(runs: Sequence[Run], labels: Sequence[str]) -> tuple[RunCard, ...]:
     """One card a run, in order."""
     return tuple(
         _card(side, label, run) for side, (label, run) in enumerate(zip(labels, runs, strict=True))
     )
 
 
-def unique_labels(runs: Sequence[RunView]) -> tuple[str, ...]:
+def unique_labels(runs: Sequence[Run]) -> tuple[str, ...]:
     """Display names; equal labels are told apart by their run id."""
     labels = [one_line(run.label) or one_line(run.run_id) for run in runs]
     return tuple(
@@ -239,8 +239,8 @@ _FACTS = (
 )
 
 
-def _card(side: int, label: str, run: RunView) -> RunCard:
-    manifest = redact(dict(run.manifest))
+def _card(side: int, label: str, run: Run) -> RunCard:
+    manifest = redact(run.manifest.model_dump(mode="json"))
     if not isinstance(manifest, dict):
         raise TypeError("a manifest is a mapping")
     facts = [(name, _short(look_up(manifest, path))) for name, path in _FACTS]

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.report.charts import families, forest, outcomes, retention, strip
+from qwen_bench.report.charts import accuracy_by_family as families
+from qwen_bench.report.charts import accuracy_by_length as retention
+from qwen_bench.report.charts import forest, outcomes, strip
 from qwen_bench.report.charts.style import own_settings
 from qwen_bench.report.charts.svg import figure_to_svg
 from qwen_bench.report.text import percent, plain, plural, points, points_interval
@@ -18,7 +20,7 @@ from qwen_bench.report.text import percent, plain, plural, points, points_interv
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from qwen_bench.stats.model import Cell, ModeComparison, ModeSummary
+    from qwen_bench.stats.results import Cell, ModeComparison, ModeSummary
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,15 @@ from qwen_bench.stats.verdict import sentences, turns_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.stats.model import Cell, Comparison, GateResult, Unjudged
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import Cell, Comparison, GateResult, Unjudged
 
 MOST_LOST = 20
 
 
 def junit_xml(
     comparisons: Sequence[Comparison],
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     *,
     fail_on: str,
     unjudged: Sequence[Unjudged] = (),
@@ -64,7 +64,7 @@ def junit_xml(
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: ET.Element, comparison: Comparison, runs: Sequence[RunView], fail_on: str) -> None:
+def _suite(root: ET.Element, comparison: Comparison, runs: Sequence[Run], fail_on: str) -> None:
     """One candidate."""
     seconds = _seconds(comparison.candidate.run_id, runs)
     suite = _new_suite(
@@ -156,7 +156,7 @@ def _lengths(comparison: Comparison) -> list[str]:
     return [f"{name:>10}: {_figures(cell)}" for name, cell in [*rows, ("all", mode.overall)]]
 
 
-def _lost(comparison: Comparison, runs: Sequence[RunView]) -> list[str]:
+def _lost(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     """The first lost answers, one a line."""
     lost = comparison.modes[comparison.primary].lost_ids
     said = answers_of(comparison.candidate.run_id, comparison.primary, runs)
@@ -170,13 +170,13 @@ def _lost(comparison: Comparison, runs: Sequence[RunView]) -> list[str]:
     return lines
 
 
-def _seconds(run_id: str, runs: Sequence[RunView]) -> float:
+def _seconds(run_id: str, runs: Sequence[Run]) -> float:
     """How long the processes that wrote a run worked, by its manifest."""
     total = 0.0
     for run in runs:
         if run.run_id == run_id:
-            for item in run.manifest.get("invocations") or ():
-                total += _between(item.get("started"), item.get("finished"))
+            for item in run.manifest.invocations:
+                total += _between(item.started, item.finished)
     return total
 
 

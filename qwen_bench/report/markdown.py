@@ -25,7 +25,8 @@ from qwen_bench.stats.gates import gate_words
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.model import (
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import (
         Accuracy,
         Cell,
         Comparison,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
         ModeSummary,
         Unjudged,
     )
-    from qwen_bench.stats.pairing import RunView
 
 MOST_BYTES = 60_000
 """A comment on GitHub holds 65,536 characters."""
@@ -66,7 +66,7 @@ class _Part:
 
 def comparison_markdown(
     comparisons: Sequence[Comparison],
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     *,
     unjudged: Sequence[Unjudged] = (),
     report: str | None = None,
@@ -102,9 +102,7 @@ def comparison_markdown(
     return _fitted(parts)
 
 
-def profile_markdown(
-    runs: Sequence[RunView], summaries: Sequence[Mapping[str, ModeSummary]]
-) -> str:
+def profile_markdown(runs: Sequence[Run], summaries: Sequence[Mapping[str, ModeSummary]]) -> str:
     """Accuracy of single runs by length and family; nothing is compared.
 
     Args:
@@ -113,9 +111,9 @@ def profile_markdown(
     """
     parts = []
     for run, by_mode in zip(runs, summaries, strict=True):
-        suite = run.manifest["suite"]
+        primary = run.manifest.suite.primary
         parts.append(_Part(f"## {code(run.label)}\n\nSuite {code(_suite_name(run))}"))
-        order = sorted(by_mode, key=lambda mode: (mode != suite.get("primary"), mode))
+        order = sorted(by_mode, key=lambda mode: (mode != primary, mode))
         for mode in order:
             summary = by_mode[mode]
             lengths = {str(length): cell for length, cell in summary.by_length.items()}
@@ -151,7 +149,7 @@ def _gates_in_short(gates: Sequence[GateResult]) -> str:
     return f"{sum(gate.passed for gate in gates)} of {len(gates)} met" if gates else "–"
 
 
-def _candidate(comparison: Comparison, runs: Sequence[RunView]) -> list[_Part]:
+def _candidate(comparison: Comparison, runs: Sequence[Run]) -> list[_Part]:
     """All pieces of one candidate."""
     mode = comparison.modes[comparison.primary]
     base = next((run for run in runs if run.run_id == comparison.base.run_id), None)
@@ -177,10 +175,9 @@ def _candidate(comparison: Comparison, runs: Sequence[RunView]) -> list[_Part]:
     return parts
 
 
-def _suite_name(run: RunView) -> str:
+def _suite_name(run: Run) -> str:
     """Name and version of the suite."""
-    suite = run.manifest["suite"]
-    return f"{suite['name']} {suite['version']}"
+    return f"{run.manifest.suite.name} {run.manifest.suite.version}"
 
 
 def _alert(comparison: Comparison) -> str:
@@ -284,7 +281,7 @@ def _by_family(mode: ModeComparison) -> str:
     return "\n".join(lines)
 
 
-def _lost(comparison: Comparison, runs: Sequence[RunView]) -> str:
+def _lost(comparison: Comparison, runs: Sequence[Run]) -> str:
     """The first answers that were right in the baseline only, as both models gave them."""
     lost = comparison.modes[comparison.primary].lost_ids
     shown = lost[:MOST_LOST]

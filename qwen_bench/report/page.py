@@ -28,14 +28,15 @@ from qwen_bench.report.facts import (
     unique_labels,
 )
 from qwen_bench.report.figures import Chart, strip_chart
-from qwen_bench.report.kept_words import kept_value
+from qwen_bench.report.retention_words import kept_value
 from qwen_bench.report.sections import ModeSection, mode_section, reading
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.stats.model import Cell, Comparison, ModeSummary
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.manifest import SuiteInfo
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import Cell, Comparison, ModeSummary
 
 MOST_RUNS = 5
 """Colours, dashes and markers stop being distinguishable above this."""
@@ -82,12 +83,12 @@ class PageData:
     modes: tuple[ModeSection, ...]
     effort: tuple[FactRow, ...]
     comparisons: tuple[Comparison, ...]
-    suite: Mapping[str, object]
+    suite: SuiteInfo
     method: Mapping[str, float] | None
 
 
 def build_report(
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     summaries: Sequence[Mapping[str, ModeSummary]],
     comparisons: Sequence[Comparison],
     suite: Suite | None,
@@ -122,7 +123,7 @@ def build_report(
 
 
 def page_data(
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     summaries: Sequence[Mapping[str, ModeSummary]],
     comparisons: Sequence[Comparison],
     suite: Suite | None,
@@ -131,7 +132,7 @@ def page_data(
 ) -> PageData:
     """Collect what the templates read; arguments as for `build_report`."""
     labels = unique_labels(runs)
-    suite_facts = runs[0].manifest.get("suite") or {}
+    suite_facts = runs[0].manifest.suite
     if comparisons:
         primary = comparisons[0].primary
         shared = [
@@ -139,7 +140,7 @@ def page_data(
         ]
     else:
         shared = list(summaries[0])
-        primary = suite_facts.get("primary") or next(iter(sorted(shared)), "generate")
+        primary = suite_facts.primary
     modes = sorted(
         (mode for mode in shared if all(mode in summary for summary in summaries)),
         key=lambda mode: (mode != primary, mode),

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from qwen_bench.record.run import final_outcomes
 from qwen_bench.report.answers import REASON_WORDS
 from qwen_bench.report.text import plain, redact
-from qwen_bench.stats.pairing import final_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.run import Run
 
 LONGEST_QUOTE = 200
 
@@ -48,7 +48,7 @@ def table_code(text: object) -> str:
     return code(shown).replace("|", r"\|")
 
 
-def answers_of(run_id: str, mode: str, runs: Sequence[RunView]) -> dict[str, Outcome]:
+def answers_of(run_id: str, mode: str, runs: Sequence[Run]) -> dict[str, Outcome]:
     """Final rows of one run and scorer by probe id; empty when the run is not among them."""
     return {
         row.probe_id: row

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwen_bench.probes.chances import declared_chances
+from qwen_bench.record.run import final_outcomes
 from qwen_bench.report import text
 from qwen_bench.report.answers import Reading, changed, rebuild, wrong
 from qwen_bench.report.behaviour import (
@@ -26,7 +27,8 @@ from qwen_bench.report.figures import (
     outcomes_chart,
     retention_chart,
 )
-from qwen_bench.report.kept import (
+from qwen_bench.report.length_distance_grid import Where, where_section
+from qwen_bench.report.retention_section import (
     Kept,
     Profiles,
     headline_rows,
@@ -34,14 +36,12 @@ from qwen_bench.report.kept import (
     profiles_of_comparisons,
     profiles_of_run,
 )
-from qwen_bench.report.where import Where, where_section
-from qwen_bench.stats.pairing import final_outcomes
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.model import Comparison, ModeComparison, ModeSummary
-    from qwen_bench.stats.pairing import RunView
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.results import Comparison, ModeComparison, ModeSummary
 
 MODE_NAMES = {"generate": "Written answers (generate)", "rank": "Ranked answers (rank)"}
 MODE_WORDS = {
@@ -97,7 +97,7 @@ class ModeSection:
 
 def mode_section(
     mode: str,
-    runs: Sequence[RunView],
+    runs: Sequence[Run],
     labels: Sequence[str],
     summaries: Sequence[ModeSummary],
     comparisons: Sequence[Comparison],
@@ -166,7 +166,7 @@ def _candidate_section(
 
 
 def reading(
-    mode: str, runs: Sequence[RunView], comparisons: Sequence[Comparison], suite: Suite | None
+    mode: str, runs: Sequence[Run], comparisons: Sequence[Comparison], suite: Suite | None
 ) -> Reading:
     """Changed answers of a comparison, wrong answers of a single run.
 
@@ -180,7 +180,7 @@ def reading(
         {row.probe_id: row for row in final_outcomes(run.outcomes) if row.mode == mode}
         for run in runs
     ]
-    facts = runs[0].manifest.get("suite") or {}
+    facts = runs[0].manifest.suite
     if not comparisons:
         failed = {row.probe_id for row in sides[0].values() if not row.value}
         return wrong(sides[0], *rebuild(suite, facts, failed))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from qwen_bench.runs.provenance import sounds_secret
+from qwen_bench.record.redaction import sounds_secret
 
 MINUS = "\N{MINUS SIGN}"
 FOLD_ABOVE_CHARACTERS = 4_000

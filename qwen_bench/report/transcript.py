@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.probes.model import AskedProbe, Probe
+from qwen_bench.probes.probe import AskedProbe, Probe
 from qwen_bench.report.text import Segment, segments
 
 

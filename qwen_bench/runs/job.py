@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qwen_bench.engines.protocol import Generation, Mode
-    from qwen_bench.probes.model import Probe
+    from qwen_bench.probes.probe import Probe
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.runs.manifest import Invocation, Manifest
+    from qwen_bench.protocol import Generation
+    from qwen_bench.record.manifest import Invocation, Manifest
+    from qwen_bench.record.outcome import Mode, Outcome
     from qwen_bench.runs.runner import Plan
-    from qwen_bench.scoring.outcome import Outcome
 
 
 class Watcher(Protocol):
@@ -57,7 +57,6 @@ class Job:
     probes: dict[str, Probe]
     spec: str
     label: str
-    kind: str
     runs_dir: Path
     run_id: str | None
     resume: Path | Literal["latest"] | None

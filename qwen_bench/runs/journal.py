@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from qwen_bench.errors import RunError
-from qwen_bench.scoring.outcome import Outcome
+from qwen_bench.record.outcome import Outcome
+from qwen_bench.record.run import Key, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,18 +27,12 @@ if TYPE_CHECKING:
 JOURNAL_NAME = "results.jsonl"
 ROW_VERSION = 1
 MESSAGE_LIMIT = 500
-Key = tuple[str, str]
 
 _OUTCOME = TypeAdapter(Outcome)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _COLUMNS = tuple(
     item.name for item in fields(Outcome) if item.name not in {"error_type", "error_message"}
 )
-
-
-def key_of(outcome: Outcome) -> Key:
-    """Probe id and mode, the key of a row."""
-    return (outcome.probe_id, outcome.mode)
 
 
 def encode(outcome: Outcome) -> bytes:

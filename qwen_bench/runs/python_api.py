@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_bench.chat.policy import FULL, Policy
-from qwen_bench.engines.protocol import Engine, Generation, Mode
 from qwen_bench.errors import InputError
-from qwen_bench.probes.plan import SYSTEM
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.programmes import SYSTEM
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
+from qwen_bench.protocol import Engine, Generation
+from qwen_bench.record.manifest import Invocation, Manifest
+from qwen_bench.record.outcome import Mode
 from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, timestamp
-from qwen_bench.runs.manifest import Invocation, Manifest
 from qwen_bench.runs.recorder import record
 from qwen_bench.runs.runner import plan
 from qwen_bench.runs.store import StoredRun
 
 if TYPE_CHECKING:
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 
 def record_engine(
@@ -70,9 +71,8 @@ def record_engine(
         generation=generation or Generation(max_new_tokens=built.max_new_tokens),
         plan=plan(built.dialogues(), chosen),
         probes={},
-        spec=str(who["spec"]),
-        label=str(who["label"]),
-        kind=str(who["kind"]),
+        spec=who.spec,
+        label=who.label,
         runs_dir=Path(runs_dir),
         run_id=None,
         resume=Path(resume) if resume is not None else None,

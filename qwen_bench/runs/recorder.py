@@ -14,28 +14,29 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwen_bench.errors import EngineError, NotComparableError, QwenBenchError, RunError
+from qwen_bench.record.identity import differences
+from qwen_bench.record.manifest import Manifest
+from qwen_bench.record.run import final_outcomes, key_of
 from qwen_bench.runs.atomic import remove_leftovers, write_atomic
-from qwen_bench.runs.draft import draft_manifest, expected_of, folder_name, suite_info
-from qwen_bench.runs.extension import joined_modes, widened
-from qwen_bench.runs.identity import differences
+from qwen_bench.runs.draft_manifest import draft_manifest, expected_of, folder_name, suite_info
 from qwen_bench.runs.job import Job, RunInterruptedError, Watcher, timestamp
-from qwen_bench.runs.journal import JOURNAL_NAME, Journal, final_keys, key_of, read_journal
+from qwen_bench.runs.journal import JOURNAL_NAME, Journal, final_keys, read_journal
 from qwen_bench.runs.lock import locked
-from qwen_bench.runs.manifest import Manifest, as_json, read_manifest, write_manifest
+from qwen_bench.runs.manifest_file import as_json, read_manifest, write_manifest
 from qwen_bench.runs.runner import ask, plan
 from qwen_bench.runs.store import StoredRun, latest_with_identity, read_run, torn_notice
-from qwen_bench.runs.summary import SUMMARY_NAME, run_summary
-from qwen_bench.stats.pairing import final_outcomes
+from qwen_bench.runs.summary_file import SUMMARY_NAME, run_summary
+from qwen_bench.runs.widening import joined_modes, widened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qwen_bench.engines.protocol import Engine
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.runs.manifest import RunStatus
+    from qwen_bench.protocol import Engine
+    from qwen_bench.record.manifest import RunStatus
+    from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.runner import Plan
-    from qwen_bench.scoring.outcome import Outcome
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -67,7 +68,6 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         engine.identity(),
         spec=job.spec,
         label=job.label,
-        kind=job.kind,
         generation=job.generation,
         policy=job.policy,
     )

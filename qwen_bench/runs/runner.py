@@ -12,25 +12,18 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Self
 
-from qwen_bench.engines.protocol import (
-    Engine,
-    Generation,
-    Mode,
-    Reply,
-    Request,
-    SideBySideEngine,
-    Unit,
-)
-from qwen_bench.engines.replies import complete
+from qwen_bench.engines.complete_replies import complete
+from qwen_bench.protocol import Engine, Generation, Reply, Request, SideBySideEngine, Unit
+from qwen_bench.record.outcome import Mode
 from qwen_bench.scoring.score import score_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from qwen_bench.probes.model import AskedProbe, Dialogue, Probe
-    from qwen_bench.runs.journal import Key
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.run import Key
 
     _Pending = dict[tuple[str, Mode], AskedProbe]
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_bench.errors import InputError, RunError, near
+from qwen_bench.record.manifest import Manifest
+from qwen_bench.record.run import Run, final_outcomes
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
-from qwen_bench.runs.manifest import MANIFEST_NAME, Manifest, read_manifest
-from qwen_bench.stats.pairing import RunView, final_outcomes
+from qwen_bench.runs.manifest_file import MANIFEST_NAME, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 MOST_NAMED = 5
 
@@ -33,18 +34,13 @@ class StoredRun:
     outcomes: tuple[Outcome, ...]
     notices: tuple[str, ...] = ()
 
-    def view(self, label: str | None = None) -> RunView:
+    def view(self, label: str | None = None) -> Run:
         """The run as statistics and report take it.
 
         Args:
             label: name to show instead of the stored one.
         """
-        return RunView(
-            run_id=self.manifest.run_id,
-            label=label or self.manifest.model.label,
-            manifest=self.manifest.model_dump(mode="json"),
-            outcomes=self.outcomes,
-        )
+        return Run(label or self.manifest.model.label, self.manifest, self.outcomes)
 
 
 def is_run(path: Path) -> bool:

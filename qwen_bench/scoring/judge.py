@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from qwen_bench.probes.model import Probe
+from qwen_bench.probes.probe import Probe
 from qwen_bench.scoring.mentions import (
     Mention,
     abstains,
@@ -18,7 +18,7 @@ from qwen_bench.scoring.mentions import (
     is_negated,
 )
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
-from qwen_bench.scoring.rules import judge_rule
+from qwen_bench.scoring.rule_form import judge_rule
 
 TIE = 1e-9
 

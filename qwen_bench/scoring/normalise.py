@@ -9,7 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from qwen_bench.scoring.variants import SIMPLIFIED
+from qwen_bench.scoring.traditional_chinese import SIMPLIFIED
 
 _TURN_END = re.compile(r"<\|(?:im_end|endoftext|im_start)\|>")
 _ROLE_LINE = re.compile(

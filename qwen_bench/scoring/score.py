@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qwen_bench.chat.messages import Conversation, conversation_sha256
-from qwen_bench.engines.protocol import Reply
-from qwen_bench.probes.model import Probe
-from qwen_bench.probes.visibility import evidence_visible
+from qwen_bench.probes.evidence_visibility import evidence_visible
+from qwen_bench.probes.probe import Probe
+from qwen_bench.protocol import Reply
+from qwen_bench.record.outcome import Outcome
 from qwen_bench.scoring.judge import Verdict, judge_ranking, judge_text
-from qwen_bench.scoring.outcome import Outcome
 
 
 def score_reply(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from qwen_bench.probes.model import Probe
+from qwen_bench.probes.probe import Probe
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
 

@@ -16,8 +16,8 @@ from qwen_bench.stats.intervals import (
     Interval,
     difference_interval,
 )
-from qwen_bench.stats.model import Cell, Effects
 from qwen_bench.stats.power import Achieved, achieved
+from qwen_bench.stats.results import Cell, Effects
 from qwen_bench.stats.significance import (
     cohens_g,
     mcnemar_loss_p,
@@ -31,7 +31,7 @@ from qwen_bench.stats.verdict import about, more_probes, word
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.scoring.outcome import Outcome, Status
+    from qwen_bench.record.outcome import Outcome, Status
 
 _ZERO = 1e-12
 DEPENDS = "depends on unanswered probes"

@@ -18,15 +18,15 @@ from qwen_bench.errors import InputError, near
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
-from qwen_bench.stats.model import GateResult
+from qwen_bench.stats.results import GateResult
 from qwen_bench.stats.summary import accuracy
 from qwen_bench.stats.verdict import turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.model import Cell, Comparison, Word
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.stats.results import Cell, Comparison, Word
 
 OVERALL = "overall"
 DIFFERENCE = "diff"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.stats.model import Cell
+    from qwen_bench.stats.results import Cell
 
 _ROUNDING = 1e-12
 

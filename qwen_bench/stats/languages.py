@@ -12,12 +12,12 @@ import numpy as np
 
 from qwen_bench.stats.clusters import Ints, index_rows
 from qwen_bench.stats.intervals import difference_interval
-from qwen_bench.stats.model import Gap, LanguageGap
+from qwen_bench.stats.results import Gap, LanguageGap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
     from qwen_bench.stats.bootstrap import Resampler
 
 FIRST, SECOND = "en", "zh"

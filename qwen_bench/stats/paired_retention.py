@@ -17,7 +17,7 @@ from qwen_bench.stats.slices import Bin, paired_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 ALL = "all"
 

@@ -7,34 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qwen_bench.errors import NotComparableError, RunError
-from qwen_bench.stats.model import Accounting, SettingDifference
+from qwen_bench.record.run import Run, final_outcomes, key_of
+from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.results import Accounting, SettingDifference
 from qwen_bench.stats.sanity import pairing_warnings
-from qwen_bench.stats.settings import differing_settings, fixes, must_match_fields, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run as statistics and reports see it.
-
-    Attributes:
-        run_id: name of the run folder.
-        label: name in tables and charts.
-        manifest: content of `manifest.json`.
-        outcomes: rows of `results.jsonl`; superseded ones may be among them.
-    """
-
-    run_id: str
-    label: str
-    manifest: Mapping[str, Any]
-    outcomes: Sequence[Outcome]
+    from qwen_bench.record.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +39,8 @@ class Pairing:
         partial: one of the runs is not finished.
     """
 
-    base: RunView
-    candidate: RunView
+    base: Run
+    candidate: Run
     pairs: tuple[Pair, ...]
     only_base: tuple[Outcome, ...]
     only_candidate: tuple[Outcome, ...]
@@ -66,25 +50,9 @@ class Pairing:
     partial: bool
 
 
-def final_outcomes(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """One row for each probe and mode, sorted by that key.
-
-    The last row that is not an error counts; without one, the last error.
-
-    Args:
-        outcomes: rows in the order they were written.
-    """
-    final: dict[tuple[str, str], Outcome] = {}
-    for row in outcomes:
-        key = _key(row)
-        if row.status != "error" or key not in final or final[key].status == "error":
-            final[key] = row
-    return tuple(final[key] for key in sorted(final))
-
-
 def pair(
-    base: RunView,
-    candidate: RunView,
+    base: Run,
+    candidate: Run,
     *,
     allow_mismatch: Sequence[str] = (),
     allow_partial: bool = False,
@@ -114,8 +82,8 @@ def pair(
             fix=fixes(blocking, candidate.manifest),
         )
     partial = check_usable((base, candidate), allow_partial=allow_partial)
-    left = {_key(row): row for row in final_outcomes(base.outcomes)}
-    right = {_key(row): row for row in final_outcomes(candidate.outcomes)}
+    left = {key_of(row): row for row in final_outcomes(base.outcomes)}
+    right = {key_of(row): row for row in final_outcomes(candidate.outcomes)}
     common = sorted(left.keys() & right.keys())
     if not common:
         raise NotComparableError(
@@ -149,12 +117,7 @@ def pair(
     )
 
 
-def _key(row: Outcome) -> tuple[str, str]:
-    """What two runs are joined on."""
-    return row.probe_id, row.mode
-
-
-def check_usable(views: Sequence[RunView], *, allow_partial: bool) -> bool:
+def check_usable(views: Sequence[Run], *, allow_partial: bool) -> bool:
     """Whether a run is unfinished; refuses that unless allowed, and runs without any answer.
 
     Args:
@@ -168,12 +131,12 @@ def check_usable(views: Sequence[RunView], *, allow_partial: bool) -> bool:
         if not view.outcomes:
             raise NotComparableError(
                 f"{view.run_id} holds no answer, so there is nothing to compare",
-                why=f"it is {view.manifest.get('status')}, with an empty results.jsonl",
+                why=f"it is {view.manifest.status}, with an empty results.jsonl",
                 fix=f"qwen-bench run --resume {view.run_id}",
             )
-    open_runs = [view for view in views if view.manifest.get("status") != "finished"]
+    open_runs = [view for view in views if view.manifest.status != "finished"]
     if open_runs and not allow_partial:
-        running = any(view.manifest.get("status") == "running" for view in open_runs)
+        running = any(view.manifest.status == "running" for view in open_runs)
         raise NotComparableError(
             "a run that is not finished cannot be compared",
             why=[
@@ -189,15 +152,13 @@ def check_usable(views: Sequence[RunView], *, allow_partial: bool) -> bool:
     return bool(open_runs)
 
 
-def _progress(view: RunView) -> str:
+def _progress(view: Run) -> str:
     """Status of a run and how many of its answers there are."""
-    total = (view.manifest.get("expected") or {}).get("rows")
     rows = len(final_outcomes(view.outcomes))
-    known = f"{rows} of {total}" if total else str(rows)
-    return f"{view.manifest.get('status')}, {known} answers"
+    return f"{view.manifest.status}, {rows} of {view.manifest.expected.rows} answers"
 
 
-def _described(view: RunView, rows: Iterable[Outcome]) -> str:
+def _described(view: Run, rows: Iterable[Outcome]) -> str:
     """What a run asked, in a few words."""
     found = list(rows)
     lengths = ", ".join(str(length) for length in sorted({row.length for row in found}))
@@ -218,7 +179,7 @@ def _check_conversations(pairs: Sequence[Pair]) -> None:
     )
 
 
-def _check_errors(view: RunView, rows: Sequence[Outcome], limit: float) -> None:
+def _check_errors(view: Run, rows: Sequence[Outcome], limit: float) -> None:
     """No verdict when the machinery failed more often than allowed."""
     errors = Counter(
         row.error_type or row.reason or "error" for row in rows if row.status == "error"
@@ -253,9 +214,7 @@ def _account(pairs: Sequence[Pair], only_base: int, only_candidate: int) -> Acco
     )
 
 
-def _unpaired(
-    base: RunView, candidate: RunView, accounting: Accounting, *, partial: bool
-) -> list[str]:
+def _unpaired(base: Run, candidate: Run, accounting: Accounting, *, partial: bool) -> list[str]:
     """What the reader must know of rows without a partner."""
     alone = [
         f"{count} only in {view.label}"

@@ -38,7 +38,7 @@ from qwen_bench.stats.power import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 EFFECT = 0.05
 DISCORDANCE = 0.15

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qwen_bench.record.run import final_outcomes
 from qwen_bench.stats.bootstrap import REPLICATES, Resampler
 from qwen_bench.stats.effective_length import EffectiveLengths, effective_lengths
 from qwen_bench.stats.half_life import REPLICATES as FITS
 from qwen_bench.stats.half_life import HalfLife, half_life
-from qwen_bench.stats.pairing import final_outcomes
 from qwen_bench.stats.retention import (
     Curve,
     Retention,
@@ -34,7 +34,7 @@ from qwen_bench.stats.slices import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

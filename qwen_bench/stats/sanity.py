@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qwen_bench.record.manifest import Manifest
 from qwen_bench.stats.retention import guessable
 
 if TYPE_CHECKING:
-    from qwen_bench.scoring.outcome import Outcome
-    from qwen_bench.stats.model import Cell, SettingDifference
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.stats.results import Cell, SettingDifference
 
 _SAME_OUTPUT_SHARE = 0.99
 _TRUNCATED_SHARE = 0.01
@@ -18,7 +19,7 @@ _FEW_PAIRS = 30
 _LONGEST_SETTING = 40
 _THINKING_TAGS = ("<think>", "</think>")
 
-Named = tuple[str, Mapping[str, Any]]
+Named = tuple[str, Manifest]
 
 
 def pairing_warnings(
@@ -41,15 +42,14 @@ def pairing_warnings(
         for item in settings
         if item.kind != "expected"
     ]
-    prints = [(manifest.get("model") or {}).get("fingerprint") for _, manifest in (base, candidate)]
-    if prints[0] is not None and prints[0] == prints[1]:
+    if base[1].model.fingerprint == candidate[1].model.fingerprint:
         texts.append("both sides are the same model")
     else:
         texts += _same_outputs(pairs)
     for place, (label, manifest) in enumerate((base, candidate)):
         rows = [pair[place] for pair in pairs]
         texts += _truncated(label, rows) + _unended(label, rows) + _thinking(label, rows)
-        texts += [f"{label}: {text}" for text in manifest.get("warnings") or ()]
+        texts += [f"{label}: {text}" for text in manifest.warnings]
     return texts
 
 

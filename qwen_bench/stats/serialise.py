@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_bench.stats.serialise_retention import retention_as_dict
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.model import Cell, Comparison, ModeComparison, ModeSummary
+    from qwen_bench.stats.results import Cell, Comparison, ModeComparison, ModeSummary
 
 COMPARE_SCHEMA_VERSION = 1
 
@@ -30,7 +30,7 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
     """One candidate of `compare.json`.
 
     Args:
-        comparison: from `qwen_bench.stats.compare.compare`.
+        comparison: from `qwen_bench.stats.paired_comparison.compare`.
     """
     verdict = comparison.verdict
     return {

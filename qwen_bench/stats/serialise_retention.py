@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from qwen_bench.stats.effective_length import EffectiveLength
     from qwen_bench.stats.half_life import HalfLife
-    from qwen_bench.stats.model import ModeComparison
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.profile import Profile
+    from qwen_bench.stats.results import ModeComparison
     from qwen_bench.stats.retention import Retention
     from qwen_bench.stats.slices import Bin
 

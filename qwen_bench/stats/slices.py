@@ -16,7 +16,7 @@ from qwen_bench.stats.clusters import Bools, Floats, Ints, index_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 NEAR = 2
 FEWEST_BINS = 3

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from qwen_bench.record.run import final_outcomes
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
-from qwen_bench.stats.model import Accuracy, ModeSummary
-from qwen_bench.stats.pairing import final_outcomes
-from qwen_bench.stats.visibility import policy_split
+from qwen_bench.stats.policy_split import policy_split
+from qwen_bench.stats.results import Accuracy, ModeSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 
 Key = TypeVar("Key", int, str)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from qwen_bench.stats.intervals import FEWEST_CLUSTERS, Z95
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qwen_bench.stats.model import Cell, Comparison, Word
+    from qwen_bench.stats.results import Cell, Comparison, Word
 
 # z(0.975) + z(0.80): a difference this many standard errors wide is seen in 80 % of runs.
 _POWER_80 = Z95 + 0.8416212335729143

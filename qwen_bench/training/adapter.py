@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save
 
 from qwen_bench.engines.adapters import check_finite, check_fit, check_loaded, zero_adapter
 from qwen_bench.engines.loading import LoadedBase
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import AdapterMismatchError, InputError
+from qwen_bench.training.labelled_rows import Row
 from qwen_bench.training.recipe import LoraBlock
-from qwen_bench.training.rows import Row
 from qwen_bench.training.trainer import measure
 
 WEIGHTS = "adapter_model.safetensors"

@@ -19,17 +19,12 @@ import torch
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.rendering import effective_thinking, render
 from qwen_bench.errors import InputError
-from qwen_bench.runs.provenance import hardware, package_versions, redact_argv, tool_info
+from qwen_bench.record.redaction import redact_argv
+from qwen_bench.runs.provenance import hardware, package_versions, tool_info
 from qwen_bench.training.adapter import AdapterCheck, add_lora, check_adapter, save_adapter, seeded
+from qwen_bench.training.labelled_rows import Row
 from qwen_bench.training.material import Job, Material, Say
 from qwen_bench.training.preparation import make_rows
-from qwen_bench.training.record import (
-    ORDINARY_CHATS,
-    adapter_readme,
-    to_json,
-    without_machine_paths,
-)
-from qwen_bench.training.rows import Row
 from qwen_bench.training.trainer import (
     Fit,
     Schedule,
@@ -37,6 +32,12 @@ from qwen_bench.training.trainer import (
     measure,
     supports_bfloat16,
     train,
+)
+from qwen_bench.training.training_record import (
+    ORDINARY_CHATS,
+    adapter_readme,
+    to_json,
+    without_machine_paths,
 )
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
 from qwen_bench.chat.rendering import ChatSettings, choose_template
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import InputError
-from qwen_bench.probes.draws import Stream
-from qwen_bench.training.data import Generation, generate, training_families
+from qwen_bench.probes.seeded_draws import Stream
+from qwen_bench.training.labelled_rows import Row
 from qwen_bench.training.preparation import RowCounts, make_rows
 from qwen_bench.training.recipe import NamedRecipe
-from qwen_bench.training.rows import Row
+from qwen_bench.training.training_dialogues import Generation, generate, training_families
 
 Say = Callable[[str], None]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.rendering import ChatSettings
-from qwen_bench.engines.prompts import Prompter
+from qwen_bench.engines.prompter import Prompter
 from qwen_bench.errors import DataError, InputError
-from qwen_bench.training.rows import (
+from qwen_bench.training.labelled_rows import (
     Row,
     Target,
     check_row,

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qwen_bench.errors import DataError, InputError, near
-from qwen_bench.probes.model import Lang
+from qwen_bench.probes.probe import Lang
 from qwen_bench.resources import data_folder
 
 SUFFIXES = (".yaml", ".yml")

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from qwen_bench.errors import EngineError
-from qwen_bench.training.rows import Row
+from qwen_bench.training.labelled_rows import Row
 
 MAX_GRADIENT_NORM = 1.0
 

@@ -13,7 +13,7 @@ import pytest
 from qwen_bench.probes.definitions import load_family
 from qwen_bench.probes.filler import load_filler
 from qwen_bench.probes.instance import Builder
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder
 

@@ -6,12 +6,12 @@ import pytest
 from scipy import stats
 
 from qwen_bench.audit.balance import Balance, chi_square_tail
-from qwen_bench.audit.content import Conflicts, Leaks, bare_keys
+from qwen_bench.audit.leaks import Conflicts, Leaks, bare_keys
 from qwen_bench.audit.metamorphic import Twins, metamorphic
 from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.chat.messages import Message
-from qwen_bench.probes.model import Turn
+from qwen_bench.probes.probe import Turn
 
 from .conftest import rebuilt, renderings, requestioned, small, watch
 

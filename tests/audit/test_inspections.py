@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from qwen_bench.audit.determinism import across_suites, determinism
 from qwen_bench.audit.lexicon import lexicon
 from qwen_bench.audit.parsing import parser
 from qwen_bench.audit.purity import judge_free
-from qwen_bench.audit.sameness import across_suites, determinism
-from qwen_bench.audit.tokens import token_lines
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.audit.token_lengths import token_lines
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, build_suite
 
 from .conftest import small

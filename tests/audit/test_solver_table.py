@@ -5,13 +5,20 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
-from qwen_bench.audit.expected import CELLS, FAMILIES, SOLVERS, WINDOWS, by_construction, cell_of
-from qwen_bench.audit.gates import Judged
-from qwen_bench.audit.run import audit_suite
-from qwen_bench.audit.solvers import SolverTable, window_verdict
-from qwen_bench.audit.windows import closed_form, window_line
-from qwen_bench.probes.plan import MIXED
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.audit.audit_suite import audit_suite
+from qwen_bench.audit.planted_forgetting import closed_form, window_line
+from qwen_bench.audit.solver_rules import Judged
+from qwen_bench.audit.solver_scores import SolverTable, window_verdict
+from qwen_bench.audit.solver_table import (
+    CELLS,
+    FAMILIES,
+    SOLVERS,
+    WINDOWS,
+    by_construction,
+    cell_of,
+)
+from qwen_bench.probes.programmes import MIXED
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 
 from .conftest import renderings, requestioned, small

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qwen_bench.calibration.results import calibrate
-from qwen_bench.calibration.sizes import SEED, SMALL
+from tools.calibration.results import calibrate
+from tools.calibration.sizes import SEED, SMALL
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.calibration.__main__ import main
-from qwen_bench.calibration.counting import Demand, Finding, Share
-from qwen_bench.calibration.coverage import CLUSTERS, DEMANDS, JUDGED
-from qwen_bench.calibration.page import page
-from qwen_bench.calibration.pictures import pictures
-from qwen_bench.calibration.results import by_name
-from qwen_bench.calibration.sizes import FULL, SEED
+from tools.calibration.__main__ import main
+from tools.calibration.counting import Demand, Finding, Share
+from tools.calibration.coverage import CLUSTERS, DEMANDS, JUDGED
+from tools.calibration.page import page
+from tools.calibration.pictures import pictures
+from tools.calibration.results import by_name
+from tools.calibration.sizes import FULL, SEED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

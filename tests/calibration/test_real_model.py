@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.calibration.__main__ import main as calibration
 from qwen_bench.cli.main import main
+from tools.calibration.__main__ import main as calibration
 
 ADAPTER = Path(__file__).resolve().parents[2] / "finetune" / "demo"
 ASKED = ("--suite", "demo", "--mode", "generate", "--condition", "main", "--lengths", "2,4,16")

@@ -42,7 +42,7 @@ def qwen():
     from transformers import PreTrainedTokenizerFast
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
-    from qwen_bench.engines.prompts import Prompter
+    from qwen_bench.engines.prompter import Prompter
 
     class Converter(TikTokenConverter):
         # The original reads the file with a package that nothing else here needs.
@@ -122,7 +122,7 @@ def test_qwen_v1_counts_a_system_message_of_the_conversation(qwen, system):
 
 def test_qwen_v1_counts_nothing_where_the_template_writes_no_system_block(qwen):
     from qwen_bench.chat.builtin import CHATML
-    from qwen_bench.engines.prompts import Prompter
+    from qwen_bench.engines.prompter import Prompter
 
     own = Prompter(qwen.tokenizer, ChatSettings(ChatTemplate(CHATML, "built-in", "chatml")))
 

@@ -7,8 +7,8 @@ import pytest
 
 from qwen_bench.cli.asking import engine_options
 from qwen_bench.cli.options import Options
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.runs.manifest_file import read_manifest
 
 ASKED = (
     "--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en", "--condition", "main",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 
 SMALL = ("--suite", "quick", "--limit", "3", "--lengths", "8", "--mode", "generate", "--lang", "en")

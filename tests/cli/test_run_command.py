@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.engines.protocol import Abilities, Reply
-from qwen_bench.engines.solvers import SolverEngine
 from qwen_bench.errors import EngineError
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.protocol import Abilities, Reply
+from qwen_bench.runs.manifest_file import read_manifest
+from qwen_bench.solvers import SolverEngine
 
 TWO = ("--model", "mock:window-4", "--baseline", "mock:oracle")
 SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1,8", "--lang", "en")

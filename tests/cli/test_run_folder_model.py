@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.testing import tiny_checkpoint
 
 ONE = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en")

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from qwen_bench.cli.work_lines import efficiency_lines
-from qwen_bench.engines.protocol import Efficiency
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.record.counters import Counters
+from qwen_bench.runs.manifest_file import read_manifest
 
-KNOWN = Efficiency(
+KNOWN = Counters(
     requests=600, naive_tokens=2_400_000, tree_tokens=300_000, decoded_tokens=11_900,
     forward_tokens=311_900, peak_kv_bytes=38_200_000, peak_memory_bytes=1_930_000_000,
     seconds=20.0,
@@ -36,7 +36,7 @@ def test_what_went_wrong_on_the_way_is_named():
 
 
 def test_what_a_server_does_not_tell_is_unknown_and_not_zero():
-    served = Efficiency(requests=10, naive_tokens=50_000, forward_tokens=None, seconds=4.0)
+    served = Counters(requests=10, naive_tokens=50_000, forward_tokens=None, seconds=4.0)
 
     lines = efficiency_lines("served", served.as_dict())
 
@@ -47,7 +47,7 @@ def test_what_a_server_does_not_tell_is_unknown_and_not_zero():
 
 
 def test_solvers_have_no_such_lines():
-    assert efficiency_lines("oracle", Efficiency(requests=9, seconds=1.0).as_dict()) == []
+    assert efficiency_lines("oracle", Counters(requests=9, seconds=1.0).as_dict()) == []
     assert efficiency_lines("oracle", None) == []
 
 
@@ -75,7 +75,7 @@ def test_a_real_run_ends_with_its_counters(call, tmp_path):
 
 
 def test_a_resumed_run_adds_up_its_processes(call, tmp_path):
-    from qwen_bench.runs.summary import total_efficiency
+    from qwen_bench.runs.summary_file import total_efficiency
     from qwen_bench.testing import tiny_checkpoint
 
     words = ("--suite", "quick", "--lang", "en", "--lengths", "1", "--family", "fact_recall")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.protocol import Request, Unit
 from qwen_bench.testing import tiny_checkpoint
 
 
@@ -24,10 +24,10 @@ def checkpoints(tmp_path_factory):
 def open_tiny(checkpoints):
     """Loads a tiny model and gives an engine on it; `change` may alter the loaded base first."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
+    from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.hf.engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
-    from qwen_bench.engines.options import EngineOptions
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.model_spec import parse_spec
 
     def open_one(family="qwen2", change=None, **options):
         spec = parse_spec(str(checkpoints[family]))
@@ -162,11 +162,11 @@ def compute(model, prompts, *, way="two-part", budget=6, candidates=None, **limi
     from qwen_bench.engines.decoding import Budget, Stopping
     from qwen_bench.engines.hf.forward import Forward
     from qwen_bench.engines.hf.selfcheck import WAYS
-    from qwen_bench.engines.hf.work import Computation, Ledger, Limits, Task
-    from qwen_bench.engines.protocol import Efficiency
-    from qwen_bench.engines.tree import PrefixTree
+    from qwen_bench.engines.hf.tasks import Computation, Ledger, Limits, Task
+    from qwen_bench.engines.prefix_tree import PrefixTree
+    from qwen_bench.record.counters import Counters
 
-    counters = Efficiency()
+    counters = Counters()
     forward = Forward(model, model.config, torch.device("cpu"), model.dtype, counters)
     tree, tasks = PrefixTree(), []
     for number, prompt in enumerate(prompts):

@@ -11,12 +11,12 @@ from transformers import DynamicCache
 
 from qwen_bench.chat.builtin import CHATML
 from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hf.engine import HfEngine
-from qwen_bench.engines.hf.work import Limits
+from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.engines.loading import load_base
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import AdapterMismatchError, ModelError
 from qwen_bench.testing import tiny_model
 
@@ -290,8 +290,8 @@ def test_a_template_in_the_adapter_folder_is_the_one_used(make_adapter):
     (folder / "chat_template.jinja").write_text(CHATML + "\n")
 
     with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
-        sha256 = next(engines).identity().template["chat_template_sha256"]
+        sha256 = next(engines).identity().template.chat_template_sha256
 
     (folder / "chat_template.jinja").unlink()
     with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
-        assert next(engines).identity().template["chat_template_sha256"] != sha256
+        assert next(engines).identity().template.chat_template_sha256 != sha256

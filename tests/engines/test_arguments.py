@@ -2,7 +2,8 @@
 
 import pytest
 
-from qwen_bench.engines.arguments import (
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_arguments import (
     ARGUMENTS,
     arguments_help,
     check_used,
@@ -10,8 +11,7 @@ from qwen_bench.engines.arguments import (
     read_arguments,
     read_bytes,
 )
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import parse_spec
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import InputError
 
 

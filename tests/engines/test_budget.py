@@ -4,19 +4,19 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import parse_policy
-from qwen_bench.engines.budget import (
+from qwen_bench.engines.cost_estimate import (
     count_tokens,
     estimate_tokens,
     kv_cache,
     text_tokens,
 )
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Generation, Request, Unit
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError, ModelError
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation, Request, Unit
 from qwen_bench.runs.runner import units
 
 

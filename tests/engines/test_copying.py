@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from qwen_bench.engines.hf.copying import _bytes
+from qwen_bench.engines.hf.cache_forks import _bytes
 from qwen_bench.testing import tiny_model
 
 FORKS = (0, 3, 17, 18, 40, 90)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qwen_bench.chat.thinking import split_thought
 from qwen_bench.engines.decoding import Budget, Row, Stopping, advance, filtered
-from qwen_bench.engines.protocol import GREEDY, Request, Sampling
+from qwen_bench.protocol import GREEDY, Request, Sampling
 
 # One id a word; 2 stops.
 WORDS = ("a", "b", "<|im_end|>", "<think>", "</think>", "<th", "ink>", "</th", "ink>\n", " ", "\n")

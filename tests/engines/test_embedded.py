@@ -6,11 +6,11 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.embedded import embedded_folder, find_embedded
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import load_base
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
+from qwen_bench.protocol import Request, Unit
 
 
 def test_the_gguf_is_found_without_importing_its_package():
@@ -67,7 +67,7 @@ def test_the_embedded_model_recalls_a_name_and_equals_plain_transformers(plain):
     counters = engine.counters()
     assert counters.padding_tokens == counters.recomputed_tokens == 0
     assert counters.forward_tokens == counters.tree_tokens + counters.decoded_tokens
-    assert engine.identity().engine["prefix_sharing"] == "two-part"
+    assert engine.identity().engine.prefix_sharing == "two-part"
 
 
 @pytest.mark.model
@@ -104,6 +104,6 @@ def test_the_embedded_model_in_bfloat16_is_no_further_from_float32_than_plain_bf
             ours.append(abs(own.logprob - true[0]) / own.tokens)
             theirs.append(abs(other[0] - true[0]) / own.tokens)
 
-    assert engine.identity().engine["prefix_sharing"] == "two-part"
+    assert engine.identity().engine.prefix_sharing == "two-part"
     assert sum(ours) < 1.3 * sum(theirs)
     assert max(ours) < 0.3

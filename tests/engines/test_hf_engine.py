@@ -9,9 +9,9 @@ import torch
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.hf.selfcheck import only_full_attention
-from qwen_bench.engines.hf.work import Limits
-from qwen_bench.engines.protocol import Request, Sampling, Unit
+from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.errors import TemplateError
+from qwen_bench.protocol import Request, Sampling, Unit
 
 WAYS = [
     ("qwen2", "two-part"),
@@ -129,8 +129,8 @@ def test_a_model_that_ignores_positions_fails_the_self_check(open_tiny):
 
     engine, _ = open_tiny("qwen2", deafen)
 
-    assert engine.identity().engine["prefix_sharing"] == "copying"
-    assert "self-check differs" in engine.identity().engine["prefix_sharing_reason"]
+    assert engine.identity().engine.prefix_sharing == "copying"
+    assert "self-check differs" in engine.identity().engine.prefix_sharing_reason
 
 
 @pytest.mark.parametrize(("family", "way"), WAYS)

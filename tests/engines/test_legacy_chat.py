@@ -11,10 +11,10 @@ import pytest
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy
 from qwen_bench.cli.main import main
-from qwen_bench.engines.legacy import LegacyChat, QwenV1Counter
-from qwen_bench.engines.protocol import Request, Sampling, Unit
+from qwen_bench.engines.legacy_chat import LegacyChat, QwenV1Counter
 from qwen_bench.errors import EngineError, InputError
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
+from qwen_bench.protocol import Request, Sampling, Unit
 from qwen_bench.runs.python_api import record_engine
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "legacy.md"
@@ -234,7 +234,7 @@ def test_the_window_is_6144_where_nothing_says_otherwise(engine):
     model = V1()
     del model.generation_config.max_window_size
 
-    assert engine(model).identity().engine["max_window_size"] == 6144
+    assert engine(model).identity().engine.max_window_size == 6144
 
 
 def test_a_policy_cuts_before_the_window_is_looked_at(engine):
@@ -285,7 +285,7 @@ def test_a_suite_that_ranks_is_refused_before_anything_is_asked(engine, tmp_path
 def test_what_the_checkpoint_shipped_is_recorded_and_a_penalty_is_a_warning(engine):
     identity = engine().identity()
 
-    assert identity.generation["checkpoint_defaults"] == {
+    assert identity.generation.checkpoint_defaults == {
         "repetition_penalty": 1.3,
         "do_sample": True,
     }
@@ -307,7 +307,7 @@ def test_other_weights_have_another_fingerprint():
     def fingerprint(seed):
         model = tiny_model(seed=seed)
         model.chat = lambda tokenizer, query, history: query
-        return LegacyChat(model, Words()).identity().model["fingerprint"]
+        return LegacyChat(model, Words()).identity().model.fingerprint
 
     assert fingerprint(0) == fingerprint(0) != fingerprint(1)
 

@@ -8,9 +8,9 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import choose_device, choose_dtype, load_base
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import parse_spec
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines import memory
-from qwen_bench.engines.hf import two_part
+from qwen_bench.engines import device_memory as memory
+from qwen_bench.engines.device_memory import is_out_of_memory, limits_for, memory_budget
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.hf import shared_prefix as two_part
 from qwen_bench.engines.hf.attention import Chain
-from qwen_bench.engines.hf.work import Limits
-from qwen_bench.engines.memory import is_out_of_memory, limits_for, memory_budget
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.hf.tasks import Limits
+from qwen_bench.protocol import Request, Unit
 
 CPU = torch.device("cpu")
 

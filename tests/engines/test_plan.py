@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.hf.plan import (
+from qwen_bench.engines.hf.packing import (
     FREE,
     SLACK,
     Room,
@@ -15,7 +15,7 @@ from qwen_bench.engines.hf.plan import (
     pack,
     width_class,
 )
-from qwen_bench.engines.tree import PrefixTree, Stem, lay_out
+from qwen_bench.engines.prefix_tree import PrefixTree, Stem, lay_out
 
 AMPLE = Room(rows=1000, kv_tokens=10**6, positions=10**6, tokens=10**6)
 PROMPTS = st.lists(

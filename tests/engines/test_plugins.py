@@ -7,10 +7,11 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from qwen_bench.cli.main import main
-from qwen_bench.engines import plugins, spec
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines import model_spec as spec
+from qwen_bench.engines import plugins
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines, open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import EngineError, InputError
 from qwen_bench.testing import ScriptedEngine
 

@@ -6,13 +6,13 @@ import pytest
 
 from qwen_bench.chat.messages import Message, conversation_sha256
 from qwen_bench.chat.policy import Policy, keep
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.solvers import SolverEngine
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Request, Unit
+from qwen_bench.solvers import SolverEngine
 
 
 def cut(unit, policy, prompter):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qwen_bench.engines.hf import products
-from qwen_bench.engines.hf.products import ROWS, LinearLayers, agrees, onednn_agrees
+from qwen_bench.engines.hf import linear_layers as products
+from qwen_bench.engines.hf.linear_layers import ROWS, LinearLayers, agrees, onednn_agrees
 
 CPU = torch.device("cpu")
 
@@ -91,4 +91,4 @@ def test_a_product_that_differs_or_is_missing_is_found_out():
 def test_the_identity_of_an_engine_names_the_library(open_tiny):
     engine, _ = open_tiny("qwen2")
 
-    assert engine.identity().engine["linear_layers"] == "oneDNN"
+    assert engine.identity().engine.linear_layers == "oneDNN"

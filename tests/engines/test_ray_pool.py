@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Request, Unit
 from qwen_bench.engines.ray.engine import PooledEngine
 from qwen_bench.engines.ray.pool import (
     IN_FLIGHT,
@@ -29,8 +28,16 @@ from qwen_bench.errors import (
     MissingExtraError,
     NotComparableError,
 )
+from qwen_bench.protocol import Abilities, Identity, Reply, Request, Unit
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo
 
-ALIKE = Identity({"fingerprint": "one", "dtype": "float32"}, {}, {}, {"name": "fake"})
+ALIKE = Identity(
+    ModelInfo(spec="m", label="m", kind="local", fingerprint="one", dtype="float32"),
+    TemplateInfo(),
+    DecodingInfo(),
+    EngineInfo(name="fake"),
+)
 
 
 class FakeWorker:
@@ -40,7 +47,7 @@ class FakeWorker:
         self.number = number
         self.identity = identity
         self.place = None
-        self.done = Efficiency(load_seconds=1.0 + number, peak_memory_bytes=100 + number)
+        self.done = Counters(load_seconds=1.0 + number, peak_memory_bytes=100 + number)
 
     def start(self):
         return self.number
@@ -394,7 +401,7 @@ def test_what_changes_no_answer_may_differ_and_is_said():
     engine = PooledEngine(Pool(FakeCluster(identity=identity), 2), 0)
 
     assert engine.identity().warnings == ("careful", "the workers compute in different ways: a, b")
-    assert engine.identity().engine["replicas"] == 2
+    assert engine.identity().engine.replicas == 2
 
 
 def test_a_fault_that_the_user_must_mend_passes_as_itself_and_is_not_tried_again():

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from qwen_bench.cli.main import main
-from qwen_bench.engines.protocol import Generation
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.runs.runner import units
 from qwen_bench.testing import tiny_checkpoint, tiny_model
 

@@ -11,14 +11,14 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines import registry
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.ray import opening, worker
-from qwen_bench.engines.ray.placing import Node, cpus_each, gpus_each
 from qwen_bench.engines.ray.worker import Refusal, Worker
+from qwen_bench.engines.ray.worker_resources import Node, cpus_each, gpus_each
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import EngineError, InputError, MissingExtraError, ModelError
+from qwen_bench.protocol import Request, Unit
 from qwen_bench.testing import ScriptedEngine
 
 UNIT = Unit(
@@ -57,7 +57,7 @@ def test_a_worker_walks_through_the_specs_and_opens_them_once(scripted):
     opened = scripted(*(ScriptedEngine({}, name=name) for name in names))
     walker = Worker(names, EngineOptions())
 
-    found = [walker.open(place).identity.model["label"] for place in (0, 2)]
+    found = [walker.open(place).identity.model.label for place in (0, 2)]
 
     assert found == ["a", "c"]
     assert [count for count, _, _ in opened] == [3]
@@ -70,7 +70,7 @@ def test_a_new_worker_begins_at_the_spec_that_is_asked_for(scripted):
 
     found = Worker(names, EngineOptions()).open(1)
 
-    assert found.identity.model["label"] == "b"
+    assert found.identity.model.label == "b"
     assert [count for count, _, _ in opened] == [2]
 
 

@@ -10,10 +10,11 @@ import weakref
 import pytest
 import torch
 
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError, TemplateError
+from qwen_bench.record.manifest import Thinking
 
 
 def opened(*texts, options=None):
@@ -23,9 +24,9 @@ def opened(*texts, options=None):
 def test_solvers_and_specs_need_no_model_library():
     code = (
         "import sys\n"
-        "from qwen_bench.engines.options import EngineOptions\n"
+        "from qwen_bench.engines.engine_options import EngineOptions\n"
         "from qwen_bench.engines.registry import open_engines\n"
-        "from qwen_bench.engines.spec import parse_spec\n"
+        "from qwen_bench.engines.model_spec import parse_spec\n"
         "import qwen_bench.chat.rendering, qwen_bench.testing, qwen_bench.engines.fingerprint\n"
         "with open_engines([parse_spec('mock:oracle')], EngineOptions(), {}) as engines:\n"
         "    next(engines).identity()\n"
@@ -40,9 +41,9 @@ def test_a_missing_package_names_the_extra(checkpoints):
     code = (
         "import sys\n"
         "sys.modules['torch'] = None\n"
-        "from qwen_bench.engines.options import EngineOptions\n"
+        "from qwen_bench.engines.engine_options import EngineOptions\n"
         "from qwen_bench.engines.registry import open_engines\n"
-        "from qwen_bench.engines.spec import parse_spec\n"
+        "from qwen_bench.engines.model_spec import parse_spec\n"
         "from qwen_bench.errors import MissingExtraError\n"
         "try:\n"
         "    open_engines([parse_spec(sys.argv[1])], EngineOptions(), {}).__enter__()\n"
@@ -57,7 +58,7 @@ def test_a_missing_package_names_the_extra(checkpoints):
 
 def test_engines_come_in_the_order_of_the_specs(checkpoints):
     with opened("mock:oracle", checkpoints["qwen2"], "mock:blind") as engines:
-        resolved = [engine.identity().model["resolved"] for engine in engines]
+        resolved = [engine.identity().model.resolved for engine in engines]
 
     assert resolved == ["mock:oracle", "qwen2", "mock:blind"]
 
@@ -95,7 +96,7 @@ def test_the_system_text_is_recorded_by_its_hash(checkpoints):
     hashes = set()
     for system in ("default", "none", "Be brief."):
         with opened(checkpoints["qwen2"], options=EngineOptions(system=system)) as engines:
-            hashes.add(next(engines).identity().generation["system_sha256"])
+            hashes.add(next(engines).identity().generation.system_sha256)
 
     assert None in hashes
     assert len(hashes) == 3
@@ -105,7 +106,7 @@ def test_a_thinking_switch_the_template_does_not_have_is_a_warning(checkpoints):
     with opened(checkpoints["qwen2"], options=EngineOptions(thinking="off")) as engines:
         identity = next(engines).identity()
 
-    assert identity.template["thinking"] == {"requested": "off", "effective": "none"}
+    assert identity.template.thinking == Thinking(requested="off", effective="none")
     assert "no thinking switch" in identity.warnings[0]
 
 
@@ -116,7 +117,7 @@ def test_a_model_without_template_is_refused_until_one_is_given(checkpoints, tmp
     with opened(folder) as engines, pytest.raises(TemplateError, match="bare has no chat template"):
         next(engines)
     with opened(folder, options=EngineOptions(chat_template="chatml")) as engines:
-        assert next(engines).identity().template["source"] == "built-in"
+        assert next(engines).identity().template.source == "built-in"
 
 
 def test_a_penalty_and_a_missing_stop_token_of_the_checkpoint_are_warnings(checkpoints, tmp_path):
@@ -127,11 +128,11 @@ def test_a_penalty_and_a_missing_stop_token_of_the_checkpoint_are_warnings(check
     with opened(folder) as engines:
         identity = next(engines).identity()
 
-    assert identity.generation["repetition_penalty"] == 1.0
+    assert identity.generation.repetition_penalty == 1.0
     penalty, closer = identity.warnings
     assert penalty.startswith("odd sets repetition_penalty 1.1;")
     assert closer.startswith("the template of odd closes turns with <|im_end|>, which its")
-    assert "<|im_end|>" in identity.generation["stop"]
+    assert "<|im_end|>" in identity.generation.stop
 
 
 def test_an_unknown_device_is_refused_before_anything_is_loaded(checkpoints):
@@ -150,5 +151,5 @@ def test_sixteen_bit_weights_pass_the_self_check_by_the_bound_of_cached_forwards
         replies = list(engine.answer(forked_unit))
         facts = engine.identity()
 
-    assert (facts.model["dtype"], facts.engine["prefix_sharing"]) == ("bfloat16", "two-part")
+    assert (facts.model.dtype, facts.engine.prefix_sharing) == ("bfloat16", "two-part")
     assert {reply.status for reply in replies} <= {"ok", "truncated"}

@@ -1,7 +1,7 @@
 """The scripted engine keeps the protocol, so that tests of everything above it may rely on it."""
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.protocol import Reply, Request, Unit
+from qwen_bench.protocol import Reply, Request, Unit
 from qwen_bench.testing import ScriptedEngine
 
 ASKED = (Message("user", "?"),)

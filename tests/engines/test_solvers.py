@@ -3,8 +3,12 @@
 import pytest
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.protocol import Request, Unit
-from qwen_bench.engines.solvers import (
+from qwen_bench.errors import InputError
+from qwen_bench.probes.probe import Cluster, Probe, ProbeId, Rule
+from qwen_bench.probes.suites import Selection, build_suite
+from qwen_bench.protocol import Request, Unit
+from qwen_bench.scoring.judge import judge_text
+from qwen_bench.solvers import (
     SOLVERS,
     SolverEngine,
     applies,
@@ -12,12 +16,8 @@ from qwen_bench.engines.solvers import (
     find_solver,
     window_of,
 )
-from qwen_bench.engines.solvers.overlap import best_clause, terms
-from qwen_bench.engines.solvers.reading import history_of
-from qwen_bench.errors import InputError
-from qwen_bench.probes.model import Cluster, Probe, ProbeId, Rule
-from qwen_bench.probes.suites import Selection, build_suite
-from qwen_bench.scoring.judge import judge_text
+from qwen_bench.solvers.history_reading import history_of
+from qwen_bench.solvers.word_overlap import best_clause, terms
 
 ROOMS = ("Cedar", "Willow", "Hazel")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.spec import distinct_labels, parse_spec
+from qwen_bench.engines.model_spec import distinct_labels, parse_spec
 from qwen_bench.errors import InputError, ModelNotFoundError, QwenBenchError
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.protocol import Request, Sampling, Unit
+from qwen_bench.protocol import Request, Sampling, Unit
+from qwen_bench.record.manifest import Thinking
 
 WAYS = ("two-part", "copying")
 
@@ -13,10 +14,10 @@ WAYS = ("two-part", "copying")
 def open_saying(saying):
     """`open_saying(text, ...)`: an engine on a model that says it; `thinking` as on the line."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
+    from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.hf.engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
-    from qwen_bench.engines.options import EngineOptions
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.model_spec import parse_spec
 
     def open_one(text, template="qwen3", *, thinking="auto", way=None, **made):
         spec = parse_spec(str(saying(text, template, **made)))
@@ -53,7 +54,7 @@ def test_a_thought_that_the_prompt_opened_is_stripped_as_well(open_saying, asked
 
     reply = reply_of(engine, asked)
 
-    assert engine.identity().template["thinking"] == {"requested": "auto", "effective": "on"}
+    assert engine.identity().template.thinking == Thinking(requested="auto", effective="on")
     assert (reply.status, reply.text, reply.thought_tokens) == ("ok", "red", 4)
 
 
@@ -114,7 +115,7 @@ def test_the_switch_means_what_each_template_makes_of_it(
 ):
     identity = open_saying("red", template, thinking=thinking).identity()
 
-    assert identity.template["thinking"] == {"requested": thinking, "effective": effective}
+    assert identity.template.thinking == {"requested": thinking, "effective": effective}
     ignored = any("no thinking switch" in line for line in identity.warnings)
     assert ignored == (effective == "none")
 

@@ -9,9 +9,9 @@ from huggingface_hub import constants
 from qwen_bench.chat.builtin import CHATML
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines, open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError, ModelError, ModelNotFoundError, TemplateError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,13 +1,12 @@
 """Counters of several processes as one account."""
 
-from qwen_bench.engines.protocol import Efficiency
-from qwen_bench.engines.totals import total_counters
+from qwen_bench.record.counters import Counters, total_counters
 
-FIRST = Efficiency(
+FIRST = Counters(
     requests=10, naive_tokens=900, tree_tokens=80, decoded_tokens=20, forward_tokens=100,
     peak_kv_bytes=7, peak_memory_bytes=50, rows_max=4, oom_splits=1, retries=2, seconds=2.0,
 )  # fmt: skip
-SECOND = Efficiency(
+SECOND = Counters(
     requests=2, naive_tokens=300, forward_tokens=100, peak_kv_bytes=9, peak_memory_bytes=40,
     rows_max=3, seconds=2.0,
 )  # fmt: skip
@@ -27,7 +26,7 @@ def test_counts_are_sums_peaks_maxima_and_ratios_made_of_the_sums():
 
 
 def test_what_one_account_does_not_know_is_unknown_in_the_total():
-    served = Efficiency(requests=2, naive_tokens=300, forward_tokens=None, seconds=2.0)
+    served = Counters(requests=2, naive_tokens=300, forward_tokens=None, seconds=2.0)
 
     total = total_counters([FIRST.as_dict(), served.as_dict()])
 
@@ -45,6 +44,6 @@ def test_counters_that_an_older_version_did_not_know_are_unknown():
 
 
 def test_an_engine_that_asked_nothing_has_no_ratios():
-    total = total_counters([Efficiency().as_dict()])
+    total = total_counters([Counters().as_dict()])
 
     assert (total["sharing_ratio"], total["answers_per_second"]) == (None, None)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.tree import ROOT, PrefixTree, lay_out, part_of
+from qwen_bench.engines.prefix_tree import ROOT, PrefixTree, lay_out, part_of
 
 PROMPTS = st.lists(
     st.lists(st.integers(0, 3), min_size=1, max_size=8).map(tuple), min_size=1, max_size=8

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qwen_bench.engines.hf import selfcheck
 from qwen_bench.engines.hf.attention import NAME, two_part
-from qwen_bench.engines.hf.work import kv_bytes
+from qwen_bench.engines.hf.tasks import kv_bytes
 from qwen_bench.testing import tiny_model
 
 SHAPES = {
@@ -430,7 +430,7 @@ class TestGate:
         import transformers
 
         from qwen_bench.engines.hf.forward import Forward
-        from qwen_bench.engines.protocol import Efficiency
+        from qwen_bench.record.counters import Counters
 
         small = getattr(transformers, config)(
             vocab_size=64,
@@ -445,7 +445,7 @@ class TestGate:
         made = getattr(transformers, model)(small).eval()
 
         def choice():
-            forward = Forward(made, made.config, torch.device("cpu"), torch.float32, Efficiency())
+            forward = Forward(made, made.config, torch.device("cpu"), torch.float32, Counters())
             with torch.inference_mode():
                 return selfcheck.choose_way(forward, made)
 
@@ -497,7 +497,7 @@ class TestGate:
 
 class TestNegativeControls:
     def test_a_fork_one_token_too_shallow_is_seen(self, compute, forked, plain_ids, monkeypatch):
-        from qwen_bench.engines.hf import rows
+        from qwen_bench.engines.hf import row_index as rows
 
         model, prompts = tiny_model("qwen2"), forked((40,), 6)
         right = tokens(compute(model, prompts))

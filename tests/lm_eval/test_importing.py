@@ -7,10 +7,10 @@ import pytest
 
 from qwen_bench.cli.main import main
 from qwen_bench.lm_eval.documents import Choice, probes_at
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.runs.store import read_run
-from qwen_bench.stats.compare import compare
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.serialise import compare_document
 
@@ -53,9 +53,9 @@ def run_of_ours(tmp_path):
     """`run_of_ours(answer, name)`: the same probes, answered by an engine."""
     from datetime import UTC, datetime
 
-    from qwen_bench.engines.protocol import Generation
+    from qwen_bench.protocol import Generation
+    from qwen_bench.record.manifest import Invocation
     from qwen_bench.runs.job import Job
-    from qwen_bench.runs.manifest import Invocation
     from qwen_bench.runs.recorder import record
     from qwen_bench.runs.runner import plan
     from qwen_bench.testing import ScriptedEngine
@@ -78,7 +78,6 @@ def run_of_ours(tmp_path):
             probes=probes,
             spec=f"mock:{name}",
             label=name,
-            kind="mock",
             runs_dir=tmp_path / "ours",
             run_id=name,
             resume=None,
@@ -322,7 +321,7 @@ def test_the_folder_of_the_tasks_is_printed(call):
 
 
 def test_an_old_harness_is_named_beside_the_folder(call, monkeypatch):
-    monkeypatch.setattr("qwen_bench.lm_eval.faults.version", lambda _: "0.4.9")
+    monkeypatch.setattr("qwen_bench.lm_eval.log_errors.version", lambda _: "0.4.9")
     code, out, err = call("lm-eval-path")
 
     assert (code, Path(out.strip()).is_dir()) == (0, True)

@@ -11,12 +11,12 @@ import pytest
 
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.chat.rendering import ChatSettings, ChatTemplate, with_system
-from qwen_bench.engines.prompts import Prompter
-from qwen_bench.engines.protocol import Reply
-from qwen_bench.lm_eval.cells import cells_of
+from qwen_bench.engines.prompter import Prompter
 from qwen_bench.lm_eval.documents import probe_of
-from qwen_bench.lm_eval.faults import TaskError, check_harness
 from qwen_bench.lm_eval.generate import folder
+from qwen_bench.lm_eval.log_errors import TaskError, check_harness
+from qwen_bench.lm_eval.metric_cells import cells_of
+from qwen_bench.protocol import Reply
 from qwen_bench.scoring.score import score_reply
 from qwen_bench.testing import tiny_model
 
@@ -208,7 +208,7 @@ def test_an_unknown_length_is_an_unknown_task(index):
 
 @pytest.mark.parametrize("found", ["0.4.9", "0.4.12"])
 def test_too_old_a_harness_is_refused_with_the_version_needed(monkeypatch, found):
-    monkeypatch.setattr("qwen_bench.lm_eval.faults.version", lambda _: found)
+    monkeypatch.setattr("qwen_bench.lm_eval.log_errors.version", lambda _: found)
 
     with pytest.raises(TaskError, match=r"need lm_eval 0\.4\.13 or newer") as caught:
         check_harness()

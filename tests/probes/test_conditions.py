@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 import pytest
 
 from qwen_bench.errors import InputError
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 
 

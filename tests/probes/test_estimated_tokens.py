@@ -2,12 +2,12 @@
 
 import pytest
 
-from qwen_bench.engines.budget import estimate_tokens
-from qwen_bench.engines.protocol import Generation
-from qwen_bench.engines.tree import PrefixTree
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.engines.cost_estimate import estimate_tokens
+from qwen_bench.engines.prefix_tree import PrefixTree
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation
 from qwen_bench.runs.runner import units
 
 

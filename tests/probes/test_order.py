@@ -8,10 +8,10 @@ from functools import cache
 import pytest
 
 from qwen_bench.probes.definitions import load_family
-from qwen_bench.probes.draws import Draw
 from qwen_bench.probes.instance import Brief
-from qwen_bench.probes.model import LANGS, VARIANTS
-from qwen_bench.probes.wording import render
+from qwen_bench.probes.probe import LANGS, VARIANTS
+from qwen_bench.probes.seeded_draws import Draw
+from qwen_bench.probes.word_templates import render
 from qwen_bench.resources import data_folder
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import normalise

@@ -8,8 +8,8 @@ import pytest
 from qwen_bench.cli.main import main
 from qwen_bench.errors import DataError, InputError
 from qwen_bench.probes import suites
-from qwen_bench.probes.checking import load_checked_families
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.family_checks import load_checked_families
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, build_suite
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"

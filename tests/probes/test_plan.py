@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.probes.draws import Draw, Stream, seed_of
-from qwen_bench.probes.plan import (
+from qwen_bench.probes.programmes import (
     EXTENDED,
     MAX_TURNS,
     MIXED,
@@ -17,6 +16,7 @@ from qwen_bench.probes.plan import (
     own_programme,
     stage_count,
 )
+from qwen_bench.probes.seeded_draws import Draw, Stream, seed_of
 
 SLOTS = st.sampled_from([*MIXED.slots, *EXTENDED.slots])
 

@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from qwen_bench.probes.definitions import load_families, load_family
-from qwen_bench.probes.draws import Draw
 from qwen_bench.probes.instance import Brief
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.seeded_draws import Draw
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.probes.wording import render
+from qwen_bench.probes.word_templates import render
 from qwen_bench.resources import data_folder
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import normalise

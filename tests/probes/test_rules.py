@@ -5,18 +5,18 @@ from collections import Counter
 
 import pytest
 
-from qwen_bench.probes.builders.scoped_rule import KINDS
+from qwen_bench.probes.builders.instruction_retention import KINDS
 from qwen_bench.probes.definitions import load_family
-from qwen_bench.probes.draws import Draw
 from qwen_bench.probes.filler import load_filler, without
 from qwen_bench.probes.instance import Brief
-from qwen_bench.probes.model import LANGS, Rule
-from qwen_bench.probes.rules import apply_rule
-from qwen_bench.probes.wording import render
+from qwen_bench.probes.probe import LANGS, Rule
+from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.seeded_draws import Draw
+from qwen_bench.probes.word_templates import render
 from qwen_bench.resources import data_folder
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import normalise
-from qwen_bench.scoring.rules import follows
+from qwen_bench.scoring.rule_form import follows
 
 TASKS = data_folder("tasks")
 SCOPED = load_family(TASKS / "instruction_retention")

@@ -7,8 +7,8 @@ import pytest
 
 from qwen_bench.errors import DataError, InputError
 from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.screening import load_own_filler
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.filler_screening import load_own_filler
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, build_suite
 from qwen_bench.resources import data_folder
 

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from qwen_bench.probes.plan import PROGRAMMES
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.programmes import PROGRAMMES
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite, load_suite_names
 
 MAIN = {

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.surface import date_forms, day_forms
+from qwen_bench.probes.date_forms import date_forms, day_forms
+from qwen_bench.probes.probe import LANGS
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import normalise
 

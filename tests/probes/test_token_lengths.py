@@ -6,8 +6,8 @@ from collections import defaultdict
 import pytest
 
 from qwen_bench.probes.filler import load_filler
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder
 

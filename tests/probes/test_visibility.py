@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from qwen_bench.probes.evidence_visibility import evidence_visible
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.probes.visibility import evidence_visible
 
 
 @pytest.fixture(scope="module")

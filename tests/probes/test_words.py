@@ -10,8 +10,8 @@ import pytest
 from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import load_families, load_family
 from qwen_bench.probes.filler import load_filler
-from qwen_bench.probes.model import LANGS
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suite_file import load_canary
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from qwen_bench.chat.messages import Message, conversation_sha256
-from qwen_bench.probes.model import AskedProbe, Dialogue, Probe, Turn
+from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe, Turn
+from qwen_bench.record.manifest import Manifest
+from qwen_bench.record.outcome import Outcome
+from qwen_bench.record.run import Run
 from qwen_bench.report.page import build_report
-from qwen_bench.scoring.outcome import Outcome
-from qwen_bench.stats.compare import compare
-from qwen_bench.stats.pairing import RunView, pair
+from qwen_bench.stats.paired_comparison import compare
+from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.summary import summarise
 
 NAMES = ("Maren", "Odette", "Tamsin", "Philippa")
@@ -98,44 +100,53 @@ class SampleSuite:
         return AskedProbe(probe, (*messages, Message("user", question)))
 
 
-def manifest(label: str, suite: SampleSuite, modes: tuple[str, ...]) -> dict:
-    """A manifest as `runs/` writes it, as far as the report reads it."""
-    return {
-        "schema_version": 1,
-        "run_id": f"20261122T101503Z-{label}",
-        "status": "finished",
-        "tool": {"version": "0.1.0"},
-        "suite": {
-            "name": suite.name,
-            "version": suite.version,
-            "sha256": suite.sha256,
-            "seed": suite.seed,
-            "filler_sha256": suite.filler_sha256,
-            "policy": "full",
-            "langs": list(suite.langs),
-            "families": list(FAMILIES),
-            "lengths": list(suite.lengths),
-            "conditions": list(suite.conditions),
-            "limit": None,
-            "modes": list(modes),
-            "primary": "generate",
-        },
-        "model": {"spec": label, "label": label, "kind": "local", "fingerprint": f"sha256:{label}"},
-        "template": {"chat_template_sha256": "ab" * 32, "source": "model"},
-        "generation": {"temperature": 0.0, "max_new_tokens": 64, "repetition_penalty": 1.0},
-        "engine": {"name": "hf", "device": "cpu"},
-        "scorer": {"version": "1.0"},
-        "invocations": [
-            {
-                "started": "2026-11-22T10:15:03Z",
-                "finished": "2026-11-22T10:17:14Z",
-                "argv": ["qwen-bench", "run", "--model", label],
-                "packages": {"torch": "2.13.0"},
-                "efficiency": {"seconds": 131.0, "forward_tokens": 1000, "naive_tokens": 7700},
-            }
-        ],
-        "warnings": [],
-    }
+def manifest(label: str, suite: SampleSuite, modes: tuple[str, ...]) -> Manifest:
+    """A manifest as `runs/` writes it."""
+    return Manifest.model_validate(
+        {
+            "schema_version": 1,
+            "run_id": f"20261122T101503Z-{label}",
+            "status": "finished",
+            "identity": "",
+            "expected": {"rows": 1, "ids_sha256": ""},
+            "tool": {"version": "0.1.0"},
+            "suite": {
+                "name": suite.name,
+                "version": suite.version,
+                "sha256": suite.sha256,
+                "seed": suite.seed,
+                "filler_sha256": suite.filler_sha256,
+                "policy": "full",
+                "langs": list(suite.langs),
+                "families": list(FAMILIES),
+                "lengths": list(suite.lengths),
+                "conditions": list(suite.conditions),
+                "limit": None,
+                "modes": list(modes),
+                "primary": "generate",
+            },
+            "model": {
+                "spec": label,
+                "label": label,
+                "kind": "local",
+                "fingerprint": f"sha256:{label}",
+            },
+            "template": {"chat_template_sha256": "ab" * 32, "source": "model"},
+            "generation": {"temperature": 0.0, "max_new_tokens": 64, "repetition_penalty": 1.0},
+            "engine": {"name": "hf", "device": "cpu"},
+            "scorer": {"version": "1.0"},
+            "invocations": [
+                {
+                    "started": "2026-11-22T10:15:03Z",
+                    "finished": "2026-11-22T10:17:14Z",
+                    "argv": ["qwen-bench", "run", "--model", label],
+                    "packages": {"torch": "2.13.0"},
+                    "efficiency": {"seconds": 131.0, "forward_tokens": 1000, "naive_tokens": 7700},
+                }
+            ],
+            "warnings": [],
+        }
+    )
 
 
 def run(
@@ -145,7 +156,7 @@ def run(
     wrong=lambda _: False,
     say=None,
     modes: tuple[str, ...] = ("generate", "rank"),
-) -> RunView:
+) -> Run:
     """A run that answers right except where `wrong(probe)`; `say(probe)` replaces its words."""
     outcomes = []
     for dialogue in suite.dialogues():
@@ -180,7 +191,7 @@ def run(
                         messages_sha256=conversation_sha256(asked.messages),
                     )
                 )
-    return RunView(f"20261122T101503Z-{label}", label, manifest(label, suite, modes), outcomes)
+    return Run(label, manifest(label, suite, modes), outcomes)
 
 
 def forgets_long(probe: Probe) -> bool:
@@ -190,7 +201,7 @@ def forgets_long(probe: Probe) -> bool:
 
 def page(runs, suite, *, title=None) -> str:
     """The page of some runs, with their real statistics."""
-    primary = runs[0].manifest["suite"]["primary"]
+    primary = runs[0].manifest.suite.primary
     summaries = [summarise(item.outcomes) for item in runs]
     comparisons = [
         compare(pair(runs[0], item, max_error_rate=1.0), primary=primary) for item in runs[1:]
@@ -198,7 +209,7 @@ def page(runs, suite, *, title=None) -> str:
     return build_report(runs, summaries, comparisons, suite, title=title)
 
 
-def two_runs() -> tuple[SampleSuite, list[RunView]]:
+def two_runs() -> tuple[SampleSuite, list[Run]]:
     """Baseline that remembers, candidate that forgets, enough skeletons for a verdict."""
     suite = SampleSuite(clusters=36)
     return suite, [run("base-model", suite), run("lora-v3", suite, wrong=forgets_long)]

@@ -1,10 +1,11 @@
 """What runs cost, as the report shows it."""
 
-from qwen_bench.engines.protocol import Efficiency
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.run import Run
 from qwen_bench.report.effort import effort_rows
-from qwen_bench.stats.pairing import RunView
+from qwen_bench.testing import make_manifest
 
-FULL = Efficiency(
+FULL = Counters(
     requests=600, naive_tokens=2_400_000, tree_tokens=300_000, decoded_tokens=11_900,
     forward_tokens=311_900, peak_kv_bytes=38_200_000, peak_memory_bytes=1_930_000_000,
     seconds=131.0,
@@ -13,11 +14,14 @@ FULL = Efficiency(
 
 def shown(*runs):
     """Texts of each row; a run is a list of counters, one a process."""
-    views = [
-        RunView(f"r{number}", f"r{number}", {"invocations": [{"efficiency": e} for e in run]}, ())
-        for number, run in enumerate(runs)
-    ]
+    views = [working(*run) for run in runs]
     return {row.name: [value.text for value in row.values] for row in effort_rows(views)}
+
+
+def working(*counters):
+    """A run of processes with these counters; None for a process that was killed."""
+    done = [{"started": "", "efficiency": counted} for counted in counters]
+    return Run("r", make_manifest(invocations=done), ())
 
 
 def test_tokens_memory_and_speed_have_a_row_each_in_words():
@@ -35,9 +39,7 @@ def test_tokens_memory_and_speed_have_a_row_each_in_words():
 
 
 def test_every_row_says_what_it_means():
-    (run,) = [RunView("r", "r", {"invocations": [{"efficiency": FULL}]}, ())]
-
-    assert all(row.help for row in effort_rows([run]))
+    assert all(row.help for row in effort_rows([working(FULL)]))
 
 
 def test_what_went_wrong_has_a_row_only_where_it_happened():
@@ -68,9 +70,7 @@ def test_processes_of_a_run_add_up():
 
 
 def test_a_killed_process_is_named_beside_the_time():
-    run = RunView("r", "r", {"invocations": [{"efficiency": FULL}, {"efficiency": None}]}, ())
-
-    (time, *_) = effort_rows([run])
+    (time, *_) = effort_rows([working(FULL, None)])
 
     assert time.values[0].detail == "without killed invocations"
 

@@ -4,10 +4,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from qwen_bench.report.junit import junit_xml
-from qwen_bench.stats.compare import compare
 from qwen_bench.stats.gates import evaluate, parse_gate
-from qwen_bench.stats.model import Unjudged
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
+from qwen_bench.stats.results import Unjudged
+from qwen_bench.testing import change_run
 
 HOSTILE = (
     "]]></system-out><failure/> &amp; & \" ' <x>",
@@ -105,7 +106,7 @@ def test_inconclusive_fails_only_when_asked_and_says_its_note_otherwise(
 
 
 def test_a_suite_per_candidate_and_a_broken_one_is_an_error(two):
-    runs = [*two, replace(two[0], run_id="again", label="again")]
+    runs = [*two, replace(change_run(two[0], run_id="again"), label="again")]
     broken = Unjudged("late", "the server is not reachable", 1)
 
     root = read(junit_xml(compared(runs), runs, fail_on="never", unjudged=[broken]))
@@ -128,8 +129,8 @@ def test_time_is_that_of_the_manifest(two, forgetful):
 
 def test_a_manifest_without_times_has_none(sample):
     suite = sample.SampleSuite(langs=("en",))
-    runs = [sample.run("a", suite), sample.run("b", suite)]
-    runs[1].manifest["invocations"][0].update(started="soon", finished=None)
+    timeless = change_run(sample.run("b", suite), invocations=[{"started": "soon"}])
+    runs = [sample.run("a", suite), timeless]
 
     assert read(junit_xml(compared(runs), runs, fail_on="never")).get("time") == "0.000"
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from qwen_bench.report import kept_words as words
-from qwen_bench.report.charts import lines, where
+from qwen_bench.report import retention_words as words
+from qwen_bench.report.charts import heat_map as where
+from qwen_bench.report.charts import lines
 from qwen_bench.report.charts.style import own_settings
 from qwen_bench.stats.decay import Decay
 from qwen_bench.stats.effective_length import EffectiveLength, EffectiveLengths

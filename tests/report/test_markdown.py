@@ -6,11 +6,12 @@ from markdown_it import MarkdownIt
 
 from qwen_bench.report.markdown import MOST_BYTES, comparison_markdown, profile_markdown
 from qwen_bench.report.quoting import code, table_code
-from qwen_bench.stats.compare import compare
 from qwen_bench.stats.gates import evaluate, parse_gate
-from qwen_bench.stats.model import Unjudged
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
+from qwen_bench.stats.results import Unjudged
 from qwen_bench.stats.summary import summarise
+from qwen_bench.testing import change_run, make_manifest
 
 HOSTILE = {
     "script": "</script><script>document.title='owned'</script>",
@@ -171,7 +172,7 @@ def test_what_models_and_manifests_say_is_shown_and_obeyed_nowhere(small, hostil
         replace(
             run,
             label=hostile,
-            manifest={**run.manifest, "suite": {**run.manifest["suite"], "name": hostile}},
+            manifest=make_manifest(run.manifest, suite__name=hostile),
             outcomes=[replace(row, output=hostile, reason=hostile) for row in run.outcomes],
         )
         for run in runs
@@ -226,7 +227,7 @@ def test_a_very_long_answer_is_cut(sample):
 
 
 def test_several_candidates_get_a_table_and_the_broken_one_is_in_it(two):
-    runs = [*two, replace(two[0], run_id="again", label="again")]
+    runs = [*two, replace(change_run(two[0], run_id="again"), label="again")]
     broken = Unjudged("late", "the server is not reachable", 1)
 
     text = comparison_markdown(compared(runs, "overall>=1"), runs, unjudged=[broken])

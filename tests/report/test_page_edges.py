@@ -5,6 +5,7 @@ import pytest
 
 from qwen_bench.errors import InputError
 from qwen_bench.report.page import build_report
+from qwen_bench.testing import change_run, make_manifest
 
 
 def check(page):
@@ -134,8 +135,7 @@ def test_more_changes_than_the_page_can_hold_stay_as_rows(sample, monkeypatch):
 
 def test_an_unfinished_run_is_named_in_the_card(sample):
     suite = sample.SampleSuite()
-    run = sample.run("a", suite)
-    run.manifest["status"] = "interrupted"
+    run = change_run(sample.run("a", suite), status="interrupted")
 
     page = check(sample.page([run], suite))
 
@@ -145,7 +145,7 @@ def test_an_unfinished_run_is_named_in_the_card(sample):
 def test_two_runs_of_one_label_are_told_apart_by_run_id(sample):
     suite = sample.SampleSuite()
     first = sample.run("same", suite)
-    second = replace(sample.run("same", suite), run_id="another-run")
+    second = change_run(sample.run("same", suite), run_id="another-run")
 
     page = check(sample.page([first, second], suite))
 
@@ -155,7 +155,7 @@ def test_two_runs_of_one_label_are_told_apart_by_run_id(sample):
 def test_a_manifest_with_almost_nothing_in_it_makes_a_page(sample):
     suite = sample.SampleSuite()
     run = sample.run("a", suite)
-    bare = replace(run, manifest={"suite": {"primary": "generate"}})
+    bare = replace(run, manifest=make_manifest(template={}, engine={"name": "hf"}))
 
     check(sample.page([bare], None))
 

@@ -5,6 +5,7 @@ import html5lib
 import pytest
 
 import qwen_bench.report
+from qwen_bench.testing import change_run
 
 HOSTILE = {
     "script": "</script><script>document.title='owned'</script>",
@@ -34,12 +35,10 @@ def hostile_page(sample, text):
     suite = sample.SampleSuite(lengths=(1, 4), clusters=12, langs=("en",), extra_turn=text)
     base = sample.run(text, suite)
     candidate = sample.run(f"x {text}", suite, wrong=sample.forgets_long, say=lambda _: text)
-    for item in (base, candidate):
-        item.manifest["warnings"] = [text]
-        item.manifest["model"]["spec"] = text
-        item.manifest["invocations"][0]["argv"] = ["qwen-bench", text]
-        item.manifest["note"] = {"free": text}
-    return sample.page([base, candidate], suite, title=text)
+    invocation = {"started": "", "argv": ["qwen-bench", text]}
+    hostile = {"warnings": [text], "model__spec": text, "invocations": [invocation]}
+    runs = [change_run(item, note={"free": text}, **hostile) for item in (base, candidate)]
+    return sample.page(runs, suite, title=text)
 
 
 def test_hostile_text_is_text_and_nothing_else(hostile_page):
@@ -75,15 +74,14 @@ def test_a_very_long_answer_is_cut_and_the_page_says_so(sample):
 
 def test_home_folders_and_credentials_do_not_reach_the_page(sample):
     suite = sample.SampleSuite(langs=("en",))
-    run = sample.run("base", suite)
-    run.manifest["model"]["spec"] = "/home/alice/secret-project/out"
-    run.manifest["engine"]["base_url"] = "https://bob:hunter2@llm.example/v1"
-    run.manifest["engine"]["api_key"] = "abc123verysecret"
-    run.manifest["invocations"][0]["argv"] += [
-        "--hf-token",
-        "tok-en-value",
-        "--api-key=other-value",
-    ]
+    secrets = ["--hf-token", "tok-en-value", "--api-key=other-value"]
+    run = change_run(
+        sample.run("base", suite),
+        model__spec="/home/alice/secret-project/out",
+        engine__base_url="https://bob:hunter2@llm.example/v1",
+        engine__api_key="abc123verysecret",
+        invocations=[{"started": "", "argv": ["qwen-bench", "run", "--model", "base", *secrets]}],
+    )
 
     page = sample.page([run], suite)
 
@@ -107,8 +105,8 @@ def test_markup_is_made_in_one_module_and_templates_never_switch_escaping_off():
 
 def test_settings_that_differ_are_shown_without_home_folders(sample):
     suite = sample.SampleSuite(langs=("en",))
-    runs = [sample.run("base", suite), sample.run("cand", suite)]
-    runs[1].manifest["model"]["spec"] = "/Users/alice/out"
+    changed = change_run(sample.run("cand", suite), model__spec="/Users/alice/out")
+    runs = [sample.run("base", suite), changed]
 
     page = sample.page(runs, suite)
 

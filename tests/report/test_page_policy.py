@@ -5,6 +5,8 @@ from dataclasses import replace
 import html5lib
 import pytest
 
+from qwen_bench.testing import change_run
+
 SENTENCE = "History policy last-turns:2: the evidence was still in the prompt of"
 
 
@@ -22,8 +24,7 @@ def under_policy():
             )
             for row in run.outcomes
         ]
-        suite = {**run.manifest["suite"], "policy": "last-turns:2"}
-        return replace(run, outcomes=rows, manifest={**run.manifest, "suite": suite})
+        return change_run(replace(run, outcomes=rows), suite__policy="last-turns:2")
 
     return change
 

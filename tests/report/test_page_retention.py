@@ -7,7 +7,7 @@ import html5lib
 import pytest
 
 from qwen_bench.report.page import build_report
-from qwen_bench.stats.compare import compare
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.profile import profile
 from qwen_bench.stats.summary import summarise

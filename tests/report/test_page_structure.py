@@ -7,7 +7,7 @@ from itertools import pairwise
 import html5lib
 import pytest
 
-from qwen_bench.stats.compare import compare
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 
 SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)

@@ -3,12 +3,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.report.charts import forest, retention
+from qwen_bench.report.charts import accuracy_by_length as retention
+from qwen_bench.report.charts import forest
 from qwen_bench.report.charts.style import own_settings, spread
 from qwen_bench.report.charts.svg import figure_to_svg
 from qwen_bench.report.text import Segment, clean, plain, redact, segments
 from qwen_bench.report.transcript import transcript
-from qwen_bench.stats.model import Accuracy, Cell
+from qwen_bench.stats.results import Accuracy, Cell
 
 
 def accuracy(share, low=None, high=None):

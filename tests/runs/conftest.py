@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qwen_bench.engines.protocol import Generation
-from qwen_bench.probes.selecting import Selection
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation
+from qwen_bench.record.manifest import Invocation
+from qwen_bench.record.outcome import Outcome
 from qwen_bench.runs.job import Job
-from qwen_bench.runs.manifest import Invocation
 from qwen_bench.runs.runner import plan
-from qwen_bench.scoring.outcome import Outcome
 from qwen_bench.testing import ScriptedEngine
 
 
@@ -64,7 +64,6 @@ def make_job(tmp_path, make_suite):
             probes=probes,
             spec="mock:scripted",
             label="scripted",
-            kind="mock",
             runs_dir=tmp_path / "runs",
             run_id=None,
             resume=None,

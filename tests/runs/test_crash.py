@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
-from qwen_bench.runs.manifest import read_manifest
+from qwen_bench.runs.manifest_file import read_manifest
 
 RUN = ["run", "--model", "mock:window-8", "--suite", "quick", "--limit", "1", "--lengths", "1,2"]
 RUN += ["--lang", "en", "-q"]
@@ -19,7 +19,7 @@ RUN += ["--lang", "en", "-q"]
 SLOW = """
 import sys, time
 from qwen_bench.cli.main import main
-from qwen_bench.engines.solvers import SolverEngine
+from qwen_bench.solvers import SolverEngine
 plain = SolverEngine.answer
 def answer(self, unit):
     for reply in plain(self, unit):

@@ -2,9 +2,10 @@
 
 import pytest
 
-from qwen_bench.engines.protocol import Generation, Identity, Sampling
-from qwen_bench.runs.draft import draft_manifest
-from qwen_bench.runs.identity import differences
+from qwen_bench.protocol import Generation, Identity, Sampling
+from qwen_bench.record.identity import differences
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
+from qwen_bench.runs.draft_manifest import draft_manifest
 from qwen_bench.runs.runner import plan
 
 ADVICE = "--temperature 0.6 --top-p 0.95 --top-k 20 --sampling-seed N"
@@ -18,10 +19,10 @@ def draft(make_suite):
     def make(generation, modes=("generate",), **thinking):
         suite = make_suite()
         identity = Identity(
-            {"fingerprint": "f"},
-            {"thinking": thinking},
-            {"temperature": 0.0, "repetition_penalty": 1.0},
-            {"name": "hf"},
+            ModelInfo(spec="m", label="m", kind="local", fingerprint="f"),
+            TemplateInfo(thinking=Thinking(**thinking)),
+            DecodingInfo(),
+            EngineInfo(name="hf"),
         )
         return draft_manifest(
             suite,
@@ -30,7 +31,6 @@ def draft(make_suite):
             identity,
             spec="m",
             label="m",
-            kind="local",
             generation=generation,
         )
 

@@ -1,14 +1,7 @@
 import pytest
 
-from qwen_bench.runs.provenance import (
-    HIDDEN,
-    host_hash,
-    package_versions,
-    redact_argv,
-    redact_mapping,
-    redact_text,
-    tool_info,
-)
+from qwen_bench.record.redaction import HIDDEN, redact_argv, redact_mapping, redact_text
+from qwen_bench.runs.provenance import host_hash, package_versions, tool_info
 
 
 @pytest.mark.parametrize(

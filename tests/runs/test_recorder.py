@@ -9,7 +9,7 @@ from qwen_bench.errors import EngineError, NotComparableError, RunError, RunLock
 from qwen_bench.runs.job import RunInterruptedError
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
 from qwen_bench.runs.lock import locked
-from qwen_bench.runs.manifest import read_manifest, write_manifest
+from qwen_bench.runs.manifest_file import read_manifest, write_manifest
 from qwen_bench.runs.recorder import record
 from qwen_bench.runs.store import read_run
 from qwen_bench.testing import ScriptedEngine

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.protocol import Generation, Reply, Sampling, Score
+from qwen_bench.protocol import Generation, Reply, Sampling, Score
 from qwen_bench.runs.runner import ask, plan, units
 
 

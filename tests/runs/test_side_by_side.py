@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.protocol import Generation, Reply, SideBySideEngine
 from qwen_bench.errors import EngineError
+from qwen_bench.protocol import Generation, Reply, SideBySideEngine
 from qwen_bench.runs.runner import ask, plan
 from qwen_bench.testing import ScriptedEngine
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.protocol import Reply
-from qwen_bench.probes.model import Cluster, Probe, ProbeId
-from qwen_bench.probes.surface import date_forms, day_forms
+from qwen_bench.probes.date_forms import date_forms, day_forms
+from qwen_bench.probes.probe import Cluster, Probe, ProbeId
+from qwen_bench.protocol import Reply
 from qwen_bench.scoring.judge import judge_ranking, judge_text
 from qwen_bench.scoring.mentions import first_yes_or_no
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part

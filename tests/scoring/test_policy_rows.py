@@ -4,8 +4,8 @@ import pytest
 
 from qwen_bench.chat.messages import conversation_sha256
 from qwen_bench.chat.policy import Policy, keep
-from qwen_bench.engines.protocol import Reply
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Reply
 from qwen_bench.scoring.score import score_reply
 
 

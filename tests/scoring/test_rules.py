@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.engines.protocol import Reply
-from qwen_bench.probes.model import Cluster, Probe, ProbeId, Rule
+from qwen_bench.probes.probe import Cluster, Probe, ProbeId, Rule
+from qwen_bench.protocol import Reply
 from qwen_bench.scoring.judge import judge_text
-from qwen_bench.scoring.rules import follows
+from qwen_bench.scoring.rule_form import follows
 from qwen_bench.scoring.score import score_reply
 
 ROGER = Rule("suffix", ("roger",))

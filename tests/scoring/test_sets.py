@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.probes.model import Cluster, Probe, ProbeId
+from qwen_bench.probes.probe import Cluster, Probe, ProbeId
 from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.sets import SlotCounts, slot_counts
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qwen_bench.engines.protocol import Reply
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Reply
 from qwen_bench.scoring.score import score_reply
 
 

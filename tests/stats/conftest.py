@@ -2,29 +2,15 @@
 
 import pytest
 
-from qwen_bench.scoring.outcome import Outcome
-from qwen_bench.stats.pairing import RunView
+from qwen_bench import testing
+from qwen_bench.record.outcome import Outcome
+from qwen_bench.record.run import Run
 
 MANIFEST = {
-    "run_id": "run",
-    "status": "finished",
-    "suite": {
-        "name": "core",
-        "version": "1.0",
-        "sha256": "5" * 64,
-        "seed": 0,
-        "filler_sha256": "f" * 64,
-        "policy": "full",
-        "families": ["fact_recall", "pronoun"],
-        "limit": None,
-    },
-    "model": {"spec": "mock:oracle", "fingerprint": "w1", "dtype": "float32"},
-    "template": {"chat_template_sha256": "t1", "thinking": {"requested": "auto"}},
-    "generation": {"temperature": 0.0, "max_new_tokens": 64, "checkpoint_defaults": {"top_p": 0.8}},
-    "engine": {"name": "hf", "device": "cpu"},
-    "scorer": {"version": "1.0"},
-    "invocations": [{"packages": {"torch": "2.13"}}],
-    "warnings": [],
+    "model__dtype": "float32",
+    "template__thinking": {"requested": "auto"},
+    "generation__checkpoint_defaults": {"top_p": 0.8},
+    "invocations": [{"started": "", "packages": {"torch": "2.13"}}],
 }
 
 
@@ -58,24 +44,14 @@ def make_outcome(value=1, *, cluster="mixed-0", question="q", **changes):
 
 
 def make_manifest(**changes):
-    """The manifest above with dotted fields replaced, dots written as two underscores."""
-    manifest = {
-        key: dict(value) if isinstance(value, dict) else value for key, value in MANIFEST.items()
-    }
-    for name, value in changes.items():
-        *parts, last = name.split("__")
-        target = manifest
-        for part in parts:
-            target[part] = dict(target[part])
-            target = target[part]
-        target[last] = value
-    return manifest
+    """A manifest with dotted fields replaced, dots written as two underscores."""
+    return testing.make_manifest(**(MANIFEST | changes))
 
 
 def make_run(outcomes, label="base", **changes):
     """A finished run with these rows; every label has weights of its own."""
     changes.setdefault("model__fingerprint", label)
-    return RunView(label, label, make_manifest(**changes), tuple(outcomes))
+    return Run(label, make_manifest(run_id=label, **changes), tuple(outcomes))
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.compare import adjust_over_candidates, compare
 from qwen_bench.stats.intervals import wilson
+from qwen_bench.stats.paired_comparison import adjust_over_candidates, compare
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.summary import accuracy
 

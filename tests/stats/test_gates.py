@@ -1,7 +1,6 @@
 import pytest
 
 from qwen_bench.errors import InputError
-from qwen_bench.stats.compare import compare
 from qwen_bench.stats.gates import (
     check_gate,
     evaluate,
@@ -9,6 +8,7 @@ from qwen_bench.stats.gates import (
     parse_gate,
     verdict_fails,
 )
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.serialise import comparison_as_dict
 from qwen_bench.stats.summary import summarise

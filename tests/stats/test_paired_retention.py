@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.compare import compare
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.paired_retention import by_language, paired_retention
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.profile import profile

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from qwen_bench.errors import InputError, NotComparableError, RunError
-from qwen_bench.scoring.outcome import STATUSES
-from qwen_bench.stats.pairing import final_outcomes, pair
+from qwen_bench.record.outcome import STATUSES
+from qwen_bench.record.run import final_outcomes
+from qwen_bench.stats.pairing import pair
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_what_the_checkpoint_shipped_is_no_setting(rows, run):
         ({"engine__device": "cuda"}, "engine.device"),
         ({"model__base_fingerprint": "another"}, "model.base_fingerprint"),
         ({"model__fingerprint": "fast:1"}, "fingerprint method"),
-        ({"invocations": [{"packages": {"torch": "2.14"}}]}, "packages.torch"),
+        ({"invocations": [{"started": "", "packages": {"torch": "2.14"}}]}, "packages.torch"),
     ],
 )
 def test_a_setting_worth_a_warning_is_compared_and_said(rows, run, changes, field):
@@ -142,9 +143,9 @@ def test_the_order_of_a_list_is_no_difference(rows, run):
 @pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
 def test_an_unfinished_run_is_refused(rows, run, status):
     with pytest.raises(NotComparableError) as caught:
-        pair(run(rows), run(rows[:2], "candidate", status=status))
+        pair(run(rows), run(rows[:2], "candidate", status=status, expected__rows=4))
 
-    assert f"candidate: {status}, 2 answers" in caught.value.why
+    assert f"candidate: {status}, 2 of 4 answers" in caught.value.why
     assert "qwen-bench run --resume candidate" in caught.value.fix
 
 

@@ -69,7 +69,7 @@ cells = st.tuples(
 
 @given(data=st.lists(cells, min_size=1, max_size=30))
 def test_accuracy_is_the_sum_of_its_visible_and_invisible_part(data):
-    from qwen_bench.scoring.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome
 
     rows = [
         Outcome(

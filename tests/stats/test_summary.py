@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from qwen_bench.stats.compare import compare
 from qwen_bench.stats.intervals import wilson
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.serialise import compare_document, summary_as_dict
 from qwen_bench.stats.summary import summarise

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.stats.intervals import no_flip_bound
-from qwen_bench.stats.model import Accounting, Cell, Comparison, ModeComparison, Side
+from qwen_bench.stats.results import Accounting, Cell, Comparison, ModeComparison, Side
 from qwen_bench.stats.verdict import about, more_probes, points, sentences, word
 
 

@@ -7,13 +7,13 @@ import pytest
 from qwen_bench.chat.rendering import ChatSettings, choose_template
 from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.embedded import embedded_folder
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import load_base
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import parse_spec
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.resources import data_folder
-from qwen_bench.training.data import Generation, generate, training_families
 from qwen_bench.training.preparation import make_rows
 from qwen_bench.training.recipe import load_recipe
+from qwen_bench.training.training_dialogues import Generation, generate, training_families
 
 DEMO = data_folder("finetune") / "demo"
 

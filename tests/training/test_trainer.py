@@ -11,16 +11,16 @@ from torch.nn.functional import cross_entropy
 from qwen_bench.chat.jsonl import ChatRecord, write_records
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import load_base
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import parse_spec
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import AdapterMismatchError, EngineError, InputError
 from qwen_bench.testing import tiny_checkpoint, tiny_model
 from qwen_bench.training.adapter import add_lora, seeded
 from qwen_bench.training.finetune import finetune
+from qwen_bench.training.labelled_rows import Row, Span
 from qwen_bench.training.material import Job, marked, prepare
 from qwen_bench.training.recipe import LoraBlock, NamedRecipe, Recipe
-from qwen_bench.training.rows import Row, Span
 from qwen_bench.training.trainer import Schedule, measure, row_loss, train
 
 CPU = torch.device("cpu")

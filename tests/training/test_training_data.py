@@ -10,7 +10,7 @@ from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.suites import build_suite, make_sources
 from qwen_bench.resources import data_folder
-from qwen_bench.training.data import Generation, generate, training_families
+from qwen_bench.training.training_dialogues import Generation, generate, training_families
 
 FAMILIES = training_families()
 

@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.rendering import ChatSettings, ChatTemplate
-from qwen_bench.engines.prompts import Prompter
+from qwen_bench.engines.prompter import Prompter
 from qwen_bench.errors import DataError, InputError, TemplateError
 from qwen_bench.testing import tiny_tokenizer
+from qwen_bench.training.labelled_rows import (
+    IGNORED,
+    Row,
+    Span,
+    check_row,
+    closer_of,
+    make_targets,
+    rows_of,
+)
 from qwen_bench.training.preparation import make_rows
-from qwen_bench.training.rows import IGNORED, Row, Span, check_row, closer_of, make_targets, rows_of
 
 CHAT = (
     Message("user", "My cat is called Biscuit."),

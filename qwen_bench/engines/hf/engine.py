@@ -19,10 +19,10 @@ from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Stopping
-from qwen_bench.engines.describe import describe
+from qwen_bench.engines.device_memory import is_out_of_memory, peak_memory_bytes
 from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.hf.selfcheck import WAYS, Choice, Way, choose_way
-from qwen_bench.engines.hf.work import (
+from qwen_bench.engines.hf.tasks import (
     SMALLEST_CHUNK,
     Computation,
     Finished,
@@ -32,16 +32,17 @@ from qwen_bench.engines.hf.work import (
     Task,
 )
 from qwen_bench.engines.loading import LoadedBase
-from qwen_bench.engines.memory import is_out_of_memory, peak_memory_bytes
-from qwen_bench.engines.prepared import Prepared, prepare, ranked, written
-from qwen_bench.engines.prompts import Prompter
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
-from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.engines.tree import PrefixTree
+from qwen_bench.engines.model_identity import describe
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.prefix_tree import PrefixTree
+from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, written
+from qwen_bench.engines.prompter import Prompter
+from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
 
 
 class HfEngine:
-    """Implements `qwen_bench.engines.protocol.Engine` on a loaded model.
+    """Implements `qwen_bench.protocol.Engine` on a loaded model.
 
     Args:
         base: the model; shared with other engines, so closing an engine does not free it.
@@ -71,7 +72,7 @@ class HfEngine:
         self._prompter = Prompter(base.tokenizer, settings)
         self._stops = self._prompter.stop_tokens(base.eos_ids)
         self._thinks = effective_thinking(settings, base.tokenizer) == "on"
-        self._counters = Efficiency(load_seconds=base.load_seconds)
+        self._counters = Counters(load_seconds=base.load_seconds)
         self._forward = Forward(base.model, base.config, base.device, base.dtype, self._counters)
         with torch.inference_mode(), base.weights(adapter.name if adapter else None):
             self._choice = (
@@ -99,7 +100,7 @@ class HfEngine:
             system_messages=self._prompter.takes_system(),
         )
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Work done so far."""
         return replace(self._counters)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from qwen_bench.engines.hf.products import LinearLayers
-from qwen_bench.engines.protocol import Efficiency
+from qwen_bench.engines.hf.linear_layers import LinearLayers
+from qwen_bench.record.counters import Counters
 
 
 class Forward:
@@ -33,7 +33,7 @@ class Forward:
         config: Any,  # noqa: ANN401 - as above
         device: torch.device,
         dtype: torch.dtype,
-        counters: Efficiency,
+        counters: Counters,
     ) -> None:
         self.config = config
         self.device = device

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 import torch
 
 from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.device_memory import limits_for
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hf.engine import HfEngine
 from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
-from qwen_bench.engines.memory import limits_for
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.prompts import chat_settings
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.prompter import chat_settings
 
 
 class HfModels:

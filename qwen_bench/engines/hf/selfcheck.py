@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from qwen_bench.engines.decoding import Stopping
-from qwen_bench.engines.hf import copying, two_part
+from qwen_bench.engines.hf import cache_forks as copying
+from qwen_bench.engines.hf import shared_prefix as two_part
 from qwen_bench.engines.hf.forward import Forward
-from qwen_bench.engines.hf.work import Computation, Finished, Ledger, Limits, Ranked, Task
-from qwen_bench.engines.protocol import Efficiency
-from qwen_bench.engines.tree import PrefixTree
+from qwen_bench.engines.hf.tasks import Computation, Finished, Ledger, Limits, Ranked, Task
+from qwen_bench.engines.prefix_tree import PrefixTree
+from qwen_bench.record.counters import Counters
 
 Way = Literal["two-part", "copying"]
 WAYS: dict[Way, Callable[..., Iterator[list[Finished]]]] = {
@@ -68,7 +69,7 @@ def choose_way(forward: Forward, model: Any) -> Choice:  # noqa: ANN401 - a tran
     """
     if not only_full_attention(forward.config):
         return Choice("copying", None, "not every layer is full attention")
-    scratch = Forward(model, forward.config, forward.device, forward.dtype, Efficiency())
+    scratch = Forward(model, forward.config, forward.device, forward.dtype, Counters())
     tree, tasks = _forked(int(forward.config.vocab_size))
     expected, scale = _plain(tree, tasks, scratch)
     try:
@@ -129,7 +130,7 @@ def _difference(
     expected: dict[tuple[int, int], tuple[float, float]],
 ) -> float:
     worst = 0.0
-    work = Computation(tree, forward, Ledger(Efficiency()), Limits(), Stopping(frozenset(), str), 0)
+    work = Computation(tree, forward, Ledger(Counters()), Limits(), Stopping(frozenset(), str), 0)
     for batch in WAYS[way](work, tasks):
         for task, result in batch:
             if isinstance(result, Ranked):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import openai
 
 from qwen_bench.engines.openai.address import Address
-from qwen_bench.engines.openai.faults import ServerError, status_fault
+from qwen_bench.engines.openai.server_errors import ServerError, status_fault
 
 _RETRY_COUNT = "x-stainless-retry-count"
 _CONNECT_SECONDS = 10.0

@@ -16,31 +16,32 @@ from dataclasses import replace
 from threading import Lock
 
 from qwen_bench.chat.rendering import effective_thinking
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.openai.address import address_of, read_addresses
-from qwen_bench.engines.openai.asking import (
+from qwen_bench.engines.openai.capabilities import survey
+from qwen_bench.engines.openai.client import Client, Patience
+from qwen_bench.engines.openai.local_tokenizer import Local, load_local
+from qwen_bench.engines.openai.one_server import Replied, Server
+from qwen_bench.engines.openai.request_order import (
     Asked,
     in_tree_order,
     prepare,
     refused_locally,
     tree_tokens,
 )
-from qwen_bench.engines.openai.client import Client, Patience
-from qwen_bench.engines.openai.describe import describe
-from qwen_bench.engines.openai.faults import ServerError, refusal
-from qwen_bench.engines.openai.local import Local, load_local
-from qwen_bench.engines.openai.server import Replied, Server
-from qwen_bench.engines.openai.spending import Spent
-from qwen_bench.engines.openai.survey import survey
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.openai.server_errors import ServerError, refusal
+from qwen_bench.engines.openai.server_identity import describe
+from qwen_bench.engines.openai.token_usage import Spent
 from qwen_bench.errors import EngineError, InputError
+from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
 class OpenAIEngine:
-    """Implements `qwen_bench.engines.protocol.Engine` on one server, or several of one model.
+    """Implements `qwen_bench.protocol.Engine` on one server, or several of one model.
 
     Args:
         spec: ``openai:NAME``.
@@ -70,7 +71,7 @@ class OpenAIEngine:
         self._servers = tuple(self._surveyed(client) for client in self._clients)
         _check_same(self._servers)
         self._identity = describe(self._servers, spec, options, patience)
-        self._counters = Efficiency(load_seconds=time.perf_counter() - begun)
+        self._counters = Counters(load_seconds=time.perf_counter() - begun)
         self._books = Lock()
         self._model = spec.name
 
@@ -91,7 +92,7 @@ class OpenAIEngine:
             and (local is None or local.prompter.takes_system()),
         )
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Work done so far; tokens of the forward are None once a server did not tell them."""
         return replace(self._counters)
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from qwen_bench.engines.openai.chat_response import usage_of
 from qwen_bench.engines.openai.client import Client
-from qwen_bench.engines.openai.faults import ServerError
-from qwen_bench.engines.openai.local import Local
-from qwen_bench.engines.openai.reading import usage_of
-from qwen_bench.engines.openai.spending import Spent
+from qwen_bench.engines.openai.local_tokenizer import Local
+from qwen_bench.engines.openai.server_errors import ServerError
+from qwen_bench.engines.openai.token_usage import Spent
 
 Way = Literal["echo", "forcing"]
 _ID_TOKEN = "token_id:"  # noqa: S105 - how vLLM names tokens by id

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from qwen_bench.engines.protocol import Efficiency, Identity
 from qwen_bench.engines.ray.worker import Opened
 from qwen_bench.errors import EngineError
-
-_MODEL = ("fingerprint", "base_fingerprint", "dtype")
-_TEMPLATE = ("chat_template_sha256", "tokenizer_sha256", "thinking")
-_ENGINE = ("name", "version", "torch", "device")
+from qwen_bench.protocol import Identity
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.marks import marked_fields
 
 
 def refuse_difference(first: Opened, other: Opened) -> None:
@@ -38,22 +36,22 @@ def joint_identity(opened: Sequence[Opened]) -> Identity:
     in near-ties only, so it is a warning too.
     """
     identity = opened[0].identity
-    ways = sorted({str(item.identity.engine.get("prefix_sharing")) for item in opened})
+    ways = sorted({str(item.identity.engine.prefix_sharing) for item in opened})
     warnings = [line for item in opened for line in item.identity.warnings]
     if len(ways) > 1:
         warnings.append(f"the workers compute in different ways: {', '.join(ways)}")
     return replace(
         identity,
-        engine={**identity.engine, "replicas": len(opened)},
+        engine=identity.engine.model_copy(update={"replicas": len(opened)}),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
-def joint_counters(parts: Sequence[Efficiency]) -> Efficiency:
+def joint_counters(parts: Sequence[Counters]) -> Counters:
     """Counters of several workers together: sums; peaks and loading are those of one worker."""
     largest = {"peak_kv_bytes", "peak_memory_bytes", "rows_max", "load_seconds"}
-    total = Efficiency()
-    for name in (item.name for item in fields(Efficiency)):
+    total = Counters()
+    for name in (item.name for item in fields(Counters)):
         values = [getattr(part, name) for part in parts]
         setattr(total, name, max(values, default=0) if name in largest else sum(values))
     return total
@@ -62,13 +60,15 @@ def joint_counters(parts: Sequence[Efficiency]) -> Efficiency:
 def _decisive(opened: Opened) -> dict[str, Any]:
     """What must be equal, by dotted name."""
     identity = opened.identity
-    found = {"qwen-bench": opened.version}
-    found |= _chosen("model", identity.model, _MODEL)
-    found |= _chosen("template", identity.template, _TEMPLATE)
-    settings = [name for name in identity.generation if name != "checkpoint_defaults"]
-    found |= _chosen("generation", identity.generation, settings)
-    return found | _chosen("engine", identity.engine, _ENGINE)
-
-
-def _chosen(section: str, values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {f"{section}.{name}": values.get(name) for name in names}
+    found: dict[str, Any] = {
+        "qwen-bench": opened.version,
+        "engine.torch": getattr(identity.engine, "torch", None),
+    }
+    for name in ("model", "template", "generation", "engine"):
+        section = getattr(identity, name)
+        found |= {
+            f"{name}.{field.path}": field.read(section)
+            for field in marked_fields(section)
+            if field.mark.workers
+        }
+    return found

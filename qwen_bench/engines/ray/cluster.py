@@ -18,11 +18,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.ray.placing import Node, cpus_each, gpus_each
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.ray.pool import WorkerLostError
 from qwen_bench.engines.ray.worker import Worker
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.ray.worker_resources import Node, cpus_each, gpus_each
 from qwen_bench.errors import EngineError
 
 _OBJECT_STORE_BYTES = 100 * 2**20

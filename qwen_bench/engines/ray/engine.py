@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Reply, Unit
 from qwen_bench.engines.ray.agreement import joint_identity
 from qwen_bench.engines.ray.pool import Pool
+from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
 
 
 class PooledEngine:
-    """Implements `qwen_bench.engines.protocol.SideBySideEngine` on a pool.
+    """Implements `qwen_bench.protocol.SideBySideEngine` on a pool.
 
     Args:
         pool: workers, which load the model now.
@@ -53,7 +54,7 @@ class PooledEngine:
         finally:
             self._seconds += time.perf_counter() - begun
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Work of all workers.
 
         Sums, processor time and the seconds of single phases included; peaks of memory, rows and

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Engine
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.ray.engine import PooledEngine
 from qwen_bench.engines.ray.pool import Pool
-from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import InputError
+from qwen_bench.protocol import Engine
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -16,11 +16,12 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from qwen_bench.engines.protocol import Efficiency, Reply, Unit
+from qwen_bench.engines.complete_replies import failure
 from qwen_bench.engines.ray.agreement import joint_counters, refuse_difference
 from qwen_bench.engines.ray.worker import Answered, Opened, Refusal
-from qwen_bench.engines.replies import failure
 from qwen_bench.errors import EngineError, QwenBenchError
+from qwen_bench.protocol import Reply, Unit
+from qwen_bench.record.counters import Counters
 
 TRIES = 3
 """Times that a unit is given to a worker, and that a worker is started, before giving up."""
@@ -90,7 +91,7 @@ class _Slot:
     worker: Any
     began: float | None = None
     opened: Opened | None = None
-    counters: Efficiency | None = None
+    counters: Counters | None = None
     tasks: deque[_Task] = field(default_factory=deque)
     charged: bool = False
     starts: int = 1
@@ -114,7 +115,7 @@ class Pool:
         self._place = 0
         self._slots: list[_Slot] = []
         self._calls: dict[Hashable, tuple[_Slot, _Task | None]] = {}
-        self._retired: list[Efficiency] = []
+        self._retired: list[Counters] = []
         self._reference: Opened | None = None
         self._failure: QwenBenchError | None = None
         self._loss = ""
@@ -174,7 +175,7 @@ class Pool:
                 slot.tasks.clear()
                 slot.charged = False
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Work of all workers on the opened SPEC, those that died included, as far as they told."""
         known = [slot.counters for slot in self._slots if slot.counters is not None]
         return replace(joint_counters([*self._retired, *known]), retries=self.retries)

@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any, Self
 
 from qwen_bench import __version__
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Abilities, Efficiency, Engine, Identity, Reply, Unit
+from qwen_bench.engines.complete_replies import complete
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.replies import complete
-from qwen_bench.engines.spec import ModelSpec
 from qwen_bench.errors import QwenBenchError
+from qwen_bench.protocol import Abilities, Engine, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Opened:
 
     identity: Identity
     abilities: Abilities
-    counters: Efficiency
+    counters: Counters
     pid: int
     version: str = __version__
 
@@ -44,7 +45,7 @@ class Answered:
     """The replies to one unit, and all work of the engine so far."""
 
     replies: tuple[Reply, ...]
-    counters: Efficiency
+    counters: Counters
 
 
 @dataclass(frozen=True, slots=True)

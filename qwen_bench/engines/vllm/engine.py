@@ -21,13 +21,12 @@ from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Row, Stopping
-from qwen_bench.engines.describe import identity_of
-from qwen_bench.engines.memory import peak_memory_bytes
-from qwen_bench.engines.prepared import Prepared, prepare, ranked, written
-from qwen_bench.engines.prompts import Prompter
-from qwen_bench.engines.protocol import Abilities, Efficiency, Identity, Json, Reply, Unit
-from qwen_bench.engines.spec import ModelSpec
-from qwen_bench.engines.vllm.asking import (
+from qwen_bench.engines.device_memory import peak_memory_bytes
+from qwen_bench.engines.model_identity import identity_of
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, written
+from qwen_bench.engines.prompter import Prompter
+from qwen_bench.engines.vllm.sampling_requests import (
     Ask,
     Place,
     continuation,
@@ -40,16 +39,19 @@ from qwen_bench.engines.vllm.asking import (
     whole_logprobs,
     written_tokens,
 )
-from qwen_bench.engines.vllm.books import Books, Clock, Fault, next_batch
-from qwen_bench.engines.vllm.loading import SEQUENCES, VllmBase
+from qwen_bench.engines.vllm.unit_counters import Books, Clock, Fault, next_batch
+from qwen_bench.engines.vllm.vllm_model import SEQUENCES, VllmBase
 from qwen_bench.errors import AdapterMismatchError, EngineError, QwenBenchError
+from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.record.counters import Counters
+from qwen_bench.record.manifest import EngineInfo
 
 # A candidate is scored with the closer behind it, and vLLM always writes one token more.
 _AFTER_CANDIDATE = 2
 
 
 class VllmEngine:
-    """Implements `qwen_bench.engines.protocol.Engine` on vLLM.
+    """Implements `qwen_bench.protocol.Engine` on vLLM.
 
     Args:
         base: the model; shared with other engines, so closing an engine does not free it.
@@ -79,7 +81,7 @@ class VllmEngine:
         self._stops = self._prompter.stop_tokens(loaded.eos_ids)
         self._stopping = Stopping(self._stops.ids, self._prompter.whole_text)
         self._thinks = effective_thinking(chat, loaded.tokenizer) == "on"
-        self._counters = Efficiency()
+        self._counters = Counters()
         self._failed = False
         identity = identity_of(
             loaded, spec, self._prompter, self._stops, _account(base), adapter=adapter
@@ -96,7 +98,7 @@ class VllmEngine:
             max_context=self._base.window, system_messages=self._prompter.takes_system()
         )
 
-    def counters(self) -> Efficiency:
+    def counters(self) -> Counters:
         """Work done so far; no forward tokens once vLLM did not say what came from its cache."""
         return replace(self._counters, load_seconds=self._base.loaded.load_seconds)
 
@@ -323,15 +325,10 @@ def _row(item: Prepared, window: int) -> Row:
     )
 
 
-def _account(base: VllmBase) -> dict[str, Json]:
+def _account(base: VllmBase) -> EngineInfo:
     """What the manifest records of vLLM."""
     arguments = base.arguments
-    return {
-        "name": "vllm",
-        "version": base.version,
-        "device": base.loaded.device.type,
-        "batch_size": "auto",
-        "prefix_sharing": "blocks",
+    own: dict[str, Any] = {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "threads": torch.get_num_threads(),
@@ -340,3 +337,11 @@ def _account(base: VllmBase) -> dict[str, Json]:
         "tensor_parallel_size": int(arguments.get("tensor_parallel_size", 1)),
         "lora": base.lora,
     }
+    return EngineInfo(
+        name="vllm",
+        version=base.version,
+        device=base.loaded.device.type,
+        batch_size="auto",
+        prefix_sharing="blocks",
+        **own,
+    )

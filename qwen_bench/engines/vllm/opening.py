@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import shipped_template
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.prompts import chat_settings
-from qwen_bench.engines.spec import ModelSpec
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.prompter import chat_settings
 from qwen_bench.engines.vllm.engine import VllmEngine
-from qwen_bench.engines.vllm.loading import VllmBase, open_base
+from qwen_bench.engines.vllm.vllm_model import VllmBase, open_base
 
 
 class VllmModels:

@@ -6,7 +6,6 @@ that an absent key is no cue. Asking B, the right answer is that it was never sa
 
 from __future__ import annotations
 
-from qwen_bench.probes.draws import rotated, with_first_at
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -18,6 +17,7 @@ from qwen_bench.probes.instance import (
     acknowledgement,
     pick,
 )
+from qwen_bench.probes.seeded_draws import rotated, with_first_at
 
 
 class Entity(Words):

@@ -7,8 +7,7 @@ predicate asked" fails. Twin: the cue question asks the other predicate.
 
 from __future__ import annotations
 
-from qwen_bench.probes.builders.bindings import Names
-from qwen_bench.probes.draws import with_first_at
+from qwen_bench.probes.builders.fact_recall import Names
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -20,6 +19,7 @@ from qwen_bench.probes.instance import (
     acknowledgement,
     pick,
 )
+from qwen_bench.probes.seeded_draws import with_first_at
 
 
 class Thread(Words):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qwen_bench.probes.builders.bindings import Names
-from qwen_bench.probes.draws import Draw, with_first_at
+from qwen_bench.probes.builders.fact_recall import Names
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -23,6 +22,7 @@ from qwen_bench.probes.instance import (
     acknowledgement,
     pick,
 )
+from qwen_bench.probes.seeded_draws import Draw, with_first_at
 
 
 class Pronoun(Words):

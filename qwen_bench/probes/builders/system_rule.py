@@ -7,7 +7,7 @@ both, so copying the last reply is right in A only and obeying the user in B onl
 from __future__ import annotations
 
 from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Words
-from qwen_bench.probes.model import Rule
+from qwen_bench.probes.probe import Rule
 
 
 class Persona(Words):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen_bench.probes.draws import Draw, rotated, with_first_at
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -23,6 +22,7 @@ from qwen_bench.probes.instance import (
     acknowledgement,
     pick,
 )
+from qwen_bench.probes.seeded_draws import Draw, rotated, with_first_at
 
 ENTITIES = 3
 

@@ -20,7 +20,7 @@ from qwen_bench.report.charts.style import (
     new_figure,
 )
 from qwen_bench.report.text import one_line, points, points_interval
-from qwen_bench.stats.model import Cell
+from qwen_bench.stats.results import Cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

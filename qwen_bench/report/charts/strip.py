@@ -16,7 +16,7 @@ from qwen_bench.report.charts.style import (
     new_axes,
     new_figure,
 )
-from qwen_bench.stats.model import Cell
+from qwen_bench.stats.results import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.openai.engine import OpenAIEngine
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.spec import parse_spec
 
 
 @dataclass

@@ -3,9 +3,9 @@
 import pytest
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.openai.reading import said_in
-from qwen_bench.engines.protocol import Request, Unit
+from qwen_bench.engines.openai.chat_response import said_in
 from qwen_bench.errors import EngineError
+from qwen_bench.protocol import Request, Unit
 
 
 def asked(**budgets):

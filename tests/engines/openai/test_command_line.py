@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from qwen_bench.cli.main import main
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import InputError
 
 SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en", "--family", "f*")

@@ -3,8 +3,8 @@
 import pytest
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.protocol import Request, Unit
 from qwen_bench.errors import EngineError, InputError
+from qwen_bench.protocol import Request, Unit
 
 NOW = {"retry-after-ms": "1"}
 
@@ -215,7 +215,7 @@ class TestOpening:
             else act(page, headers={"content-type": kind})
         )
 
-        assert open_engine().identity().engine["serves"] == []
+        assert open_engine().identity().engine.serves == []
 
     def test_a_server_that_only_fails(self, server, open_engine, act):
         server.act = lambda _: act({"error": "down"}, 500, NOW)
@@ -224,9 +224,9 @@ class TestOpening:
             open_engine()
 
     def test_no_address(self):
-        from qwen_bench.engines.options import EngineOptions
+        from qwen_bench.engines.engine_options import EngineOptions
+        from qwen_bench.engines.model_spec import parse_spec
         from qwen_bench.engines.registry import open_engines
-        from qwen_bench.engines.spec import parse_spec
 
         expected = "no server address; pass --base-url or set OPENAI_BASE_URL"
         with (

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.engines.openai.forcing import Entry, find
-from qwen_bench.engines.openai.local import Local
-from qwen_bench.engines.protocol import Unit
+from qwen_bench.engines.openai.local_tokenizer import Local
 from qwen_bench.errors import EngineError
+from qwen_bench.protocol import Unit
 
 FORMS = {
     "ids and ids back": {},
@@ -45,7 +45,7 @@ def test_scores_are_those_of_the_hf_engine(form, tiny, open_engine, forked_unit)
     engine = open_engine(model_args={"tokenizer": folder})
     mine, theirs = by_key(engine.answer(forked_unit)), by_key(hf.answer(forked_unit))
 
-    assert engine.identity().engine["ranking"] == ("echo" if "echo" in form else "forcing")
+    assert engine.identity().engine.ranking == ("echo" if "echo" in form else "forcing")
     check_equal(mine, theirs)
     assert all(
         mine[key].prompt_sha256 == theirs[key].prompt_sha256 for key in mine if key[1] == "rank"

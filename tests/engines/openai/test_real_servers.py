@@ -22,13 +22,13 @@ import pytest
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.engines.embedded import embedded_folder, find_embedded
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.openai.engine import OpenAIEngine
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Generation, Request, Unit
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.errors import EngineError
 from qwen_bench.probes.suites import Selection, build_suite
+from qwen_bench.protocol import Generation, Request, Unit
 from qwen_bench.runs.runner import units
 from qwen_bench.runs.store import read_run
 
@@ -258,10 +258,10 @@ def test_llama_cpp_on_the_shipped_file_agrees_as_far_as_its_arithmetic_does(
     agreeing = sum(most_probable(mine[key]) == most_probable(plain[key]) for key in ranked)
     assert agreeing >= len(ranked) - 1
     identity = engine.identity()
-    assert identity.engine["ranking"] == "forcing"
-    assert "repeat_penalty" in identity.engine["pinned"]
-    assert identity.model["context_window"] == CONTEXT
-    assert identity.model["dtype"] == "Q4_1"
+    assert identity.engine.ranking == "forcing"
+    assert "repeat_penalty" in identity.engine.pinned
+    assert identity.model.context_window == CONTEXT
+    assert identity.model.dtype == "Q4_1"
 
 
 QUESTIONS = ("Which locker is mine?", "What is the name of my cat?", "Which day is it?")
@@ -370,7 +370,7 @@ def test_transformers_serve_gives_the_answers_of_the_hf_engine(serve, open_at, u
             reply.prompt_tokens,
         )
     assert engine.counters().forward_tokens is None
-    assert "repetition_penalty" in engine.identity().engine["refused_fields"]
+    assert "repetition_penalty" in engine.identity().engine.refused_fields
     assert any("penalty not pinned" in line for line in engine.identity().warnings)
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy, keep
-from qwen_bench.engines.openai.local import load_local
-from qwen_bench.engines.openai.server import draw_seed
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Request, Sampling, Unit
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.openai.local_tokenizer import load_local
+from qwen_bench.engines.openai.one_server import draw_seed
 from qwen_bench.errors import EngineError, InputError
+from qwen_bench.protocol import Request, Sampling, Unit
+from qwen_bench.record.manifest import Thinking
 
 TALK = (
     Message("user", "My cat is called Biscuit."),
@@ -90,7 +91,7 @@ def test_a_field_that_the_server_refuses_is_dropped_and_said(
     assert reply.status == "ok"
     assert set(body) == known | {"model", "messages", "max_tokens", "temperature"}
     refused = ["repeat_penalty", "top_k", "min_p", "logprobs", "top_logprobs"]
-    assert engine.identity().engine["refused_fields"] == refused
+    assert engine.identity().engine.refused_fields == refused
 
 
 @pytest.mark.parametrize("thinking", ["on", "off"])
@@ -111,7 +112,7 @@ def test_a_model_that_thinks_all_the_same_is_warned_of(server, open_engine, act,
     engine = open_engine(thinking="off")
 
     assert any("thinks although --thinking is off" in line for line in engine.identity().warnings)
-    assert engine.identity().template["thinking"] == {"requested": "off", "effective": "on"}
+    assert engine.identity().template.thinking == Thinking(requested="off", effective="on")
 
 
 class TestPenalty:
@@ -123,15 +124,13 @@ class TestPenalty:
 
         engine = open_engine()
 
-        assert name in engine.identity().engine["pinned"]
+        assert name in engine.identity().engine.pinned
         assert not any("penalty not pinned" in line for line in engine.identity().warnings)
 
     def test_a_field_that_is_ignored_is_not(self, open_engine):
         engine = open_engine()
 
-        assert not {"repetition_penalty", "repeat_penalty"} & set(
-            engine.identity().engine["pinned"]
-        )
+        assert not {"repetition_penalty", "repeat_penalty"} & set(engine.identity().engine.pinned)
         assert any("penalty not pinned" in line for line in engine.identity().warnings)
 
     def test_answers_that_change_by_themselves_prove_nothing(
@@ -247,7 +246,7 @@ class TestSecrets:
         engine = open_engine(url=f"http://me:{SECRET}@{server.host}/v1")
 
         assert SECRET not in repr(engine.identity())
-        assert engine.identity().engine["base_url"] == server.url
+        assert engine.identity().engine.base_url == server.url
 
     def test_the_key_comes_from_the_environment(self, server, open_engine, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", SECRET)

@@ -215,11 +215,11 @@ def fake_vllm(monkeypatch):
 def open_vllm(fake_vllm, checkpoints):
     """Opens an engine on a tiny model; `window` is the context, `template` the chat template."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
+    from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.loading import shipped_template
-    from qwen_bench.engines.options import EngineOptions
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.engines.vllm.engine import VllmEngine
-    from qwen_bench.engines.vllm.loading import open_base
+    from qwen_bench.engines.vllm.vllm_model import open_base
 
     assert not fake_vllm.opened
 

@@ -6,9 +6,9 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy
-from qwen_bench.engines.protocol import Request, Sampling, Unit
-from qwen_bench.engines.vllm.asking import whole_logprobs
+from qwen_bench.engines.vllm.sampling_requests import whole_logprobs
 from qwen_bench.errors import EngineError
+from qwen_bench.protocol import Request, Sampling, Unit
 
 COMPLETE = {
     "n", "temperature", "top_p", "top_k", "min_p", "seed", "repetition_penalty",

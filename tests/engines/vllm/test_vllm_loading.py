@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.options import EngineOptions
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
-from qwen_bench.engines.vllm.loading import adapter_rank
+from qwen_bench.engines.vllm.vllm_model import adapter_rank
 from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError
 
 VLLM = EngineOptions(engine="vllm")
@@ -49,7 +49,7 @@ def test_solvers_need_no_vllm(monkeypatch):
     monkeypatch.setattr("qwen_bench.engines.registry.find_spec", lambda _: None)
 
     with open_engines([parse_spec("mock:oracle")], VLLM, {}) as engines:
-        assert next(engines).identity().engine["name"] != "vllm"
+        assert next(engines).identity().engine.name != "vllm"
 
 
 def test_it_is_opened_with_what_the_user_chose_and_what_answers_need(fake_vllm, checkpoints):
@@ -92,7 +92,7 @@ def test_who_answers_differs_from_the_hf_engine_in_the_engine_only(checkpoints):
         theirs.template,
         theirs.generation,
     )
-    assert (mine.engine["name"], mine.engine["version"]) == ("vllm", "0.0-fake")
+    assert (mine.engine.name, mine.engine.version) == ("vllm", "0.0-fake")
 
 
 @pytest.mark.usefixtures("fake_vllm")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.engines.options import EngineOptions
-from qwen_bench.engines.protocol import Generation, Unit
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
-from qwen_bench.engines.spec import parse_spec
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation, Unit
 from qwen_bench.runs.runner import units
 
 pytestmark = [

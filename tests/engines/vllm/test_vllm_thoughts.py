@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.chat.builtin import CHATML
-from qwen_bench.engines.protocol import Unit
+from qwen_bench.protocol import Unit
 
 OPENED = CHATML.replace(r"assistant\n", r"assistant\n<think>\n")
 
@@ -115,7 +115,7 @@ def test_a_thought_nobody_expected_gets_no_more_than_the_context_has(surprise):
 def test_thinking_answers_are_those_of_the_hf_engine(open_vllm, open_tiny, template, asked):
     from qwen_bench.chat.rendering import ChatSettings, choose_template
     from qwen_bench.engines.hf.engine import HfEngine
-    from qwen_bench.engines.spec import parse_spec
+    from qwen_bench.engines.model_spec import parse_spec
 
     _, base = open_tiny()
     chat = ChatSettings(choose_template(template, None, "tiny"))

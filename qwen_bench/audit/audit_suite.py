@@ -1,0 +1,154 @@
+"""Audits a suite: one pass over its dialogues for everything that can watch them stream by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from qwen_bench.audit.balance import Balance
+from qwen_bench.audit.determinism import across_suites, determinism
+from qwen_bench.audit.findings import Check, Line, Rebuild
+from qwen_bench.audit.leaks import Conflicts, Leaks
+from qwen_bench.audit.lexicon import lexicon
+from qwen_bench.audit.metamorphic import Twins, metamorphic
+from qwen_bench.audit.parsing import parser
+from qwen_bench.audit.planted_forgetting import Curve, Key, window_line
+from qwen_bench.audit.purity import judge_free
+from qwen_bench.audit.shape import Lengths, Nesting
+from qwen_bench.audit.solvability import Solvability
+from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, Judged
+from qwen_bench.audit.solver_scores import SolverTable
+from qwen_bench.audit.solver_table import SOLVERS, WINDOWS
+from qwen_bench.audit.token_lengths import Named, token_lines
+from qwen_bench.probes.probe import Dialogue
+from qwen_bench.probes.selection import Selection
+from qwen_bench.probes.suites import Suite
+
+ELSEWHERE = (
+    Line("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
+    Line("statistics", "skipped", "simulations of the test suite: tests/stats"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Everything an audit of a suite gives.
+
+    Attributes:
+        suite: that was audited.
+        probes: probes seen.
+        table: what the solvers scored.
+        judged: the same after the gates.
+        curves: of the windows by (turns, family, language).
+        lines: one for each audit.
+    """
+
+    suite: Suite
+    probes: int
+    table: SolverTable
+    judged: Judged
+    curves: Mapping[Key, Curve]
+    lines: tuple[Line, ...]
+
+    @property
+    def failed(self) -> tuple[Line, ...]:
+        """Audits that found something."""
+        return tuple(line for line in self.lines if line.status == "fail")
+
+
+def audit_suite(
+    suite: Suite,
+    selection: Selection,
+    rebuild: Rebuild,
+    *,
+    solvers: Sequence[str] = (),
+    models: Sequence[Named] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> Audit:
+    """Run all audits over a suite.
+
+    Args:
+        suite: what to audit.
+        selection: it was built with.
+        rebuild: builds a suite by name with another selection.
+        solvers: only these, and no other audit; empty for everything.
+        models: label and tokenizer of models, for the audits of tokens.
+        progress: is told what comes next.
+    """
+    floors = {name: suite.sources.families[name].task.floor for name in suite.families}
+    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors)
+    checks: list[Check] = [] if solvers else _checks(suite)
+    for rendering in _renderings(suite, progress):
+        table.see(rendering)
+        for check in checks:
+            check.see(rendering)
+    progress("gates")
+    judged = Judged(table)
+    curves = table.windows.curves(suite)
+    enough = min(table.clusters.values(), default=0) >= ENOUGH_CLUSTERS
+    lines = [*judged.lines(), *table.lines()]
+    if curves:
+        lines.append(window_line(curves, enough=enough))
+    lines += [check.line() for check in checks]
+    if not solvers:
+        small = replace(selection, limit=1)
+        lines += _inspections(suite, small, rebuild, models, progress)
+    return Audit(
+        suite=suite,
+        probes=table.probes,
+        table=table,
+        judged=judged,
+        curves=curves,
+        lines=tuple(lines),
+    )
+
+
+def _checks(suite: Suite) -> list[Check]:
+    families, split = suite.sources.families, suite.sources.split
+    return [
+        Leaks(),
+        Conflicts(families, split),
+        Solvability(),
+        Twins(),
+        Balance(families, split),
+        Lengths(),
+        Nesting(),
+    ]
+
+
+def _renderings(suite: Suite, progress: Callable[[str], None]) -> Iterator[list[Dialogue]]:
+    """Dialogues of one skeleton in one language at a time."""
+    clusters = 0
+    by_rendering = groupby(suite.dialogues(), key=lambda d: (d.cluster, d.lang))
+    last = None
+    for (cluster, _), dialogues in by_rendering:
+        if cluster != last:
+            last, clusters = cluster, clusters + 1
+            if clusters % 24 == 1:
+                progress(f"skeleton {cluster}")
+        yield list(dialogues)
+
+
+def _inspections(
+    suite: Suite,
+    small: Selection,
+    rebuild: Rebuild,
+    models: Sequence[Named],
+    progress: Callable[[str], None],
+) -> Iterator[Line]:
+    first = rebuild(suite.name, small)
+    steps: list[tuple[str, Callable[[], Line]]] = [
+        ("metamorphic", lambda: metamorphic(first)),
+        ("determinism", lambda: determinism(first, small)),
+        ("suites", lambda: across_suites(first, small, rebuild)),
+        ("lexicon", lambda: lexicon(suite.sources, suite.families)),
+        ("parser", lambda: parser(first)),
+        ("judge-free", judge_free),
+    ]
+    for name, inspect in steps:
+        progress(name)
+        yield inspect()
+    progress("tokens")
+    yield from token_lines(first, models)
+    yield from ELSEWHERE

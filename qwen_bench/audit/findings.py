@@ -1,0 +1,102 @@
+"""What an audit finds, and what it reports.
+
+Audits come in two kinds: checks watch the dialogues of a suite as they stream by, and inspections
+look at its words or build parts of it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from qwen_bench.probes.probe import Dialogue
+from qwen_bench.probes.selection import Selection
+from qwen_bench.probes.suites import Suite
+
+Status = Literal["ok", "fail", "skipped"]
+# Findings kept of one audit; the others are counted.
+MOST_FINDINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        where: a probe id, or a family with language and split.
+        turn: turn of the history, 0 for the system message; None when no turn is to blame.
+    """
+
+    where: str
+    what: str
+    turn: int | None = None
+
+    def __str__(self) -> str:
+        turn = "" if self.turn is None else f" turn {self.turn}"
+        return f"{self.where}{turn}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The result of one audit.
+
+    Attributes:
+        summary: what was looked at, or why nothing was.
+        count: number of findings, of which the first are in `findings`.
+    """
+
+    name: str
+    status: Status
+    summary: str
+    findings: tuple[Finding, ...] = ()
+    count: int = 0
+
+
+class Findings:
+    """Collects findings; the first ones are kept, the rest is counted."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Finding, None] = {}
+        self.count = 0
+
+    def add(self, where: str, what: str, turn: int | None = None) -> None:
+        """Add a finding; one that is known already counts once."""
+        finding = Finding(where, what, turn)
+        if finding in self._kept:
+            return
+        self.count += 1
+        if len(self._kept) < MOST_FINDINGS:
+            self._kept[finding] = None
+
+    def line(self, name: str, summary: str) -> Line:
+        """The result of the audit `name`."""
+        status: Status = "fail" if self.count else "ok"
+        return Line(name, status, summary, tuple(self._kept), self.count)
+
+
+class Check(Protocol):
+    """An audit that watches the dialogues of a suite."""
+
+    def see(self, rendering: Sequence[Dialogue]) -> None:
+        """Look at all dialogues of one skeleton in one language: both variants, dense ones too."""
+
+    def line(self) -> Line:
+        """The result, once every dialogue was seen."""
+
+
+Rebuild = Callable[[str, Selection], Suite]
+"""Builds a suite by name with another selection and otherwise the settings of the one audited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Right answers of a number of answers."""
+
+    right: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1; 0 without answers."""
+        return self.right / self.n if self.n else 0.0

@@ -1,0 +1,139 @@
+"""Who answers, in the words of the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+import transformers
+
+from qwen_bench.chat.rendering import effective_thinking, template_system
+from qwen_bench.engines.adapters import AttachedAdapter
+from qwen_bench.engines.hf.kernels import choose_kernel
+from qwen_bench.engines.hf.linear_layers import LinearLayers
+from qwen_bench.engines.hf.selfcheck import Choice
+from qwen_bench.engines.hf.tasks import Limits, head_size
+from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.prompter import Prompter, StopTokens
+from qwen_bench.protocol import Identity
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
+
+
+def describe(
+    base: LoadedBase,
+    spec: ModelSpec,
+    prompter: Prompter,
+    stops: StopTokens,
+    choice: Choice,
+    *,
+    adapter: AttachedAdapter | None,
+    limits: Limits,
+    linear: LinearLayers,
+) -> Identity:
+    """Identity of an hf engine."""
+    own: dict[str, Any] = {
+        "prefix_sharing_reason": choice.reason or None,
+        "attention_kernel": choose_kernel(base.device, base.dtype, head_size(base.config))
+        if choice.way == "two-part"
+        else None,
+        "linear_layers": linear.library,
+        "self_check_difference": choice.difference,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "chunk_tokens": limits.chunk,
+    }
+    engine = EngineInfo(
+        name="hf",
+        version=transformers.__version__,
+        device=base.device.type,
+        batch_size="auto" if limits.rows == Limits().rows else limits.rows,
+        prefix_sharing=choice.way,
+        **own,
+    )
+    return identity_of(base, spec, prompter, stops, engine, adapter=adapter)
+
+
+def identity_of(
+    base: LoadedBase,
+    spec: ModelSpec,
+    prompter: Prompter,
+    stops: StopTokens,
+    engine: EngineInfo,
+    *,
+    adapter: AttachedAdapter | None,
+) -> Identity:
+    """Identity of an engine with a tokenizer here; local paths keep their last component only.
+
+    Args:
+        base: the model.
+        spec: what the user asked for.
+        prompter: how prompts are written.
+        stops: what ends answers.
+        engine: the engine's account of itself.
+        adapter: on the base, if any.
+    """
+    settings, tokenizer = prompter.settings, base.tokenizer
+    source = base.source
+    thinking = effective_thinking(settings, tokenizer)
+    system = settings.system if settings.system not in {"default", "none"} else None
+    if settings.system == "none":
+        system = ""
+    model = ModelInfo(
+        spec=spec.text,
+        label=spec.default_label,
+        kind=spec.kind,
+        resolved=f"{source.resolved} + {adapter.folder.name}" if adapter else source.resolved,
+        revision=source.revision,
+        fingerprint=adapter.fingerprint if adapter else source.fingerprint,
+        base_fingerprint=source.fingerprint if adapter else None,
+        architecture=base.architecture,
+        parameters=base.parameters,
+        context_window=base.context_window,
+        dtype=str(base.dtype).removeprefix("torch."),
+    )
+    template = TemplateInfo(
+        chat_template_sha256=settings.template.sha256,
+        tokenizer_sha256=base.tokenizer_sha256,
+        source=settings.template.source,
+        default_system=template_system(settings, tokenizer),
+        thinking=Thinking(requested=settings.thinking, effective=thinking),
+    )
+    generation = DecodingInfo(
+        stop=stops.names,
+        system_sha256=None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        checkpoint_defaults=_plain(base.checkpoint_defaults),
+    )
+    return Identity(model, template, generation, engine, _warnings(base, prompter, stops, adapter))
+
+
+def _warnings(
+    base: LoadedBase, prompter: Prompter, stops: StopTokens, adapter: AttachedAdapter | None
+) -> tuple[str, ...]:
+    name = base.source.resolved
+    settings = prompter.settings
+    lines = list(adapter.warnings) if adapter else []
+    penalty = base.checkpoint_defaults.get("repetition_penalty")
+    if penalty not in {None, 1.0}:
+        lines.append(f"{name} sets repetition_penalty {penalty}; the benchmark uses 1.0")
+    if base.eos_ids and stops.closer not in base.eos_ids:
+        lines.append(
+            f"the template of {name} closes turns with {stops.closer_name}, which its generation "
+            "config does not stop at; the benchmark stops there"
+        )
+    requested = settings.thinking
+    if requested != "auto" and effective_thinking(settings, base.tokenizer) != requested:
+        lines.append(f"the chat template of {name} has no thinking switch; --thinking is ignored")
+    if "<|im_end|>" not in base.tokenizer.get_vocab() and stops.closer_name != "<|im_end|>":
+        lines.append(f"{name} does not know <|im_end|> as one token; answers may not stop")
+    return tuple(lines)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a generation config holds
+    """The value as JSON; what JSON does not know as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,128 @@
+"""A request as it is sent to a model that is rendered for here, and the reply to its answer.
+
+Policy, template, ids and the length check before; the cut of the thought after. Knows the
+tokenizer through a `Prompter`; no weights, no engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from qwen_bench.chat.policy import Policy, keep
+from qwen_bench.chat.thinking import opens_thought, split_thought
+from qwen_bench.engines.decoding import Written
+from qwen_bench.engines.prompter import Prompt, Prompter
+from qwen_bench.protocol import Reply, Request, Score
+
+
+class Prepared(NamedTuple):
+    """A request with its ids.
+
+    Attributes:
+        candidates: ids of each; empty to generate.
+        dropped: turns that the history policy left out.
+    """
+
+    request: Request
+    prompt: Prompt
+    candidates: tuple[tuple[int, ...], ...]
+    dropped: int
+
+    @property
+    def naive_tokens(self) -> int:
+        """Tokens without sharing, the generated ones apart."""
+        size = len(self.prompt.ids)
+        return sum(size + len(ids) for ids in self.candidates) if self.candidates else size
+
+    @property
+    def reply(self) -> Reply:
+        """What is known of the reply before there is an answer."""
+        return Reply(
+            self.request.id,
+            self.request.mode,
+            "ok",
+            prompt_tokens=len(self.prompt.ids),
+            prompt_sha256=self.prompt.sha256,
+            dropped_turns=self.dropped,
+        )
+
+
+def prepare(
+    request: Request, prompter: Prompter, policy: Policy, *, window: int | None, thinks: bool
+) -> tuple[Prepared, Reply | None]:
+    """Apply the policy, render, encode; with a reply at once if the request cannot be sent.
+
+    Args:
+        request: what is asked.
+        prompter: of the model.
+        policy: which turns are sent.
+        window: tokens that prompt and answer may have together; None without a limit.
+        thinks: whether the prompts ask for thoughts, whose budget then needs room as well.
+
+    Raises:
+        TemplateError: the template loses part of the conversation.
+    """
+    messages, dropped = keep(policy, request.messages, prompter)
+    prompt = prompter.prompt(messages)
+    candidates = (
+        tuple(prompter.candidate(text) for text in request.candidates)
+        if request.mode == "rank"
+        else ()
+    )
+    prepared = Prepared(request, prompt, candidates, dropped)
+    size = len(prompt.ids)
+    thinks = thinks or opens_thought(prompt.text)
+    thought = request.max_thinking_tokens if thinks else 0
+    longest = max(map(len, candidates), default=thought + request.max_new_tokens)
+    if window is not None and size + longest > window:
+        message = f"{size} + {longest} tokens, the context window has {window}"
+        return prepared, replace(
+            prepared.reply, status="too_long", reason="local", error_message=message
+        )
+    if not all(candidates):
+        return prepared, replace(
+            prepared.reply,
+            status="error",
+            reason="empty",
+            error_type="ValueError",
+            error_message="a candidate encodes to no token",
+        )
+    return prepared, None
+
+
+def ranked(prepared: Prepared, scores: tuple[tuple[float, float], ...]) -> Reply:
+    """The reply to a ranking request.
+
+    Args:
+        prepared: the request.
+        scores: for each candidate the sum over its tokens and the log-probability of the closer.
+    """
+    return replace(
+        prepared.reply,
+        scores=tuple(
+            Score(text, logprob, end, len(ids))
+            for text, ids, (logprob, end) in zip(
+                prepared.request.candidates, prepared.candidates, scores, strict=True
+            )
+        ),
+    )
+
+
+def written(prepared: Prepared, result: Written, prompter: Prompter) -> Reply:
+    """The reply to a generating request."""
+    words = result.tokens[:-1] if result.stopped else result.tokens
+    opened = opens_thought(prepared.prompt.text)
+    answer = split_thought(prompter.text(words), prompt_opened=opened)
+    reason = "thinking" if result.thinking else None if result.stopped else "length"
+    return replace(
+        prepared.reply,
+        status="ok" if result.stopped else "truncated",
+        reason=reason,
+        text="" if result.thinking else answer.text,
+        finish_reason="stop" if result.stopped else reason,
+        stop_token=prompter.name(result.tokens[-1]) if result.stopped else None,
+        output_tokens=len(result.tokens),
+        thought_tokens=result.thought_tokens,
+        margin=result.margin,
+    )

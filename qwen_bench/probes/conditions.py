@@ -1,0 +1,113 @@
+"""The conditions: which part of a history a question is asked after, and in which form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.probes.placing import Placed
+from qwen_bench.probes.probe import Condition, Lang, Turn
+
+# Fixed by the specification of probes, section 2.5.
+_OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}
+_SPEAKERS = {"en": ("User: ", "Assistant: "), "zh": ("用户：", "助手：")}
+
+
+class Prompt(NamedTuple):
+    """Where a question is asked.
+
+    Attributes:
+        length: history length T that the probe is counted under.
+        shown: turns of the history before the question, in their order.
+        needs: of the turns a reader must have seen, their places among `shown`, from 1; 0 is the
+            system message. Empty where the evidence is left out.
+        messages: everything before the question; for concat the text that it is appended to.
+    """
+
+    condition: Condition
+    length: int
+    shown: int
+    needs: tuple[int, ...]
+    messages: Conversation
+
+
+class History(NamedTuple):
+    """The turns of a dialogue and its system message, if it has one of its own."""
+
+    lang: Lang
+    system: str | None
+    turns: tuple[Turn, ...]
+
+    def opening(self) -> Conversation:
+        """The system message, or nothing."""
+        return () if self.system is None else (Message("system", self.system),)
+
+    def messages(self, numbers: Sequence[int]) -> Conversation:
+        """The system message and the turns of these numbers."""
+        chosen = (m for number in numbers for m in self.turns[number - 1].messages)
+        return (*self.opening(), *chosen)
+
+
+def prompts(
+    history: History,
+    item: Placed,
+    needs: tuple[int, ...],
+    asked: Mapping[Condition, tuple[int, ...]],
+) -> Iterator[Prompt]:
+    """Every place where one question is asked.
+
+    Args:
+        history: of the dialogue.
+        item: the instance in question.
+        needs: turns of the history that a reader must have seen.
+        asked: history lengths by condition; adjacent and blind ignore theirs.
+    """
+    if "main" in asked:
+        yield from _cuts("main", history, item, needs, asked["main"])
+    if "adjacent" in asked:
+        own = [turn for turn in item.turns if turn > 0]
+        places = tuple(own.index(turn) + 1 if turn else 0 for turn in needs)
+        yield Prompt("adjacent", len(own), len(own), places, history.messages(own))
+    if "blind" in asked:
+        yield Prompt("blind", 0, 0, (), ())
+    for length in asked.get("concat", ()):
+        if item.asked_at(length):
+            yield Prompt("concat", length, length, needs, (_flattened(history, length),))
+    for length in asked.get("no-filler", ()):
+        if item.asked_at(length):
+            kept = [n for n in range(1, length + 1) if history.turns[n - 1].group is not None]
+            places = tuple(kept.index(turn) + 1 for turn in needs)
+            yield Prompt("no-filler", length, len(kept), places, history.messages(kept))
+    if "dense" in asked:
+        yield from _cuts("dense", history, item, needs, asked["dense"])
+
+
+def ask(prompt: Prompt, question: str) -> Conversation:
+    """The messages that ask a question, the last one from the user."""
+    if prompt.condition == "concat":
+        return (Message("user", f"{prompt.messages[0].content}\n\n{question}"),)
+    return (*prompt.messages, Message("user", question))
+
+
+def _cuts(
+    condition: Condition,
+    history: History,
+    item: Placed,
+    needs: tuple[int, ...],
+    lengths: Sequence[int],
+) -> Iterator[Prompt]:
+    """The first T turns, for every length at which the instance is asked."""
+    for length in lengths:
+        if item.asked_at(length):
+            shown = history.messages(range(1, length + 1))
+            yield Prompt(condition, length, length, needs, shown)
+
+
+def _flattened(history: History, length: int) -> Message:
+    """The first turns as one text with speaker labels."""
+    user, assistant = _SPEAKERS[history.lang]
+    lines = [_OPENING[history.lang], ""]
+    for turn in history.turns[:length]:
+        lines += [user + turn.user, assistant + turn.assistant]
+    return Message("user", "\n".join(lines))

@@ -1,0 +1,1 @@
+"""What qwen-bench values say: a run, its manifest and its outcomes, without file access."""

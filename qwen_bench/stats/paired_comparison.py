@@ -1,0 +1,281 @@
+"""The paired comparison of two runs: one cell that gates, and the secondary ones beside it.
+
+Primary endpoint, declared before any run: the macro-averaged paired difference over the main
+condition under the primary scorer. Rows per length and language are the same average over the
+families asked there, families are Holm-adjusted, conditions are exploratory (raw p, no word).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from qwen_bench.errors import NotComparableError
+from qwen_bench.probes.chances import declared_chances
+from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
+from qwen_bench.stats.intervals import FEWEST_CLUSTERS, PERCENTILE_CLUSTERS
+from qwen_bench.stats.languages import language_gap
+from qwen_bench.stats.paired_retention import by_language
+from qwen_bench.stats.results import Cell, Comparison, ModeComparison, Side
+from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
+from qwen_bench.stats.significance import holm
+from qwen_bench.stats.verdict import points, turns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.run import Run
+    from qwen_bench.stats.clusters import Bools
+    from qwen_bench.stats.pairing import Pairing
+
+
+Key = TypeVar("Key", int, str)
+
+
+def compare(
+    pairing: Pairing,
+    *,
+    primary: str,
+    margin: float = 0.05,
+    alpha: float = 0.05,
+    seed: int = 0,
+    fits: int = 0,
+    chances: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Compare two paired runs.
+
+    Args:
+        pairing: from `qwen_bench.stats.pairing.pair`.
+        primary: the scorer that gives the verdict, `generate` or `rank`.
+        margin: loss that does not matter, a fraction.
+        alpha: level of the tests.
+        seed: of bootstrap and permutations, 0 or more.
+        fits: bootstrap replicates of the half-life intervals, usually
+            `qwen_bench.stats.half_life.REPLICATES`; each is a fit, so they take longer than all
+            the rest. 0 leaves them out, and the ratio of the half-lives with them.
+        chances: score of a uniform guess by family; None takes those the built-in families
+            declare.
+
+    Raises:
+        NotComparableError: no pair of the primary scorer lies in the main condition.
+    """
+    modes: dict[str, ModeComparison] = {}
+    warnings: list[str] = []
+    for mode in sorted({item.base.mode for item in pairing.pairs}):
+        pairs = [(item.base, item.candidate) for item in pairing.pairs if item.base.mode == mode]
+        if not any(base.condition == "main" for base, _ in pairs):
+            continue
+        data = columns(pairs)
+        resampler = Resampler(seed)
+        overall = measure(data, data.main, resampler)
+        ids = tuple(str(base.probe_id) for base, _ in pairs)
+        cells = _mode(data, ids, overall, resampler, margin=margin, alpha=alpha)
+        modes[mode] = replace(
+            cells,
+            languages=language_gap(pairs, resampler),
+            achieved=seen(overall, margin),
+            retention=by_language(pairs, resampler, fits=fits),
+        )
+        if mode == primary:
+            warnings += _statistical(overall)
+            turns = {turns_of(length): c for length, c in cells.by_length.items()}
+            warnings += cell_warnings({**turns, **cells.by_family})
+            warnings += _guessable(pairing, pairs, chances)
+    if primary not in modes:
+        raise NotComparableError(
+            f"there is no pair of the primary scorer ({primary}) in the main condition",
+            why=f"scorers with main probes on both sides: {', '.join(modes) or 'none'}",
+            fix=f"run both with --mode {primary} and --condition main",
+        )
+    return Comparison(
+        base=_side(pairing.base),
+        candidate=_side(pairing.candidate),
+        settings=pairing.settings,
+        warnings=(*pairing.warnings, *_worst_case(pairing, primary), *warnings),
+        accounting=pairing.accounting,
+        primary=primary,
+        modes=modes,
+        margin=margin,
+        alpha=alpha,
+        seed=seed,
+    )
+
+
+def adjust_over_candidates(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Holm-adjust the verdicts of several candidates against one baseline.
+
+    Only words that rest on significance can change: a "regressed" or "improved" whose adjusted
+    p-value exceeds alpha becomes "inconclusive".
+
+    Args:
+        comparisons: one per candidate; a single one is returned as it is.
+    """
+    if len(comparisons) < 2:
+        return tuple(comparisons)
+    modes = [comparison.modes[comparison.primary] for comparison in comparisons]
+    overall = _adjusted([mode.overall for mode in modes], comparisons)
+    answered = _adjusted([mode.answered_only or mode.overall for mode in modes], comparisons)
+    result = []
+    for comparison, mode, cell, other in zip(comparisons, modes, overall, answered, strict=True):
+        if mode.answered_only is None:
+            changed = replace(mode, overall=cell)
+        else:
+            changed = replace(mode, overall=held(cell, other), answered_only=other)
+        result.append(replace(comparison, modes={**comparison.modes, comparison.primary: changed}))
+    return tuple(result)
+
+
+def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[Cell]:
+    """One cell of each candidate with its p-value adjusted over all of them."""
+    p_values = holm([1.0 if cell.p is None else cell.p for cell in cells])
+    found = []
+    for cell, p, comparison in zip(cells, p_values, comparisons, strict=True):
+        same = replace(cell, p_adjusted=p)
+        if cell.word in {"regressed", "improved"} and p > comparison.alpha:
+            note = f"test and interval disagree after adjusting for {len(cells)} candidates"
+            same = replace(same, word="inconclusive", note=note)
+        found.append(same)
+    return found
+
+
+def _mode(
+    data: Columns,
+    ids: Sequence[str],
+    overall: Measured,
+    resampler: Resampler,
+    *,
+    margin: float,
+    alpha: float,
+) -> ModeComparison:
+    """All cells of one scorer."""
+    answered: Cell | None = None
+    cell = judge(overall, margin, alpha)
+    answered_main = data.main & data.answered
+    if answered_main.sum() < data.main.sum():
+        if answered_main.any():
+            answered = judge(measure(data, answered_main, resampler), margin, alpha)
+        cell = held(cell, answered)
+    return ModeComparison(
+        overall=cell,
+        answered_only=answered,
+        by_length=_slices(data, data.lengths, resampler, margin, alpha),
+        by_family=_slices(data, data.families, resampler, margin, alpha, adjusted=True),
+        by_lang=_slices(data, data.langs, resampler, margin, alpha),
+        by_condition={
+            name: measure(data, chosen, resampler).cell
+            for name, chosen in _masks(data.conditions, np.ones_like(data.main)).items()
+        },
+        lost_ids=_flipped(data, ids, -1),
+        gained_ids=_flipped(data, ids, 1),
+    )
+
+
+def _slices(
+    data: Columns,
+    keys: Sequence[Key],
+    resampler: Resampler,
+    margin: float,
+    alpha: float,
+    *,
+    adjusted: bool = False,
+) -> dict[Key, Cell]:
+    """Judged cells of the main condition by key, sorted by it; optionally Holm-adjusted."""
+    cells = _judged(data, _masks(keys, data.main), resampler, margin, alpha, adjusted=adjusted)
+    if bool((data.main & ~data.answered).any()):
+        masks = _masks(keys, data.main & data.answered)
+        other = _judged(data, masks, resampler, margin, alpha, adjusted=adjusted)
+        cells = {key: held(cell, other.get(key)) for key, cell in cells.items()}
+    return cells
+
+
+def _judged(
+    data: Columns,
+    masks: Mapping[Key, Bools],
+    resampler: Resampler,
+    margin: float,
+    alpha: float,
+    *,
+    adjusted: bool,
+) -> dict[Key, Cell]:
+    """Measure and judge each slice."""
+    measured = {key: measure(data, chosen, resampler) for key, chosen in masks.items()}
+    p_values: Mapping[Key, float] = {}
+    if adjusted:
+        raw = [1.0 if item.cell.p is None else item.cell.p for item in measured.values()]
+        p_values = dict(zip(measured, holm(raw), strict=True))
+    return {
+        key: judge(item, margin, alpha, p_adjusted=p_values.get(key))
+        for key, item in measured.items()
+    }
+
+
+def _masks(keys: Sequence[Key], chosen: Bools) -> dict[Key, Bools]:
+    """Mask of the chosen rows with each key, without empty ones, sorted by key."""
+    column = np.array(keys)
+    found = {key: chosen & (column == key) for key in sorted(set(keys))}
+    return {key: mask for key, mask in found.items() if mask.any()}
+
+
+def _flipped(data: Columns, ids: Sequence[str], change: int) -> tuple[str, ...]:
+    """Ids of main-condition pairs that changed in one direction."""
+    places = np.flatnonzero(data.main & (data.candidate - data.base == change))
+    return tuple(ids[int(place)] for place in places)
+
+
+def _statistical(overall: Measured) -> list[str]:
+    """How far the primary interval can be trusted."""
+    texts = []
+    clusters = overall.cell.clusters
+    if clusters < FEWEST_CLUSTERS:
+        texts.append(f"too few clusters ({clusters}) for an interval of a changed score")
+    elif clusters < PERCENTILE_CLUSTERS:
+        texts.append(f"few clusters ({clusters}): intervals are wide and by bootstrap-t")
+    if overall.interval.redrawn:
+        texts.append(
+            f"bootstrap replicates drawn again because a family was missing: "
+            f"{overall.interval.redrawn}"
+        )
+    return texts
+
+
+def _guessable(
+    pairing: Pairing,
+    pairs: Sequence[tuple[Outcome, Outcome]],
+    chances: Mapping[str, float] | None,
+) -> list[str]:
+    """Families either model answers without the history."""
+    known = declared_chances() if chances is None else chances
+    sides = (pairing.base.label, pairing.candidate.label)
+    return [
+        text
+        for place, label in enumerate(sides)
+        for text in guessable_warnings(label, [pair[place] for pair in pairs], known)
+    ]
+
+
+def _worst_case(pairing: Pairing, primary: str) -> list[str]:
+    """Difference of unfinished runs with every missing row scored as wrong."""
+    if not pairing.partial or not (pairing.only_base or pairing.only_candidate):
+        return []
+    sums: dict[str, list[int]] = {}
+    rows = [(pair.base, pair.candidate.value - pair.base.value) for pair in pairing.pairs]
+    rows += [(row, -row.value) for row in pairing.only_base]
+    rows += [(row, row.value) for row in pairing.only_candidate]
+    for row, change in rows:
+        if row.mode == primary and row.condition == "main":
+            total = sums.setdefault(row.family, [0, 0])
+            total[0] += change
+            total[1] += 1
+    if not sums:
+        return []
+    worst = sum(change / n for change, n in sums.values()) / len(sums)
+    return [f"with missing rows scored as wrong the difference is {points(worst)} points"]
+
+
+def _side(view: Run) -> Side:
+    """A run as outputs name it."""
+    return Side(view.run_id, view.label, view.manifest.model.fingerprint)

@@ -1,0 +1,191 @@
+"""From conversations to token rows with labels: assistant text and its closer, nothing else.
+
+The prompt of a target is rendered and encoded exactly as the engine does it for a probe, so that
+training practises what the benchmark asks. Labels go by position, never by token id: where the
+padding token equals the closer, masking by id would teach a model not to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
+
+from qwen_bench.chat.jsonl import ChatRecord
+from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.chat.rendering import render, with_system
+from qwen_bench.engines.prompter import Prompter
+from qwen_bench.errors import TemplateError
+
+IGNORED = -100
+"""Label of positions that carry no loss, the value torch's cross entropy skips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One trained answer: P(k) and T(k) of a conversation.
+
+    Attributes:
+        turn: index of its exchange in the conversation, from 0.
+        prompt: ids of P(k), the prompt up to and including the assistant header.
+        answer: ids of T(k), the assistant text with its closer.
+        text: T(k).
+    """
+
+    turn: int
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    text: str
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Prompt and answer."""
+        return self.prompt + self.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Place of one answer in a row, end excluded, and the index of its exchange."""
+
+    start: int
+    end: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training sequence; `conversation` is the id of its record."""
+
+    conversation: str
+    ids: tuple[int, ...]
+    spans: tuple[Span, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The id at every position of a span, `IGNORED` elsewhere."""
+        labels = [IGNORED] * len(self.ids)
+        for span in self.spans:
+            labels[span.start : span.end] = self.ids[span.start : span.end]
+        return tuple(labels)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Number of labelled positions."""
+        return sum(span.end - span.start for span in self.spans)
+
+
+def closer_of(prompter: Prompter) -> str:
+    """The string that ends an assistant turn, read from a rendering.
+
+    Raises:
+        TemplateError: the template writes nothing between a turn and the next newline.
+    """
+    mark = "XYZZY"
+    chat = (Message("user", "a"), Message("assistant", mark), Message("user", "b"))
+    template = prompter.settings.template
+    text = render(chat, template, prompter.tokenizer, thinking=prompter.settings.thinking)
+    closer = text.partition(mark)[2].partition("\n")[0]
+    if not closer:
+        raise TemplateError(f"the chat template of {template.name} does not end turns")
+    return closer
+
+
+def make_targets(record: ChatRecord, prompter: Prompter, closer: str) -> list[Target]:
+    """P(k) and T(k) of every trained answer of a conversation, in its order.
+
+    Args:
+        record: the conversation.
+        prompter: the one engines make prompts with.
+        closer: from `closer_of`.
+
+    Raises:
+        TemplateError: the rendering of an answer does not continue its prompt, for example because
+            the data has thoughts and thinking is off.
+    """
+    targets = []
+    turn = -1
+    for k, message in enumerate(record.messages):
+        turn += message.role == "user"
+        if not record.trained[k]:
+            continue
+        prompt = prompter.prompt(record.messages[:k])
+        answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, closer)
+        if answer is None:
+            raise TemplateError(
+                f"{record.id}: the rendering of messages[{k}] does not begin with its prompt",
+                why="this data has reasoning but thinking is off, or the template rewrites prompts",
+                fix="take the thoughts out of the data",
+            )
+        targets.append(Target(turn, prompt.ids, _encode(prompter.tokenizer, answer), answer))
+    return targets
+
+
+def _answer_text(
+    messages: Conversation, prompt: str, prompter: Prompter, closer: str
+) -> str | None:
+    """T(k): what the template writes behind the prompt, up to and with the closer."""
+    settings, tokenizer = prompter.settings, prompter.tokenizer
+    full = with_system(messages, settings, tokenizer)
+    text = render(
+        full,
+        settings.template,
+        tokenizer,
+        thinking=settings.thinking,
+        add_generation_prompt=False,
+    )
+    if not text.startswith(prompt):
+        return None
+    body, found, after = text[len(prompt) :].rpartition(closer)
+    # Qwen1.5 as released leaves the last turn open; the model must still learn to close it.
+    return body + closer if found and not after.strip() else text[len(prompt) :] + closer
+
+
+def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:  # noqa: ANN401 - untyped
+    return tuple(tokenizer.encode(text, add_special_tokens=False))
+
+
+def rows_of(conversation: str, targets: Sequence[Target]) -> list[Row]:
+    """One row when all targets lie on one id sequence, otherwise one row a target.
+
+    Templates that write an answer differently once it is history need the second form. Decided by
+    comparing ids, never by the name of a template.
+    """
+    if not targets:
+        return []
+    whole = targets[-1].ids
+    if all(target.ids == whole[: len(target.ids)] for target in targets):
+        return [Row(conversation, whole, tuple(_span(target) for target in targets))]
+    return [Row(conversation, target.ids, (_span(target),)) for target in targets]
+
+
+def _span(target: Target) -> Span:
+    return Span(len(target.prompt), len(target.ids), target.turn)
+
+
+def check_row(row: Row, texts: Sequence[str], tokenizer: Any, closer: str) -> None:  # noqa: ANN401
+    """What must hold of every row before a step is taken.
+
+    Raises:
+        TemplateError: a span is empty, does not end with the closer, holds a turn marker, or does
+            not decode to the text it was made from.
+    """
+    end = _encode(tokenizer, closer)
+    start = _encode(tokenizer, "<|im_start|>")
+    for span, text in zip(row.spans, texts, strict=True):
+        ids = row.ids[span.start : span.end]
+        place = f"{row.conversation}, exchange {span.turn + 1}"
+        if ids[-len(end) :] != end:
+            raise TemplateError(f"{place}: the trained text does not end with {closer}")
+        if len(start) == 1 and start[0] in ids:
+            raise TemplateError(f"{place}: the trained text holds <|im_start|>")
+        decoded = str(
+            tokenizer.decode(
+                list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        )
+        if normalize("NFC", decoded) != normalize("NFC", text):
+            raise TemplateError(
+                f"{place}: the tokenizer does not give the answer back",
+                why=f"{decoded!r} instead of {text!r}",
+            )

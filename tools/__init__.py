@@ -1,0 +1,1 @@
+"""What maintainers run: calibration, publishing audits, measuring the house."""
