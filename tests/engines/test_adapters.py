@@ -171,9 +171,9 @@ def test_the_identity_names_both_fingerprints(make_adapter):
     with open_engines([parse_spec(str(make_adapter()))], EngineOptions(), {}) as engines:
         model = next(engines).identity().model
 
-    assert model["kind"] == "adapter"
-    assert model["resolved"] == "qwen2 + lora"
-    assert model["fingerprint"].startswith(model["base_fingerprint"] + "+")
+    assert model.kind == "adapter"
+    assert model.resolved == "qwen2 + lora"
+    assert model.fingerprint.startswith(model.base_fingerprint + "+")
 
 
 def test_a_zero_adapter_is_a_warning(base, make_adapter):

@@ -86,8 +86,8 @@ def test_the_self_check_takes_the_two_part_way_for_full_attention_only(family, w
 
     facts = engine.identity().engine
 
-    assert facts["prefix_sharing"] == way
-    assert (facts["self_check_difference"] is None) == (way == "copying")
+    assert facts.prefix_sharing == way
+    assert (facts.self_check_difference is None) == (way == "copying")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class TestBudget:
 
         facts = engine.identity().engine
 
-        assert (facts["batch_size"], facts["chunk_tokens"]) == (3, 64)
+        assert (facts.batch_size, facts.chunk_tokens) == (3, 64)
 
 
 class TestOutOfMemory:

@@ -115,7 +115,7 @@ def test_the_switch_means_what_each_template_makes_of_it(
 ):
     identity = open_saying("red", template, thinking=thinking).identity()
 
-    assert identity.template.thinking == {"requested": thinking, "effective": effective}
+    assert identity.template.thinking == Thinking(requested=thinking, effective=effective)
     ignored = any("no thinking switch" in line for line in identity.warnings)
     assert ignored == (effective == "none")
 

@@ -228,7 +228,9 @@ class TestSecrets:
         assert server.heard[-1].headers["authorization"] == f"Bearer {SECRET}"
         identity = engine.identity()
         parts = [identity.model, identity.template, identity.generation, identity.engine]
-        written = json.dumps([*map(dict, parts), identity.warnings, repr(reply)])
+        written = json.dumps(
+            [*(part.model_dump() for part in parts), identity.warnings, repr(reply)]
+        )
         assert SECRET not in written
         assert "Incorrect API key provided: ***" in written
 
