@@ -28,7 +28,7 @@ files, functions = set(), set()
 def watch(frame, event, _):
     if event == "call":
         code = frame.f_code
-        if code.co_filename.startswith(root):
+        if code.co_filename.startswith(root) and code.co_filename.endswith(".py"):
             files.add(code.co_filename)
             if not code.co_name.startswith("<"):
                 functions.add((code.co_filename, code.co_qualname))
