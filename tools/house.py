@@ -1,7 +1,7 @@
 """``python -m tools.house``: how large the house is, and how much of it one command walks through.
 
-Counts, for each room of a package, files and lines; names of files and classes that occur more than
-once; circles of imports; and what a command executes: modules, and functions that run at least once.
+Counts, for each room of a package, files and lines; names of files and classes that occur more
+than once; circles of imports; and what a command executes: modules, and functions that run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMAND = (
     "run --suite quick --limit 1 --baseline mock:window-16 --model mock:window-8 --html page.html"
 )
 _PROBE = """
-import sys, json
+import inspect, sys, json
 from pathlib import Path
 root, target, words = sys.argv[1], sys.argv[2], sys.argv[3:]
 files, functions = set(), set()
@@ -30,7 +30,7 @@ def watch(frame, event, _):
         code = frame.f_code
         if code.co_filename.startswith(root) and code.co_filename.endswith(".py"):
             files.add(code.co_filename)
-            if not code.co_name.startswith("<"):
+            if code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<"):
                 functions.add((code.co_filename, code.co_qualname))
 sys.setprofile(watch)
 from qwen_bench.cli.main import main
@@ -179,7 +179,8 @@ def lines_of(house: House) -> Iterator[str]:
     """The figures for people."""
     for room, (files, lines) in sorted(house.rooms.items()):
         yield f"{room:12} {files:4} files {lines:7,} lines"
-    yield f"{'all':12} {sum(files for files, _ in house.rooms.values()):4} files {house.lines:7,} lines"
+    files = sum(count for count, _ in house.rooms.values())
+    yield f"{'all':12} {files:4} files {house.lines:7,} lines"
     yield f"executed     {house.modules} modules, {house.functions} functions: {COMMAND}"
     yield f"file names used more than once: {len(house.file_names)} {dict(house.file_names)}"
     yield f"class names used more than once: {len(house.class_names)} {dict(house.class_names)}"
