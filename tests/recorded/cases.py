@@ -19,6 +19,8 @@ EXPECTED = DATA / "expected"
 CASES = json.loads((DATA / "cases.json").read_text("utf-8"))
 PACKED = (".html", ".json")
 SAID = "said.txt"
+# Variables that commands read.
+UNWANTED = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "OPENAI_BASE_URL", "HF_HUB_OFFLINE")
 
 
 def furnish(folder):
@@ -59,7 +61,7 @@ def expected_of(name):
 
 def write_expected():
     """Record what every command leaves now."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "OPENAI_BASE_URL"):
+    for name in UNWANTED:
         os.environ.pop(name, None)
     shutil.rmtree(EXPECTED, ignore_errors=True)
     for name, words in CASES.items():

@@ -28,7 +28,7 @@ fake_server = _module("fake_server")
 def home(tmp_path, monkeypatch):
     """The current folder: copies of the recorded runs and of what they were made from."""
     monkeypatch.chdir(tmp_path)
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "OPENAI_BASE_URL"):
+    for name in cases.UNWANTED:
         monkeypatch.delenv(name, raising=False)
     cases.furnish(tmp_path)
 
