@@ -88,11 +88,12 @@ def assert_same_invocations(name):
         for field in old.keys() - OF_THE_PROCESS - {"args_effective"}:
             assert new[field] == old[field], field
         # A later version may have more flags and counters; those there were stay as they were.
-        for was, now in (
+        for first, second in (
             (old["args_effective"], new["args_effective"]),
             (work_of(old["efficiency"]), work_of(new["efficiency"])),
         ):
-            assert changed(was, {field: now.get(field, "absent") for field in was}) == {}
+            kept = {field: second.get(field, "absent") for field in first}
+            assert changed(first, kept) == {}
 
 
 def make_again(name, recorded):
@@ -154,6 +155,8 @@ def test_the_commands_of_a_recorded_run_make_it_again_today(recorded, name):
 
     assert_same_run(name)
     assert_same_invocations(name)
+    journal = Path("runs", name, "results.jsonl")
+    assert journal.read_bytes() == (DATA / journal).read_bytes()
 
 
 def test_a_run_without_a_name_ends_with_the_digits_of_the_recorded_identity(recorded):
