@@ -20,14 +20,13 @@ from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.store import find_run, is_run, read_run
-from qwen_bench.solvers import check_solver_policy
+from qwen_bench.solvers.solver_engine import check_solver_name, check_solver_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.probes.probe import Probe
     from qwen_bench.runs.store import StoredRun
 
 EMBEDDED = "embedded"
@@ -46,7 +45,6 @@ class Asking:
         labels: one for each.
         stored_base: a baseline that is a run folder.
         has_base: whether a baseline was named.
-        probes: every probe by id for solvers; empty when models answer, so that memory stays flat.
     """
 
     options: Options
@@ -60,7 +58,6 @@ class Asking:
     modes: tuple[Mode, ...]
     generation: Generation
     plan: Plan
-    probes: dict[str, Probe]
     engine: EngineOptions
 
     @property
@@ -101,21 +98,19 @@ def read_asking(original: Options, screen: Screen) -> Asking:
         texts.insert(0, options.baseline)
     for notice in stored.notices if stored else ():
         screen.say(notice)
-    specs = tuple(parse_spec(text) for text in texts)
+    specs = tuple(_parsed(text) for text in texts)
     check_flags(options, len(specs))
     for spec in specs:
         if spec.notice:
             screen.say(f"notice: {spec.notice}")
     engine = engine_options(options)
     _check_engines(options, engine, specs)
-    solved = any(spec.kind == "mock" for spec in specs)
-    if solved:
+    if any(spec.kind == "mock" for spec in specs):
         check_solver_policy(engine.policy)
     suite = build_suite(options.suite, selection(options), options.seed, own_material(options))
     for line in suite.screened.report() if suite.screened else ():
         screen.say(line)
     modes = _modes(options.mode, suite)
-    probes: dict[str, Probe] = {}
     return Asking(
         options=options,
         original=original,
@@ -127,10 +122,17 @@ def read_asking(original: Options, screen: Screen) -> Asking:
         suite=suite,
         modes=modes,
         generation=generation_of(options, suite),
-        plan=plan(suite.dialogues(), modes, probes=probes if solved else None),
-        probes=probes,
+        plan=plan(suite.dialogues(), modes),
         engine=engine,
     )
+
+
+def _parsed(text: str) -> ModelSpec:
+    """A SPEC, or an error for one that names no model and no solver."""
+    spec = parse_spec(text)
+    if spec.kind == "mock":
+        check_solver_name(spec.name)
+    return spec
 
 
 def selection(options: Options) -> Selection:

@@ -86,7 +86,7 @@ def audit_probes(
     from qwen_bench.cli.exits import Code, Exit
     from qwen_bench.cli.judge import stdout_is_free
     from qwen_bench.cli.outputs import check_targets, write_json
-    from qwen_bench.solvers import check_solver_name
+    from qwen_bench.solvers.solver_engine import check_solver_name
 
     options = declared.options_of(context)
     check_targets([("--json", options.json)])

@@ -140,7 +140,6 @@ def _record(
         modes=log.modes,
         generation=Generation(log.max_new_tokens),
         plan=log.plan,
-        probes={},
         spec=spec,
         label=model.default_label if model else Path(spec).name,
         runs_dir=options.runs_path,

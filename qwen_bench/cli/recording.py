@@ -37,6 +37,7 @@ from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.recorder import record
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.summary_file import run_summary, total_efficiency
+from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Unjudged
 from qwen_bench.stats.summary import summarise
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
+    from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
     from qwen_bench.record.outcome import Outcome
@@ -112,7 +114,7 @@ class _Session:
             while position < len(specs):
                 try:
                     with open_engines(
-                        specs[position:], self.asking.engine, self.asking.probes
+                        specs[position:], self.asking.engine, solver=self._solver
                     ) as engines:
                         for engine in engines:
                             self._record(position, engine, stop)
@@ -120,6 +122,10 @@ class _Session:
                 except QwenBenchError as error:
                     self._excuse(position, error)
                     position += 1
+
+    def _solver(self, spec: ModelSpec) -> SolverEngine:
+        """The solver that a SPEC names."""
+        return SolverEngine(spec.name, self.asking.suite, self.asking.engine.policy)
 
     def _excuse(self, position: int, error: QwenBenchError) -> None:
         """Report a broken candidate when others can go on without it."""
@@ -147,7 +153,6 @@ class _Session:
             modes=asking.modes,
             generation=asking.generation,
             plan=whole,
-            probes=asking.probes,
             spec=asking.specs[position].text,
             label=asking.labels[position],
             runs_dir=options.runs_path,
@@ -189,7 +194,7 @@ class _Session:
             f"warning: the chat template of {label} takes no system message; system_rule is left "
             "out of its run"
         )
-        return narrowed, plan(narrowed.dialogues(), asking.modes, probes=asking.probes or None)
+        return narrowed, plan(narrowed.dialogues(), asking.modes)
 
     def _invocation(self) -> Invocation:
         """This process, for the manifest."""
