@@ -10,6 +10,12 @@ from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.testing import tiny_model, tiny_tokenizer
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rewrite-goldens", action="store_true", help="write golden files anew, then compare"
+    )
+
+
 def _template(key):
     """Chat template of a Qwen generation out of the trl wheel, read as a file."""
     found = importlib.util.find_spec("trl")

@@ -1,8 +1,10 @@
 """The walls: which package may import which, and what must not be imported at all."""
 
 import ast
+import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,7 @@ def package_of(path: Path) -> str:
     return parts[0].removesuffix(".py")
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -122,32 +125,39 @@ def test_only_engines_and_training_know_torch(path):
         assert not {name.split(".")[0] for name in imports_of(path)} & EFFECTS
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "qwen_bench",
-        "qwen_bench.engines",
-        "qwen_bench.solvers",
-        "qwen_bench.engines.model_spec",
-        "qwen_bench.probes.suites",
-        "qwen_bench.scoring.score",
-        "qwen_bench.stats.paired_comparison",
-        "qwen_bench.runs.runner",
-        "qwen_bench.lm_eval.importing",
-        "qwen_bench.lm_eval.generate",
-        "qwen_bench.engines.registry",
-        "qwen_bench.engines.ray.pool",
-        "qwen_bench.cli.main",
-    ],
+PURE = (
+    "qwen_bench",
+    "qwen_bench.engines",
+    "qwen_bench.solvers",
+    "qwen_bench.engines.model_spec",
+    "qwen_bench.probes.suites",
+    "qwen_bench.scoring.score",
+    "qwen_bench.stats.paired_comparison",
+    "qwen_bench.runs.runner",
+    "qwen_bench.lm_eval.importing",
+    "qwen_bench.lm_eval.generate",
+    "qwen_bench.engines.registry",
+    "qwen_bench.engines.ray.pool",
+    "qwen_bench.cli.main",
 )
-def test_importing_a_pure_module_loads_no_heavy_library(module):
+
+
+@pytest.fixture(scope="module")
+def heavy_libraries():
+    """Heavy libraries that are loaded after each import, all made in one new process."""
     code = (
-        f"import sys, {module}; "
+        "import importlib, json, sys; "
         "heavy = {'torch', 'transformers', 'peft', 'matplotlib', 'lm_eval', 'datasets', "
         "'openai', 'ray', 'vllm'}; "
-        "print(sorted(heavy & set(sys.modules)))"
+        "json.dump({name: [importlib.import_module(name), sorted(heavy & set(sys.modules))][1] "
+        "for name in sys.argv[1:]}, sys.stdout)"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *PURE], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize("module", PURE)
+def test_importing_a_pure_module_loads_no_heavy_library(module, heavy_libraries):
+    assert heavy_libraries[module] == []

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from qwen_bench.scoring.normalise import normalise
 
-_CLAUSE_END = re.compile(r"[,.;:!?\n，。；：！？、]|\bbut\b|但")
+# All of these are looked for in normalised text, where full-width marks are plain ones.
+_CLAUSE_END = re.compile(r"[,.;:!?\n。、]|\bbut\b|但")
 _NEGATOR = re.compile(
     r"\b(?:not|no|never|neither|nor|without|except|rather than|instead of|other than|cannot)\b"
     r"|n't\b|不是|不在|不叫|不用|不选|并非|而非|没有|没在|除了|排除"
@@ -23,7 +24,7 @@ _ABSTAIN = re.compile(
     r"|\b(?:do not|don't|does not|doesn't) "
     r"(?:know|have (?:that|this|any) information|mention|say|specify)\b"
     r"|\bno (?:mention|information)\b|\bunknown\b|\bnot sure which\b"
-    r"|没提过|没有提过|没提到|没有提到|未提及|未提到|没说过|没有说过|没说|没有说|没告诉|没有告诉"
+    r"|没提过|没有提过|没提到|没有提到|未提及|未提到|没说|没有说|没告诉|没有告诉"
     r"|不知道|不清楚|没有相关信息|未说明|没讲过|没有讲过"
 )
 # What a yes or a no may begin with. Longer Chinese words come before the shorter ones they hold;

@@ -17,12 +17,13 @@ _ROLE_LINE = re.compile(
     re.MULTILINE,
 )
 _MARKER = re.compile(
-    r"(?:final answer|answer is|answer)\s*:|answer is\b|答案\s*[:是为]|^\s*(?:答|回答)\s*:",
+    r"answer\s*:|answer is\b|答案\s*[:是为]|^\s*(?:答|回答)\s*:",
     re.MULTILINE,
 )
 _ZERO_WIDTH = frozenset("\u200b\u200c\u200d\u2060\ufeff\u00ad")
-_BLANK = frozenset('*_`#~|>"“”„«»「」『』《》〈〉()[]{}【】〔〕（）［］｛｝-‐‑‒–—―•·\t\r')
-_APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'", "＇": "'"}
+# Full-width forms need no entry here: NFKC makes plain ones of them.
+_BLANK = frozenset('*_`#~|>"“”„«»「」『』《》〈〉()[]{}【】〔〕-‐‒–—―•·')
+_APOSTROPHES = {"’": "'", "‘": "'", "ʼ": "'"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from qwen_bench.lm_eval.generate import drift, files, folder, main
+from qwen_bench.lm_eval.generate import FOLDERS, drift, files, folder, main
 from qwen_bench.lm_eval.metric_cells import cells_of, prefix
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
@@ -60,6 +60,21 @@ def test_rules_have_no_ranking_task():
     assert not [name for name in names if "instruction" in name or "system" in name]
 
 
-def test_templates_are_not_named_as_tasks():
-    for path in folder().rglob("_*"):
-        assert path.suffix == "", path
+@pytest.mark.parametrize("kind", sorted(FOLDERS.values()))
+def test_every_file_is_a_task_that_a_group_names_or_the_template_of_all_tasks(kind):
+    there = {path.name for path in (folder() / kind).iterdir()}
+    tasks = [read(f"{kind}/{name}") for name in there if name.endswith(".yaml")]
+    templates = {name for name in there if not name.endswith(".yaml")}
+    groups = [read(path) for path in folder().glob("*.yaml")]
+
+    assert len(groups) == 4
+    assert {task["task"] for task in tasks} <= {name for group in groups for name in group["task"]}
+    # A name that ends in `.yaml` would be read as a task; a template is none.
+    assert templates == {task["include"] for task in tasks}
+    assert len(templates) == 1
+
+
+def test_every_task_that_a_group_names_has_a_file():
+    tasks = {read(path)["task"] for path in folder().glob("*/*.yaml")}
+
+    assert tasks == {name for path in folder().glob("*.yaml") for name in read(path)["task"]}

@@ -6,41 +6,25 @@ from collections import Counter
 import pytest
 
 from qwen_bench.probes.builders.instruction_retention import KINDS
-from qwen_bench.probes.definitions import load_family
 from qwen_bench.probes.filler import load_filler, without
-from qwen_bench.probes.instance import Brief
-from qwen_bench.probes.probe import LANGS, Rule
+from qwen_bench.probes.probe import Rule
 from qwen_bench.probes.scripted_rules import apply_rule
-from qwen_bench.probes.seeded_draws import Draw
-from qwen_bench.probes.word_templates import render
-from qwen_bench.resources import data_folder
 from qwen_bench.scoring.mentions import find_mentions
-from qwen_bench.scoring.normalise import normalise
 from qwen_bench.scoring.rule_form import follows
 
-TASKS = data_folder("tasks")
-SCOPED = load_family(TASKS / "instruction_retention")
-SYSTEM = load_family(TASKS / "system_rule")
-SPLITS = ("eval", "train")
-EVERY = list(itertools.product(LANGS, SPLITS))
+from .instances import EVERY, SPLITS, TASKS, family, named, pair, told
+
+SCOPED_RULE, SYSTEM_RULE = "instruction_retention", "system_rule"
+SCOPED, SYSTEM = family(SCOPED_RULE), family(SYSTEM_RULE)
 ROTATIONS = range(48)
 
 
-def built(family, lang, split, rotation, variant, *, slot=0):
-    draw = Draw(("t",), family.name, slot, rotation)
-    stages = family.task.evidence_turns[0]
-    brief = Brief(draw, variant, (family.name,), stages, family.task.params, 8)
-    return family.builder.build(brief, family.words[lang, split]), draw
+def pairs(name, lang, split):
+    return [pair(name, lang, split, rotation, slot=0) for rotation in ROTATIONS]
 
 
-def rendered(family, lang, stage):
-    texts = (stage.user, stage.assistant)
-    return tuple(render(text, stage.context, family.joins[lang]) for text in texts)
-
-
-def asked(family, lang, split, question, level=0):
-    template = family.words[lang, split].questions[level]
-    return render(template, question.context, family.joins[lang])
+def instances(name, lang, split):
+    return list(itertools.chain(*pairs(name, lang, split)))
 
 
 def rules_of(lang, split):
@@ -95,57 +79,42 @@ class TestScriptedReplies:
         for thread in load_filler(TASKS, lang, split).threads:
             for turn in thread:
                 text = f"{turn.user}\n{turn.assistant}"
-                assert not find_mentions(normalise(text).text, words, {}), turn
+                assert not named(text, words), turn
                 assert not any(mark in text for mark in brackets), turn
 
 
 class TestScopedRule:
     @pytest.mark.parametrize(("lang", "split"), EVERY)
-    def test_the_twins_ask_the_same_and_expect_the_opposite(self, lang, split):
-        for rotation in ROTATIONS:
-            (a, draw_a), (b, draw_b) = (
-                built(SCOPED, lang, split, rotation, variant) for variant in "AB"
-            )
-            assert draw_a.factors == draw_b.factors
-            assert [q.name for q in a.questions] == ["in_scope", "out_of_scope"]
-            assert [q.gold for q in a.questions] == ["plain", "marked"]
-            assert [q.gold for q in b.questions] == ["marked", "plain"]
-            assert [q.context for q in a.questions] == [q.context for q in b.questions]
-            assert a.barred == b.barred
-            assert a.marked == a.questions[0].rule == b.questions[0].rule
-            assert b.marked is None
-            assert rendered(SCOPED, lang, a.evidence[0]) != rendered(SCOPED, lang, b.evidence[0])
+    def test_the_twins_expect_the_opposite_and_only_a_marks_the_replies(self, lang, split):
+        for a, b in pairs(SCOPED_RULE, lang, split):
+            assert list(a.questions) == ["in_scope", "out_of_scope"]
+            assert [question.gold for question in a.instance.questions] == ["plain", "marked"]
+            assert [question.gold for question in b.instance.questions] == ["marked", "plain"]
+            rules = {question.rule for item in (a, b) for question in item.instance.questions}
+            assert rules == {a.instance.marked}
+            assert b.instance.marked is None
 
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_always_never_and_copied_marking_win_half_of_each_twin_group(self, lang, split):
-        for rotation in ROTATIONS:
+        for both in pairs(SCOPED_RULE, lang, split):
             right = Counter()
-            for variant in "AB":
-                instance, _ = built(SCOPED, lang, split, rotation, variant)
-                for question in instance.questions:
-                    right["always"] += question.gold == "marked"
-                    right["never"] += question.gold == "plain"
-                    right["copied"] += (question.gold == "marked") == (instance.marked is not None)
-            assert set(right.values()) == {2}
-
-    def test_both_languages_make_the_same_draws(self):
-        for split, rotation, variant in itertools.product(SPLITS, ROTATIONS, "AB"):
-            (en, draw_en), (zh, draw_zh) = (
-                built(SCOPED, lang, split, rotation, variant) for lang in LANGS
-            )
-            assert draw_en.factors == draw_zh.factors
-            assert [q.rule.kind for q in en.questions] == [q.rule.kind for q in zh.questions]
+            for item in both:
+                for question in item.instance.questions:
+                    marked = question.gold == "marked"
+                    right["always"] += marked
+                    right["never"] += not marked
+                    right["copied"] += marked == (item.instance.marked is not None)
+            assert right == dict.fromkeys(("always", "never", "copied"), 2)
 
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_the_statement_names_its_marks_and_scope_once(self, lang, split):
-        for rotation, variant in itertools.product(ROTATIONS, "AB"):
-            instance, _ = built(SCOPED, lang, split, rotation, variant)
-            (stage,) = instance.evidence
-            user, assistant = rendered(SCOPED, lang, stage)
-            for mark in instance.questions[0].rule.marks:
+        for item in instances(SCOPED_RULE, lang, split):
+            ((user, reply),) = item.turns
+            assert item.instance.questions[0].rule.marks
+            for mark in item.instance.questions[0].rule.marks:
                 assert user.count(mark) == 1, user
-                assert mark not in assistant
-            assert user.count(stage.context["scope"]) == 1, user
+                assert mark not in reply
+            assert user.count(item.instance.evidence[0].context["scope"]) == 1, user
 
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_only_the_question_in_scope_is_about_the_scope(self, lang, split):
@@ -161,19 +130,16 @@ class TestScopedRule:
 
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_questions_mention_neither_rule_nor_mark(self, lang, split):
-        marks = SCOPED.words[lang, split].answers
-        for rotation, level in itertools.product(ROTATIONS, range(4)):
-            instance, _ = built(SCOPED, lang, split, rotation, "A")
-            for question in instance.questions:
-                text = asked(SCOPED, lang, split, question, level)
-                assert not find_mentions(normalise(text).text, marks, {}), text
+        for item in instances(SCOPED_RULE, lang, split):
+            for text in itertools.chain(*item.phrasings.values()):
+                assert not named(text, item.words.answers), text
                 assert not [w for w in ("word", "rule", "JSON", "规矩", "标记") if w in text], text
 
     def test_every_block_of_four_rotations_holds_each_rule_and_each_scope_once(self):
         for slot, block in itertools.product(range(4), range(6)):
             for factor in ("rule", "scope", "evidence template"):
                 levels = {
-                    built(SCOPED, "en", "eval", 4 * block + i, "A", slot=slot)[1].factors[factor]
+                    told(SCOPED_RULE, "en", "eval", "A", 4 * block + i, slot=slot).factors[factor]
                     for i in range(4)
                 }
                 assert levels == {"0", "1", "2", "3"}
@@ -182,6 +148,7 @@ class TestScopedRule:
     def test_words_of_a_scope_leave_enough_filler_for_the_longest_history(self, lang, split):
         bank = load_filler(TASKS, lang, split)
         enough = 150 if split == "eval" else 100
+        assert len(SCOPED.words[lang, split].scopes) == 4
         for scope in SCOPED.words[lang, split].scopes:
             assert len(set(scope.barred)) >= 38
             assert without(bank, tuple(scope.barred)).exchanges >= enough, scope.say
@@ -198,36 +165,25 @@ class TestScopedRule:
 class TestSystemRule:
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_the_twins_differ_in_the_system_message_alone(self, lang, split):
-        for rotation in ROTATIONS:
-            (a, draw_a), (b, draw_b) = (
-                built(SYSTEM, lang, split, rotation, variant) for variant in "AB"
-            )
-            (ask_a,), (ask_b,) = a.questions, b.questions
-            assert draw_a.factors == draw_b.factors
-            assert (ask_a.name, ask_a.gold, ask_b.gold) == ("tag", "marked", "plain")
-            assert ask_a.context == ask_b.context
-            assert ask_a.rule == ask_b.rule == a.marked == b.marked
-            assert a.evidence == b.evidence == ask_a.needs == ()
+        for a, b in pairs(SYSTEM_RULE, lang, split):
+            assert (a.question.name, a.question.gold, b.question.gold) == ("tag", "marked", "plain")
+            assert a.question.rule == a.instance.marked == b.instance.marked
+            assert a.turns == b.turns == a.question.needs == ()
             assert a.system != b.system
 
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_the_system_message_spells_the_tag_once_and_the_question_never(self, lang, split):
-        for rotation, variant in itertools.product(range(64), "AB"):
-            instance, _ = built(SYSTEM, lang, split, rotation, variant)
-            (tag,) = instance.marked.marks
-            system = render(instance.system, instance.system_context, SYSTEM.joins[lang])
-            assert system.count(tag) == 1
-            for level in range(4):
-                question = asked(SYSTEM, lang, split, instance.questions[0], level)
+        for item in instances(SYSTEM_RULE, lang, split):
+            (tag,) = item.instance.marked.marks
+            (phrasings,) = item.phrasings.values()
+            assert item.system.count(tag) == 1
+            assert len(phrasings) >= 4
+            for question in phrasings:
                 assert tag not in question
                 assert ("tag" in question.lower()) or ("标记" in question) or ("落款" in question)
 
-    def test_both_languages_make_the_same_draws(self):
-        for split, rotation in itertools.product(SPLITS, ROTATIONS):
-            en, zh = (built(SYSTEM, lang, split, rotation, "A")[1].factors for lang in LANGS)
-            assert en == zh
-
     @pytest.mark.parametrize(("lang", "split"), EVERY)
     def test_the_twins_are_about_equally_long(self, lang, split):
+        assert SYSTEM.words[lang, split].systems
         for texts in SYSTEM.words[lang, split].systems:
             assert abs(len(texts.keep) - len(texts.drop)) <= 0.2 * len(texts.keep)

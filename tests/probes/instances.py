@@ -1,0 +1,130 @@
+"""Instances of the built-in families as a reader sees them: rendered turns and questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from qwen_bench.probes.definitions import Family, load_families
+from qwen_bench.probes.instance import Brief, Instance, Question
+from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.seeded_draws import Draw
+from qwen_bench.probes.word_templates import render
+from qwen_bench.resources import data_folder
+from qwen_bench.scoring.mentions import find_mentions
+from qwen_bench.scoring.normalise import normalise
+
+TASKS = data_folder("tasks")
+SPLITS = ("eval", "train")
+EVERY = [(lang, split) for lang in LANGS for split in SPLITS]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One instance and its texts.
+
+    Attributes:
+        turns: (user, assistant) of each evidence turn.
+        asked: text of each question by its name, in the phrasing that was drawn.
+        phrasings: by name of a question, the same in every phrasing there is.
+        system: text of the system message, empty without one.
+    """
+
+    family: Family
+    lang: str
+    split: str
+    factors: Mapping[str, str]
+    instance: Instance
+    turns: tuple[tuple[str, str], ...]
+    asked: Mapping[str, str]
+    phrasings: Mapping[str, tuple[str, ...]]
+    system: str
+
+    @property
+    def words(self):
+        return self.family.words[self.lang, self.split]
+
+    @property
+    def questions(self) -> dict[str, Question]:
+        return {question.name: question for question in self.instance.questions}
+
+    @property
+    def question(self) -> Question:
+        """The question of a family that asks one."""
+        (question,) = self.instance.questions
+        return question
+
+    @property
+    def users(self) -> list[str]:
+        return [user for user, _ in self.turns]
+
+    @property
+    def replies(self) -> list[str]:
+        return [reply for _, reply in self.turns]
+
+
+def family(name: str) -> Family:
+    return load_families(TASKS)[name]
+
+
+@cache
+def told(name, lang, split, variant, rotation, *, stages=None, slot=2, slot_turns=8) -> Told:
+    """An instance of a family.
+
+    Args:
+        stages: evidence turns; None for the fewest.
+        slot_turns: length of its slot.
+    """
+    families = load_families(TASKS)
+    host = families[name]
+    draw = Draw(("t", split), name, slot, rotation)
+    hosted = (name, *(f.name for f in families.values() if f.group == name != f.name))
+    stages = host.task.evidence_turns[0] if stages is None else stages
+    brief = Brief(draw, variant, hosted, stages, host.task.params, slot_turns)
+    instance = host.builder.build(brief, host.words[lang, split])
+    phrasings, asked = {}, {}
+    for question in instance.questions:
+        asker = families[question.family]
+        words = asker.words[lang, split]
+        templates = words.questions
+        if question.wording:
+            templates = getattr(templates, question.wording)
+        context = {"only": getattr(words, "only", ""), **question.context}
+        phrasings[question.name] = tuple(render(t, context, asker.joins[lang]) for t in templates)
+        level = draw.level(f"question template {question.family}", len(templates))
+        asked[question.name] = phrasings[question.name][level]
+    join = host.joins[lang]
+    turns = tuple(
+        (render(e.user, e.context, join), render(e.assistant, e.context, join))
+        for e in instance.evidence
+    )
+    system = render(instance.system, instance.system_context, join) if instance.system else ""
+    factors = dict(draw.factors)
+    return Told(host, lang, split, factors, instance, turns, asked, phrasings, system)
+
+
+def pair(name, lang, split, rotation, **form) -> tuple[Told, Told]:
+    """Both variants."""
+    a, b = (told(name, lang, split, variant, rotation, **form) for variant in "AB")
+    return a, b
+
+
+def forms(name: str) -> list[dict[str, int]]:
+    """The forms of a family as arguments of `told`: numbers of evidence turns, sizes of slots."""
+    sizes = (4, 8) if name == "alias_chain" else (8,)
+    return [
+        {"stages": stages, "slot_turns": size}
+        for stages in sorted(set(family(name).task.evidence_turns))
+        for size in sizes
+    ]
+
+
+def mentions(text: str, words, aliases: Mapping[str, tuple[str, ...]] | None = None):
+    """The mentions of words in a text as the scorer finds them, in its order."""
+    return find_mentions(normalise(text).text, tuple(words), aliases or {})
+
+
+def named(text: str, words, aliases: Mapping[str, tuple[str, ...]] | None = None) -> list[str]:
+    """The words that a text names, in its order."""
+    return [mention.candidate for mention in mentions(text, words, aliases)]
