@@ -7,24 +7,23 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from qwen_bench.audit.balance import Balance
-from qwen_bench.audit.determinism import across_suites, determinism
 from qwen_bench.audit.findings import Check, Line, Rebuild
 from qwen_bench.audit.leaks import Conflicts, Leaks
 from qwen_bench.audit.lexicon import lexicon
+from qwen_bench.audit.maintenance import Inspections, Key, Named, WindowCurve, find_maintenance
 from qwen_bench.audit.metamorphic import Twins, metamorphic
 from qwen_bench.audit.parsing import parser
-from qwen_bench.audit.planted_forgetting import Curve, Key, window_line
-from qwen_bench.audit.purity import judge_free
 from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, Judged
 from qwen_bench.audit.solver_scores import SolverTable
 from qwen_bench.audit.solver_table import SOLVERS, WINDOWS
-from qwen_bench.audit.token_lengths import Named, token_lines
 from qwen_bench.probes.probe import Dialogue
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
 
+# Inspections in the order of the report; `Maintenance` has those that are not here.
+STEPS = ("metamorphic", "determinism", "suites", "lexicon", "parser", "judge-free", "tokens")
 ELSEWHERE = (
     Line("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
     Line("statistics", "skipped", "simulations of the test suite: tests/stats"),
@@ -40,7 +39,7 @@ class Audit:
         probes: probes seen.
         table: what the solvers scored.
         judged: the same after the gates.
-        curves: of the windows by (turns, family, language).
+        curves: of the windows by (turns, family, language); none outside a checkout.
         lines: one for each audit.
     """
 
@@ -48,7 +47,7 @@ class Audit:
     probes: int
     table: SolverTable
     judged: Judged
-    curves: Mapping[Key, Curve]
+    curves: Mapping[Key, WindowCurve]
     lines: tuple[Line, ...]
 
     @property
@@ -77,7 +76,8 @@ def audit_suite(
         progress: is told what comes next.
     """
     floors = {name: suite.sources.families[name].task.floor for name in suite.families}
-    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors)
+    maintenance = find_maintenance()
+    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors, maintenance.window)
     checks: list[Check] = [] if solvers else _checks(suite)
     for rendering in _renderings(suite, progress):
         table.see(rendering)
@@ -85,15 +85,25 @@ def audit_suite(
             check.see(rendering)
     progress("gates")
     judged = Judged(table)
-    curves = table.windows.curves(suite)
+    curves = maintenance.curves(suite)
     enough = min(table.clusters.values(), default=0) >= ENOUGH_CLUSTERS
     lines = [*judged.lines(), *table.lines()]
-    if curves:
-        lines.append(window_line(curves, enough=enough))
+    if curves or not solvers:
+        lines += maintenance.forgetting(curves, enough=enough)
     lines += [check.line() for check in checks]
     if not solvers:
         small = replace(selection, limit=1)
-        lines += _inspections(suite, small, rebuild, models, progress)
+        first = rebuild(suite.name, small)
+        inspections: Inspections = {
+            **maintenance.inspections(first, small, rebuild, models),
+            "metamorphic": lambda: [metamorphic(first)],
+            "lexicon": lambda: [lexicon(suite.sources, suite.families)],
+            "parser": lambda: [parser(first)],
+        }
+        for step in STEPS:
+            progress(step)
+            lines += inspections[step]()
+        lines += ELSEWHERE
     return Audit(
         suite=suite,
         probes=table.probes,
@@ -128,27 +138,3 @@ def _renderings(suite: Suite, progress: Callable[[str], None]) -> Iterator[list[
             if clusters % 24 == 1:
                 progress(f"skeleton {cluster}")
         yield list(dialogues)
-
-
-def _inspections(
-    suite: Suite,
-    small: Selection,
-    rebuild: Rebuild,
-    models: Sequence[Named],
-    progress: Callable[[str], None],
-) -> Iterator[Line]:
-    first = rebuild(suite.name, small)
-    steps: list[tuple[str, Callable[[], Line]]] = [
-        ("metamorphic", lambda: metamorphic(first)),
-        ("determinism", lambda: determinism(first, small)),
-        ("suites", lambda: across_suites(first, small, rebuild)),
-        ("lexicon", lambda: lexicon(suite.sources, suite.families)),
-        ("parser", lambda: parser(first)),
-        ("judge-free", judge_free),
-    ]
-    for name, inspect in steps:
-        progress(name)
-        yield inspect()
-    progress("tokens")
-    yield from token_lines(first, models)
-    yield from ELSEWHERE
