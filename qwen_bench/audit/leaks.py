@@ -10,8 +10,7 @@ from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.questions import Asked, label_free, questions_of
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
 

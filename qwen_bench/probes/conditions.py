@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.probes.placing import Placed
 from qwen_bench.probes.probe import Condition, Lang, Turn
+from qwen_bench.probes.programmes import Placed
 
 # Fixed by the specification of probes, section 2.5.
 _OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}

@@ -9,6 +9,7 @@ from qwen_bench.probes.dialogue import Asking, build_dialogue
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
+    MAX_TURNS,
     VARIANTS,
     AskedProbe,
     Condition,
@@ -16,7 +17,6 @@ from qwen_bench.probes.probe import (
     Lang,
     Variant,
 )
-from qwen_bench.probes.programmes import MAX_TURNS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite, load_suite_names
 

@@ -15,8 +15,7 @@ from dataclasses import replace
 from qwen_bench.chat.messages import conversation_sha256
 from qwen_bench.chat.policy import FULL, Policy, keep
 from qwen_bench.errors import InputError, near
-from qwen_bench.probes.evidence_visibility import evidence_visible
-from qwen_bench.probes.probe import AnswerKind, Probe
+from qwen_bench.probes.probe import AnswerKind, Probe, evidence_visible
 from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo

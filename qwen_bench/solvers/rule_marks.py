@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from qwen_bench.chat.messages import Conversation
-from qwen_bench.probes.probe import Probe
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Probe, apply_rule
 from qwen_bench.solvers.history_reading import history_of
 
 _SAID = {"en": "I would say a turnip.", "zh": "我会说萝卜。"}

@@ -9,8 +9,7 @@ from qwen_bench.probes.builders.instruction_retention import KINDS
 from qwen_bench.probes.definitions import load_family
 from qwen_bench.probes.filler import load_filler, without
 from qwen_bench.probes.instance import Brief
-from qwen_bench.probes.probe import LANGS, Rule
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import LANGS, Rule, apply_rule
 from qwen_bench.probes.seeded_draws import Draw
 from qwen_bench.probes.word_templates import render
 from qwen_bench.resources import data_folder
