@@ -128,7 +128,7 @@ def _checks(suite: Suite) -> list[Check]:
 
 
 def _renderings(suite: Suite, progress: Callable[[str], None]) -> Iterator[list[Dialogue]]:
-    """Dialogues of one skeleton in one language at a time."""
+    """Dialogues of one cluster in one language at a time."""
     clusters = 0
     by_rendering = groupby(suite.dialogues(), key=lambda d: (d.cluster, d.lang))
     last = None

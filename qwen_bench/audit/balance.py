@@ -40,7 +40,7 @@ class Balance:
         }
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Count the instances of one skeleton; languages share all draws, so one counts."""
+        """Count the instances of one cluster; languages share all draws, so one counts."""
         self._lang = self._lang or rendering[0].lang
         seen: set[tuple[str, ...]] = set()
         for dialogue in rendering:

@@ -79,7 +79,7 @@ class Check(Protocol):
     """An audit that watches the dialogues of a suite."""
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Look at all dialogues of one skeleton in one language: both variants, dense ones too."""
+        """Look at all dialogues of one cluster in one language: both variants, dense ones too."""
 
     def line(self) -> Line:
         """The result, once every dialogue was seen."""

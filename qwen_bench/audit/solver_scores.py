@@ -52,7 +52,7 @@ class SolverTable:
         self.probes = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Ask every solver the probes of one skeleton in one language."""
+        """Ask every solver the probes of one cluster in one language."""
         verdicts: dict[tuple[str, str, str, str], int] = {}
         groups: dict[tuple[str, str, str], bool] = {}
         for dialogue in rendering:
@@ -117,7 +117,7 @@ class SolverTable:
 
     @property
     def clusters(self) -> dict[str, int]:
-        """Skeletons by family."""
+        """Number of clusters by family."""
         return {family: len(found) for family, found in self._clusters.items()}
 
     def shares(self, *keys: int, condition: str = "main") -> dict[tuple[object, ...], Share]:

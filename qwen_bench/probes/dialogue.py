@@ -49,23 +49,23 @@ class Asking:
 def build_dialogue(
     sources: Sources,
     programme: Programme,
-    skeleton: int,
+    number: int,
     rendering: tuple[Variant, Lang],
     asking: Asking,
 ) -> Dialogue:
-    """One rendering of a skeleton: its turns up to the longest asked for, and the wanted probes.
+    """One rendering of the cluster of this number: its turns up to the longest asked for, and the wanted probes.
 
     Raises:
         QwenBenchError: a word template fails.
         DataError: the filler bank is too small.
     """
     variant, lang = rendering
-    placed = tuple(place(sources, programme, skeleton, variant, lang))
-    seed = (programme.name, skeleton)
+    placed = tuple(place(sources, programme, number, variant, lang))
+    seed = (programme.name, number)
     longest = max(*asking.lengths, *(max(t, default=0) for t in asking.conditions.values()))
     turns = write_turns(sources, placed, seed, lang, longest, stack=asking.stack)
     history = History(lang, system_text(sources, placed, lang), turns)
-    frame = _Frame(sources, programme, Cluster(f"{programme.name}-{skeleton}"), variant, history)
+    frame = _Frame(sources, programme, Cluster(f"{programme.name}-{number}"), variant, history)
     name = f"{frame.cluster}/{variant}/{lang}"
     return Dialogue(
         id=f"{name}/dense" if "dense" in asking.conditions else name,
@@ -170,8 +170,8 @@ def write_turns(
 
     Args:
         sources: words and filler.
-        placed: instances of the skeleton.
-        seed: names the skeleton; with the language it decides the filler, for both variants.
+        placed: instances of the cluster.
+        seed: names the cluster; with the language it decides the filler, for both variants.
         lang: of the text.
         length: turns wanted.
         stack: exchanges of filler merged into one turn.

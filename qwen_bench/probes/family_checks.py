@@ -72,11 +72,11 @@ def _check_trial(family: Family, families: Mapping[str, Family], path: Path, lan
     """Every slot and several rotations can be written, and ask what the evidence tells."""
     programme = own_programme(family.group)
     sources = Sources(families, {}, "eval", ("trial",))
-    for skeleton in range(programme.rotation * _TRIAL_ROTATIONS):
+    for number in range(programme.rotation * _TRIAL_ROTATIONS):
         golds: list[list[str]] = []
         for variant in VARIANTS:
             try:
-                placed = list(place(sources, programme, skeleton, variant, lang))
+                placed = list(place(sources, programme, number, variant, lang))
             except (ValueError, LookupError, TypeError) as error:
                 raise DataError(
                     path,

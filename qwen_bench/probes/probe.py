@@ -149,7 +149,8 @@ class Probe:
 
     Attributes:
         id: ``{cluster}/{variant}/{lang}/{family}.{question}/T{length}/{condition}``.
-        cluster: the skeleton, ``{programme}-{number}``; probes of one cluster are not independent.
+        cluster: ``{programme}-{number}``: dialogues of the same plan and facts, in both variants and
+            languages; probes of one cluster are not independent.
         twin_group: probes that differ only in the fact under test share it.
         length: history length T in user turns; evidence turns for adjacent, 0 for blind.
         distance: user turns between the last evidence turn and the question; None for blind.
@@ -213,7 +214,7 @@ class AskedProbe:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One rendering of a skeleton (variant and language) with all probes asked about it.
+    """One rendering of a cluster (variant and language) with all probes asked about it.
 
     Histories nest: the first T turns are the same for every T.
 

@@ -87,8 +87,8 @@ class Suite:
         """All dialogues in a fixed order, built one at a time."""
         for programme in self.programmes:
             rotations = max(self.rotations[programme.name].values())
-            for skeleton in range(programme.rotation * rotations):
-                yield from self._of_skeleton(programme, skeleton)
+            for number in range(programme.rotation * rotations):
+                yield from self._of_cluster(programme, number)
 
     def without(self, programme: Programme) -> Suite:
         """The suite without the families that name this programme; itself if it has none."""
@@ -99,19 +99,19 @@ class Suite:
         families = tuple(f for f, task in tasks.items() if task.programme != programme.recipe)
         return replace(self, programmes=kept, families=families)
 
-    def _of_skeleton(self, programme: Programme, skeleton: int) -> Iterator[Dialogue]:
-        askings = self._askings(programme, skeleton // programme.rotation)
+    def _of_cluster(self, programme: Programme, number: int) -> Iterator[Dialogue]:
+        askings = self._askings(programme, number // programme.rotation)
         for lang in self.langs:
             for variant in VARIANTS:
                 for asking in askings:
                     dialogue = build_dialogue(
-                        self.sources, programme, skeleton, (variant, lang), asking
+                        self.sources, programme, number, (variant, lang), asking
                     )
                     if dialogue.probes:
                         yield dialogue
 
     def _askings(self, programme: Programme, rotation: int) -> list[Asking]:
-        """What is asked of a skeleton in this rotation: plain dialogues, and dense ones."""
+        """What is asked of a cluster in this rotation: plain dialogues, and dense ones."""
         lengths = tuple(t for t in self.lengths if rotation < self.rotations[programme.name][t])
         if not lengths:
             return []
@@ -202,7 +202,7 @@ def make_sources(
 ) -> Sources:
     """What dialogues of one split are made from.
 
-    The scope names the major version, so that suites of one major version share their skeletons.
+    The scope names the major version, so that suites of one major version share their clusters.
     """
     return Sources(
         families=families,
