@@ -9,10 +9,8 @@ from itertools import groupby
 from qwen_bench.audit.balance import Balance
 from qwen_bench.audit.findings import Check, Line, Rebuild
 from qwen_bench.audit.leaks import Conflicts, Leaks
-from qwen_bench.audit.lexicon import lexicon
-from qwen_bench.audit.maintenance import Inspections, Key, Named, WindowCurve, find_maintenance
+from qwen_bench.audit.maintenance import Key, Named, WindowCurve, find_maintenance
 from qwen_bench.audit.metamorphic import Twins, metamorphic
-from qwen_bench.audit.parsing import parser
 from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, Judged
@@ -22,8 +20,6 @@ from qwen_bench.probes.probe import Dialogue
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
 
-# Inspections in the order of the report; `Maintenance` has those that are not here.
-STEPS = ("metamorphic", "determinism", "suites", "lexicon", "parser", "judge-free", "tokens")
 ELSEWHERE = (
     Line("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
     Line("statistics", "skipped", "simulations of the test suite: tests/stats"),
@@ -94,15 +90,11 @@ def audit_suite(
     if not solvers:
         small = replace(selection, limit=1)
         first = rebuild(suite.name, small)
-        inspections: Inspections = {
-            **maintenance.inspections(first, small, rebuild, models),
-            "metamorphic": lambda: [metamorphic(first)],
-            "lexicon": lambda: [lexicon(suite.sources, suite.families)],
-            "parser": lambda: [parser(first)],
-        }
-        for step in STEPS:
+        progress("metamorphic")
+        lines.append(metamorphic(first))
+        for step, inspect in maintenance.inspections(first, small, rebuild, models).items():
             progress(step)
-            lines += inspections[step]()
+            lines += inspect()
         lines += ELSEWHERE
     return Audit(
         suite=suite,

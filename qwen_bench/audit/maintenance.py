@@ -31,6 +31,8 @@ Inspections = Mapping[str, Callable[[], Sequence[Line]]]
 _LEFT_OUT = {
     "determinism": ("determinism",),
     "suites": ("suites",),
+    "lexicon": ("lexicon",),
+    "parser": ("parser",),
     "judge-free": ("judge-free",),
     "tokens": ("rank tokens", "prompt tokens", "template"),
 }
@@ -78,7 +80,7 @@ class Maintenance:
     def inspections(
         self, suite: Suite, selection: Selection, rebuild: Rebuild, models: Sequence[Named]
     ) -> Inspections:
-        """Further audits by the name that progress has for them.
+        """Further audits in their order, by the name that progress has for them.
 
         Args:
             suite: small.

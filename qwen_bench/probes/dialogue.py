@@ -53,7 +53,7 @@ def build_dialogue(
     rendering: tuple[Variant, Lang],
     asking: Asking,
 ) -> Dialogue:
-    """One rendering of the cluster of this number: its turns up to the longest asked for, and the wanted probes.
+    """One rendering of a cluster: its turns up to the longest asked for, and the wanted probes.
 
     Raises:
         QwenBenchError: a word template fails.

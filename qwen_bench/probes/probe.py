@@ -149,8 +149,8 @@ class Probe:
 
     Attributes:
         id: ``{cluster}/{variant}/{lang}/{family}.{question}/T{length}/{condition}``.
-        cluster: ``{programme}-{number}``: dialogues of the same plan and facts, in both variants and
-            languages; probes of one cluster are not independent.
+        cluster: ``{programme}-{number}``: dialogues of one plan and the same facts, in both
+            variants and languages; probes of one cluster are not independent.
         twin_group: probes that differ only in the fact under test share it.
         length: history length T in user turns; evidence turns for adjacent, 0 for blind.
         distance: user turns between the last evidence turn and the question; None for blind.

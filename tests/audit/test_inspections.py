@@ -2,8 +2,8 @@
 
 import pytest
 
-from qwen_bench.audit.lexicon import lexicon
-from qwen_bench.audit.parsing import parser
+from tools.audit.lexicon import lexicon
+from tools.audit.parsing import parser
 
 from .conftest import small
 

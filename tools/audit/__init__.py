@@ -10,6 +10,8 @@ from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
 from tools.audit.determinism import across_suites, determinism
+from tools.audit.lexicon import lexicon
+from tools.audit.parsing import parser
 from tools.audit.planted_forgetting import WindowRows, window_line
 from tools.audit.purity import judge_free
 from tools.audit.token_lengths import token_lines
@@ -36,10 +38,12 @@ class Checkout(Maintenance):
     def inspections(
         self, suite: Suite, selection: Selection, rebuild: Rebuild, models: Sequence[Named]
     ) -> Inspections:
-        """Determinism, suites, scorer and tokens."""
+        """Bytes, words, scorer and tokens."""
         return {
             "determinism": lambda: [determinism(suite, selection)],
             "suites": lambda: [across_suites(suite, selection, rebuild)],
+            "lexicon": lambda: [lexicon(suite.sources, suite.families)],
+            "parser": lambda: [parser(suite)],
             "judge-free": lambda: [judge_free()],
             "tokens": lambda: token_lines(suite, models),
         }
