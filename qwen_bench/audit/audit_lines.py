@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from qwen_bench.audit.audit_suite import Audit
 from qwen_bench.audit.findings import Line
 
 _WORD = {"ok": "ok", "fail": "FAIL", "skipped": "skipped"}
+# What the document tells of a suite.
+_SUITE = ("name", "version", "sha256", "seed", "langs", "lengths", "limit")
 # Findings shown of one audit; the JSON file has more.
 SHOWN = 5
 
@@ -109,15 +112,7 @@ def document(audit: Audit) -> dict[str, Any]:
     suite, judged = audit.suite, audit.judged
     by_lang = audit.table.shares(0, 1, 2)
     return {
-        "suite": {
-            "name": suite.name,
-            "version": suite.version,
-            "sha256": suite.sha256,
-            "seed": suite.seed,
-            "langs": list(suite.langs),
-            "lengths": list(suite.lengths),
-            "limit": suite.limit,
-        },
+        "suite": {name: getattr(suite, name) for name in _SUITE},
         "probes": audit.probes,
         "passed": not audit.failed,
         "solvers": [
@@ -149,17 +144,5 @@ def document(audit: Audit) -> dict[str, Any]:
             }
             for (turns, family, lang), curve in audit.curves.items()
         ],
-        "audits": [
-            {
-                "name": line.name,
-                "status": line.status,
-                "summary": line.summary,
-                "count": line.count,
-                "findings": [
-                    {"where": found.where, "turn": found.turn, "what": found.what}
-                    for found in line.findings
-                ],
-            }
-            for line in audit.lines
-        ],
+        "audits": [asdict(line) for line in audit.lines],
     }

@@ -7,20 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from qwen_bench.audit.balance import Balance
-from qwen_bench.audit.determinism import across_suites, determinism
 from qwen_bench.audit.findings import Check, Line, Rebuild
 from qwen_bench.audit.leaks import Conflicts, Leaks
-from qwen_bench.audit.lexicon import lexicon
+from qwen_bench.audit.maintenance import Key, Named, WindowCurve, find_maintenance
 from qwen_bench.audit.metamorphic import Twins, metamorphic
-from qwen_bench.audit.parsing import parser
-from qwen_bench.audit.planted_forgetting import Curve, Key, window_line
-from qwen_bench.audit.purity import judge_free
 from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, Judged
 from qwen_bench.audit.solver_scores import SolverTable
 from qwen_bench.audit.solver_table import SOLVERS, WINDOWS
-from qwen_bench.audit.token_lengths import Named, token_lines
 from qwen_bench.probes.probe import Dialogue
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
@@ -40,7 +35,7 @@ class Audit:
         probes: probes seen.
         table: what the solvers scored.
         judged: the same after the gates.
-        curves: of the windows by (turns, family, language).
+        curves: of the windows by (turns, family, language); none outside a checkout.
         lines: one for each audit.
     """
 
@@ -48,7 +43,7 @@ class Audit:
     probes: int
     table: SolverTable
     judged: Judged
-    curves: Mapping[Key, Curve]
+    curves: Mapping[Key, WindowCurve]
     lines: tuple[Line, ...]
 
     @property
@@ -77,7 +72,8 @@ def audit_suite(
         progress: is told what comes next.
     """
     floors = {name: suite.sources.families[name].task.floor for name in suite.families}
-    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors)
+    maintenance = find_maintenance()
+    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors, maintenance.window)
     checks: list[Check] = [] if solvers else _checks(suite)
     for rendering in _renderings(suite, progress):
         table.see(rendering)
@@ -85,15 +81,21 @@ def audit_suite(
             check.see(rendering)
     progress("gates")
     judged = Judged(table)
-    curves = table.windows.curves(suite)
+    curves = maintenance.curves(suite)
     enough = min(table.clusters.values(), default=0) >= ENOUGH_CLUSTERS
     lines = [*judged.lines(), *table.lines()]
-    if curves:
-        lines.append(window_line(curves, enough=enough))
+    if curves or not solvers:
+        lines += maintenance.forgetting(curves, enough=enough)
     lines += [check.line() for check in checks]
     if not solvers:
         small = replace(selection, limit=1)
-        lines += _inspections(suite, small, rebuild, models, progress)
+        first = rebuild(suite.name, small)
+        progress("metamorphic")
+        lines.append(metamorphic(first))
+        for step, inspect in maintenance.inspections(first, small, rebuild, models).items():
+            progress(step)
+            lines += inspect()
+        lines += ELSEWHERE
     return Audit(
         suite=suite,
         probes=table.probes,
@@ -118,7 +120,7 @@ def _checks(suite: Suite) -> list[Check]:
 
 
 def _renderings(suite: Suite, progress: Callable[[str], None]) -> Iterator[list[Dialogue]]:
-    """Dialogues of one skeleton in one language at a time."""
+    """Dialogues of one cluster in one language at a time."""
     clusters = 0
     by_rendering = groupby(suite.dialogues(), key=lambda d: (d.cluster, d.lang))
     last = None
@@ -128,27 +130,3 @@ def _renderings(suite: Suite, progress: Callable[[str], None]) -> Iterator[list[
             if clusters % 24 == 1:
                 progress(f"skeleton {cluster}")
         yield list(dialogues)
-
-
-def _inspections(
-    suite: Suite,
-    small: Selection,
-    rebuild: Rebuild,
-    models: Sequence[Named],
-    progress: Callable[[str], None],
-) -> Iterator[Line]:
-    first = rebuild(suite.name, small)
-    steps: list[tuple[str, Callable[[], Line]]] = [
-        ("metamorphic", lambda: metamorphic(first)),
-        ("determinism", lambda: determinism(first, small)),
-        ("suites", lambda: across_suites(first, small, rebuild)),
-        ("lexicon", lambda: lexicon(suite.sources, suite.families)),
-        ("parser", lambda: parser(first)),
-        ("judge-free", judge_free),
-    ]
-    for name, inspect in steps:
-        progress(name)
-        yield inspect()
-    progress("tokens")
-    yield from token_lines(first, models)
-    yield from ELSEWHERE

@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import Check
 from qwen_bench.audit.questions import LABELS, group_of
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import Dialogue, Probe, Split
@@ -19,18 +19,15 @@ LEAST_P = 0.01
 LEAST_EXPECTED = 2.0
 
 
-class Balance:
-    """Counts levels, slots, places of the gold, golds and keys.
+class Balance(Check):
+    """Counts levels, slots, places of the gold, golds and keys of a suite."""
 
-    Args:
-        families: of the suite.
-        split: of the suite.
-    """
+    name = "balance"
 
     def __init__(self, families: Mapping[str, Family], split: Split) -> None:
+        super().__init__()
         self._families = families
         self._split = split
-        self._findings = Findings()
         self._lang = ""
         self._levels: defaultdict[tuple[str, str, str, int], Counter[str]] = defaultdict(Counter)
         self._instances: Counter[tuple[str, str]] = Counter()
@@ -40,7 +37,7 @@ class Balance:
         }
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Count the instances of one skeleton; languages share all draws, so one counts."""
+        """Count the instances of one cluster; languages share all draws, so one counts."""
         self._lang = self._lang or rendering[0].lang
         seen: set[tuple[str, ...]] = set()
         for dialogue in rendering:
@@ -63,15 +60,12 @@ class Balance:
                         seen.add((probe.family,))
                         self._factors(probe)
 
-    def line(self) -> Line:
-        """The result."""
+    def summary(self) -> str:
+        """Judge all counts, and say what of them chi-square could judge."""
         self._judge_levels()
         self._judge_slots()
         tested = [text for name in self._counts if (text := self._judge_counts(name))]
-        return self._findings.line(
-            "balance",
-            f"factors level, slots even; {', '.join(tested) or 'too few draws for chi-square'}",
-        )
+        return f"factors level, slots even; {', '.join(tested) or 'too few draws for chi-square'}"
 
     def _factors(self, probe: Probe) -> None:
         slot = probe.factors.get("slot", "")

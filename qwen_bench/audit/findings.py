@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal
 
 from qwen_bench.probes.probe import Dialogue
 from qwen_bench.probes.selection import Selection
@@ -29,8 +29,8 @@ class Finding:
     """
 
     where: str
+    turn: int | None
     what: str
-    turn: int | None = None
 
     def __str__(self) -> str:
         turn = "" if self.turn is None else f" turn {self.turn}"
@@ -49,8 +49,8 @@ class Line:
     name: str
     status: Status
     summary: str
-    findings: tuple[Finding, ...] = ()
     count: int = 0
+    findings: tuple[Finding, ...] = ()
 
 
 class Findings:
@@ -62,7 +62,7 @@ class Findings:
 
     def add(self, where: str, what: str, turn: int | None = None) -> None:
         """Add a finding; one that is known already counts once."""
-        finding = Finding(where, what, turn)
+        finding = Finding(where, turn, what)
         if finding in self._kept:
             return
         self.count += 1
@@ -72,17 +72,33 @@ class Findings:
     def line(self, name: str, summary: str) -> Line:
         """The result of the audit `name`."""
         status: Status = "fail" if self.count else "ok"
-        return Line(name, status, summary, tuple(self._kept), self.count)
+        return Line(name, status, summary, self.count, tuple(self._kept))
 
 
-class Check(Protocol):
-    """An audit that watches the dialogues of a suite."""
+class Check:
+    """An audit that watches the dialogues of a suite, and has a result once it saw them all.
+
+    Attributes:
+        name: of the audit.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._findings = Findings()
+        self._checked = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Look at all dialogues of one skeleton in one language: both variants, dense ones too."""
+        """Look at all dialogues of one cluster in one language: both variants, dense ones too."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """What was looked at."""
+        raise NotImplementedError
 
     def line(self) -> Line:
-        """The result, once every dialogue was seen."""
+        """The result."""
+        return self._findings.line(self.name, self.summary())
 
 
 Rebuild = Callable[[str, Selection], Suite]

@@ -6,24 +6,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import Check
 from qwen_bench.audit.questions import Asked, label_free, questions_of
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
 
 _ARTICLE = re.compile(r"^(?:the|my|our|your|his|her|their|an?) ")
 
 
-class Leaks:
+class Leaks(Check):
     """Every form of every candidate occurs in the turns of its own instance only."""
 
-    def __init__(self) -> None:
-        self._findings = Findings()
-        self._checked = 0
+    name = "leak"
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Look at all turns beside the instance's own, the system message and the question."""
@@ -38,12 +35,9 @@ class Leaks:
             if candidates and find_mentions(text, candidates, asked.probe.aliases):
                 self._locate(asked, candidates)
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "leak",
-            f"{self._checked} questions: no other turn, system text or question has a value",
-        )
+    def summary(self) -> str:
+        """What was looked at."""
+        return f"{self._checked} questions: no other turn, system text or question has a value"
 
     def _locate(self, asked: Asked, candidates: tuple[str, ...]) -> None:
         for turn, message in asked.others:
@@ -85,19 +79,15 @@ def _holds(rule: Rule, text: str) -> bool:
     return any(mark.casefold() in text.casefold() for mark in rule.marks)
 
 
-class Conflicts:
-    """No other turn names what is asked about together with a value of its type.
+class Conflicts(Check):
+    """No other turn of a suite names what is asked about together with a value of its type."""
 
-    Args:
-        families: of the suite.
-        split: of the suite.
-    """
+    name = "conflict"
 
     def __init__(self, families: Mapping[str, Family], split: Split) -> None:
         self._families = families
         self._split = split
-        self._findings = Findings()
-        self._checked = 0
+        super().__init__()
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Look at all turns beside the instance's own."""
@@ -115,12 +105,9 @@ class Conflicts:
                     what = f"'{key}' stands beside '{found[0].candidate}'"
                     self._findings.add(asked.probe.id, what, turn)
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "conflict",
-            f"{self._checked} questions: no other turn states a value for what is asked",
-        )
+    def summary(self) -> str:
+        """What was looked at."""
+        return f"{self._checked} questions: no other turn states a value for what is asked"
 
     def _values(self, asked: Asked) -> Iterator[str]:
         family = self._families.get(asked.group)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import Check, Findings, Line
 from qwen_bench.audit.questions import questions_of
 from qwen_bench.audit.trees import exchanged, strings_of, tree_of
 from qwen_bench.probes.definitions import Family
@@ -21,12 +21,10 @@ from qwen_bench.probes.suites import Suite
 Renaming = Mapping[str, str]
 
 
-class Twins:
+class Twins(Check):
     """Both variants ask the same words about the same options and have different answers."""
 
-    def __init__(self) -> None:
-        self._findings = Findings()
-        self._checked = 0
+    name = "twins"
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Compare the questions of both variants."""
@@ -47,11 +45,9 @@ class Twins:
             if probe.factors != twin.factors:
                 self._findings.add(probe.id, "A and B have different factor levels")
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "twins", f"{self._checked} questions: same words and options, different answers"
-        )
+    def summary(self) -> str:
+        """What was looked at."""
+        return f"{self._checked} questions: same words and options, different answers"
 
 
 def metamorphic(suite: Suite) -> Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import Check
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.probe import AskedProbe, Dialogue
 from qwen_bench.solvers.history_reading import history_of
@@ -16,12 +16,13 @@ TWINS = 0.05
 TWINS_OF_KIND = {"abstain": 0.20, "rule": 0.20}
 
 
-class Lengths:
+class Lengths(Check):
     """User turns are exactly T, roles alternate, and both variants are about equally long."""
 
+    name = "length"
+
     def __init__(self) -> None:
-        self._findings = Findings()
-        self._checked = 0
+        super().__init__()
         self._worst = 0.0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
@@ -37,12 +38,11 @@ class Lengths:
                     size = sum(len(message.content) for message in texts)
                     self._twin(asked, size, sizes)
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "length",
+    def summary(self) -> str:
+        """What was looked at."""
+        return (
             f"{self._checked} prompts: T turns, alternating roles; variants differ by at most "
-            f"{100 * self._worst:.1f} % in characters",
+            f"{100 * self._worst:.1f} % in characters"
         )
 
     def _roles(self, asked: AskedProbe) -> None:
@@ -79,12 +79,10 @@ class Lengths:
                 self._findings.add(probe.id, what)
 
 
-class Nesting:
+class Nesting(Check):
     """The history of every T is the first T turns of its dialogue, byte for byte."""
 
-    def __init__(self) -> None:
-        self._findings = Findings()
-        self._checked = 0
+    name = "nesting"
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Compare histories with the turns, and the filler of both variants."""
@@ -96,11 +94,9 @@ class Nesting:
                     self._prefix(asked, whole)
         self._filler(rendering)
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "nesting", f"{self._checked} histories are prefixes of their dialogue"
-        )
+    def summary(self) -> str:
+        """What was looked at."""
+        return f"{self._checked} histories are prefixes of their dialogue"
 
     def _prefix(self, asked: AskedProbe, whole: Sequence[Message]) -> None:
         history = [m for m in asked.messages[:-1] if m.role != "system"]

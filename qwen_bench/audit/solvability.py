@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import Check
 from qwen_bench.audit.leaks import bare_keys
 from qwen_bench.audit.questions import LABELS, Asked, questions_of
 from qwen_bench.probes.probe import Dialogue, Probe
@@ -19,12 +19,10 @@ from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
 Facts = tuple[str, ...]
 
 
-class Solvability:
+class Solvability(Check):
     """Needs of every question: enough, and none too many."""
 
-    def __init__(self) -> None:
-        self._findings = Findings()
-        self._checked = 0
+    name = "solvability"
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Compare the evidence of both variants."""
@@ -39,11 +37,9 @@ class Solvability:
                 self._minimal(asked, twins)
             self._decided(twins)
 
-    def line(self) -> Line:
-        """The result."""
-        return self._findings.line(
-            "solvability", f"{self._checked} questions: needs hold the answer and are minimal"
-        )
+    def summary(self) -> str:
+        """What was looked at."""
+        return f"{self._checked} questions: needs hold the answer and are minimal"
 
     def _stated(self, asked: Asked) -> None:
         """The gold is a candidate and said in the needed turns."""

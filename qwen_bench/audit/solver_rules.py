@@ -8,7 +8,7 @@ from qwen_bench.audit.solver_table import POSITIONAL, rule_of
 from qwen_bench.solvers.solver_engine import window_of
 
 TOLERANCE = 0.05
-# Fewer skeletons than this and a deviation of 0.05 is chance; `core` has 48 and more a family.
+# Fewer clusters than this and a deviation of 0.05 is chance; `core` has 48 and more a family.
 ENOUGH_CLUSTERS = 48
 # Level of the factor `wording` in which a question describes its key instead of naming it.
 PARAPHRASE = "1"

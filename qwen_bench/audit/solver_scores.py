@@ -7,10 +7,9 @@ last, since solvers often agree and histories of several lengths get the same an
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from qwen_bench.audit.findings import Findings, Line, Share
-from qwen_bench.audit.planted_forgetting import WindowRows
 from qwen_bench.audit.solver_table import FAMILIES, by_construction, cell_of
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
 from qwen_bench.scoring.judge import judge_text
@@ -24,9 +23,15 @@ class SolverTable:
     Args:
         solvers: names.
         floors: the declared floor of families.
+        on_window: is told size, probe and score of every answer of a window.
     """
 
-    def __init__(self, solvers: Sequence[str], floors: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        solvers: Sequence[str],
+        floors: Mapping[str, float] | None = None,
+        on_window: Callable[[int, Probe, int], None] = lambda *_: None,
+    ) -> None:
         self._floors = floors or {}
         self.solvers = tuple(solvers)
         self._solve = {name: find_solver(name) for name in solvers}
@@ -43,11 +48,11 @@ class SolverTable:
         self._wordings_right: Counter[tuple[str, str, str]] = Counter()
         self._oracle = Findings()
         self._windows = Findings()
-        self.windows = WindowRows()
+        self._on_window = on_window
         self.probes = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Ask every solver the probes of one skeleton in one language."""
+        """Ask every solver the probes of one cluster in one language."""
         verdicts: dict[tuple[str, str, str, str], int] = {}
         groups: dict[tuple[str, str, str], bool] = {}
         for dialogue in rendering:
@@ -100,9 +105,9 @@ class SolverTable:
             self._oracle.add(probe.id, f"the oracle's answer is not judged right: {probe.gold}")
         turns = self._turns[name]
         if turns is not None:
-            self.windows.add(turns, probe, score)
-        if turns is not None and score != window_verdict(probe, turns):
-            self._windows.add(probe.id, f"{name} scores {score}, its needs say {1 - score}")
+            self._on_window(turns, probe, score)
+            if score != window_verdict(probe, turns):
+                self._windows.add(probe.id, f"{name} scores {score}, its needs say {1 - score}")
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -112,7 +117,7 @@ class SolverTable:
 
     @property
     def clusters(self) -> dict[str, int]:
-        """Skeletons by family."""
+        """Number of clusters by family."""
         return {family: len(found) for family, found in self._clusters.items()}
 
     def shares(self, *keys: int, condition: str = "main") -> dict[tuple[object, ...], Share]:

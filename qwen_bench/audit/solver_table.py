@@ -12,21 +12,9 @@ from qwen_bench.probes.probe import Probe
 from qwen_bench.solvers.solver_engine import applies, window_of
 
 FAMILIES = (
-    "fact_recall",
-    "assistant_recall",
-    "update_latest",
-    "update_previous",
-    "pronoun",
-    "ellipsis",
-    "ordinal_ref",
-    "alias_chain",
-    "state_tracking",
-    "temporal_order",
-    "instruction_retention",
-    "abstention",
-    "system_rule",
-    "speaker_attribution",
-    "topic_return",
+    *("fact_recall", "assistant_recall", "update_latest", "update_previous", "pronoun", "ellipsis"),
+    *("ordinal_ref", "alias_chain", "state_tracking", "temporal_order", "instruction_retention"),
+    *("abstention", "system_rule", "speaker_attribution", "topic_return"),
     "false_history_resistance",
 )
 
@@ -57,19 +45,12 @@ CELLS: dict[tuple[str, str], str] = {
     for row in _TABLE.strip().splitlines()
     for family, cell in zip(FAMILIES, row.split()[1:], strict=True)
 }
-# Of a family that is not in the table (a user's own): what holds for any probe of its answer kind.
+# Of a family that is not in the table: what holds for any probe of its answer kind.
 _OWN = {
     "oracle": "1",
-    "blind": "k",
-    "constant": "k",
-    "longest": "k",
-    "dump": "0",
-    "abstain": "0",
-    "follow": ".5",
-    "never-follow": ".5",
-    "copycat": ".5",
-    "yes": ".5",
-    "no": ".5",
+    **dict.fromkeys(("blind", "constant", "longest"), "k"),
+    **dict.fromkeys(("dump", "abstain"), "0"),
+    **dict.fromkeys(("follow", "never-follow", "copycat", "yes", "no"), ".5"),
 }
 _OWN_BY_KIND = {
     ("abstain", "abstain"): ".5",

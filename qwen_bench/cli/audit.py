@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qwen_bench.audit.audit_suite import Audit
-    from qwen_bench.audit.token_lengths import Named
+    from qwen_bench.audit.maintenance import Named
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.exits import Exit
     from qwen_bench.cli.options import Options
@@ -151,10 +151,13 @@ def _models(options: Options) -> list[Named]:
     """Tokenizers of the models named; no weights are loaded."""
     if not options.model:
         return []
+    from qwen_bench.audit.maintenance import checkout
     from qwen_bench.cli.asking import engine_options
     from qwen_bench.engines.model_spec import distinct_labels, parse_spec
     from qwen_bench.engines.registry import open_prompter
+    from qwen_bench.resources import data_folder
 
+    checkout(data_folder("tasks"), "--model")
     specs = [parse_spec(text) for text in options.model]
     engine = engine_options(options)
     return [
@@ -166,8 +169,7 @@ def _models(options: Options) -> list[Named]:
 def _write(options: Options, solvers: Sequence[str], screen: Screen) -> Exit:
     """Audit suite core, and in suite full the families that core lacks; publish both."""
     from qwen_bench.audit.audit_lines import audit_lines, failure
-    from qwen_bench.audit.publish import checkout, published
-    from qwen_bench.audit.released import released_audits
+    from qwen_bench.audit.maintenance import checkout
     from qwen_bench.cli.exits import Code, Exit
     from qwen_bench.cli.outputs import write_output
     from qwen_bench.resources import data_folder
@@ -179,6 +181,8 @@ def _write(options: Options, solvers: Sequence[str], screen: Screen) -> Exit:
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"--write publishes the whole suite; leave {flag} out")
     tasks = checkout(data_folder("tasks"))
+    from tools.audit.publish import published, released_audits
+
     audits = released_audits(_progress("core and full", screen))
     for audit in audits:
         screen.table(audit_lines(audit), stdout_is_free=True)

@@ -106,7 +106,7 @@ def show_probe(
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.raw import check_raw_flags, print_raw
     from qwen_bench.probes.find_probe import find_probe
-    from qwen_bench.probes.suite_file import load_canary
+    from qwen_bench.probes.selection import load_canary
     from qwen_bench.resources import data_folder
 
     options = declared.options_of(context)
@@ -159,7 +159,7 @@ def _listing(suite: Suite, found: Iterable[Probe]) -> list[str]:
 
 def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
     """The list as JSON."""
-    from qwen_bench.probes.suite_file import load_canary
+    from qwen_bench.probes.selection import load_canary
     from qwen_bench.resources import data_folder
 
     return {

@@ -12,7 +12,7 @@ from qwen_bench.engines.model_arguments import check_used, engine_of
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_prompter
 from qwen_bench.errors import InputError
-from qwen_bench.probes.evidence_visibility import evidence_visible
+from qwen_bench.probes.probe import evidence_visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

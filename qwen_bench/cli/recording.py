@@ -180,10 +180,10 @@ class _Session:
         """
         asking = self.asking
         suite = asking.suite
-        if SYSTEM not in suite.programmes or engine.abilities().system_messages:
+        narrowed = suite.without(SYSTEM)
+        if narrowed is suite or engine.abilities().system_messages:
             return suite, asking.plan
         label = asking.labels[position]
-        narrowed = suite.without(SYSTEM)
         if not narrowed.families:
             raise InputError(
                 f"the chat template of {label} takes no system message, and only families that "
@@ -191,8 +191,9 @@ class _Session:
                 fix="ask other families, or pass another template with --chat-template FILE",
             )
         self.screen.say(
-            f"warning: the chat template of {label} takes no system message; system_rule is left "
-            "out of its run"
+            f"warning: the chat template of {label} takes no system message; "
+            f"{', '.join(f for f in suite.families if f not in narrowed.families)} is left out of "
+            "its run"
         )
         return narrowed, plan(narrowed.dialogues(), asking.modes)
 

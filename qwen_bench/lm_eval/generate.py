@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE, Cell, cells_of, prefix
-from qwen_bench.probes.suite_file import load_canary, load_suite_files
+from qwen_bench.probes.selection import load_canary, load_suite_files
 from qwen_bench.resources import data_folder
 
 FOLDERS = {False: "generate", True: "rank"}

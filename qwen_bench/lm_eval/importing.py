@@ -14,7 +14,6 @@ from qwen_bench.lm_eval.harness_identity import Account, find_results, read_acco
 from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE
 from qwen_bench.lm_eval.samples import Sample, read_samples
 from qwen_bench.probes.probe import LANGS, Probe
-from qwen_bench.probes.programmes import PROGRAMMES
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
 from qwen_bench.protocol import Abilities, Identity, Reply, Unit
@@ -167,13 +166,18 @@ def _suite(samples: Samples) -> tuple[Suite, int]:
     whole = {asked.probe.id for dialogue in suite.dialogues() for asked in dialogue.probes}
     if whole <= {probe.id for probe in probes}:
         return suite, len(whole)
-    return build(max(map(_rotation, probes)) + 1), len(whole)
+    sizes = {programme.name: programme.rotation for programme in suite.programmes}
+    return build(max(_rotation(probe, sizes) for probe in probes) + 1), len(whole)
 
 
-def _rotation(probe: Probe) -> int:
-    """Rotation that the skeleton of a probe belongs to, from 0."""
-    skeleton = int(probe.cluster.rpartition("-")[2])
-    return skeleton // PROGRAMMES[probe.programme].rotation
+def _rotation(probe: Probe, sizes: Mapping[str, int]) -> int:
+    """Rotation that the cluster of a probe belongs to, from 0.
+
+    Args:
+        probe: any.
+        sizes: clusters of a rotation by programme.
+    """
+    return int(probe.cluster.rpartition("-")[2]) // sizes[probe.programme]
 
 
 def _only(what: str, values: set[T]) -> T:

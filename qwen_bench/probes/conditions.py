@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.probes.placing import Placed
-from qwen_bench.probes.probe import Condition, Lang, Turn
+from qwen_bench.probes.probe import CONDITIONS, Condition, Lang, Turn
+from qwen_bench.probes.programmes import Placed
 
 # Fixed by the specification of probes, section 2.5.
 _OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}
@@ -63,24 +63,17 @@ def prompts(
         needs: turns of the history that a reader must have seen.
         asked: history lengths by condition; adjacent and blind ignore theirs.
     """
-    if "main" in asked:
-        yield from _cuts("main", history, item, needs, asked["main"])
-    if "adjacent" in asked:
-        own = [turn for turn in item.turns if turn > 0]
-        places = tuple(own.index(turn) + 1 if turn else 0 for turn in needs)
-        yield Prompt("adjacent", len(own), len(own), places, history.messages(own))
-    if "blind" in asked:
-        yield Prompt("blind", 0, 0, (), ())
-    for length in asked.get("concat", ()):
-        if item.asked_at(length):
-            yield Prompt("concat", length, length, needs, (_flattened(history, length),))
-    for length in asked.get("no-filler", ()):
-        if item.asked_at(length):
-            kept = [n for n in range(1, length + 1) if history.turns[n - 1].group is not None]
-            places = tuple(kept.index(turn) + 1 for turn in needs)
-            yield Prompt("no-filler", length, len(kept), places, history.messages(kept))
-    if "dense" in asked:
-        yield from _cuts("dense", history, item, needs, asked["dense"])
+    for condition in (condition for condition in CONDITIONS if condition in asked):
+        if condition == "adjacent":
+            own = [turn for turn in item.turns if turn > 0]
+            places = tuple(own.index(turn) + 1 if turn else 0 for turn in needs)
+            yield Prompt(condition, len(own), len(own), places, history.messages(own))
+        elif condition == "blind":
+            yield Prompt(condition, 0, 0, (), ())
+        else:
+            for length in asked[condition]:
+                if item.asked_at(length):
+                    yield _after(condition, history, needs, length)
 
 
 def ask(prompt: Prompt, question: str) -> Conversation:
@@ -90,18 +83,15 @@ def ask(prompt: Prompt, question: str) -> Conversation:
     return (*prompt.messages, Message("user", question))
 
 
-def _cuts(
-    condition: Condition,
-    history: History,
-    item: Placed,
-    needs: tuple[int, ...],
-    lengths: Sequence[int],
-) -> Iterator[Prompt]:
-    """The first T turns, for every length at which the instance is asked."""
-    for length in lengths:
-        if item.asked_at(length):
-            shown = history.messages(range(1, length + 1))
-            yield Prompt(condition, length, length, needs, shown)
+def _after(condition: Condition, history: History, needs: tuple[int, ...], length: int) -> Prompt:
+    """A question after the first T turns, in the form of the condition."""
+    if condition == "concat":
+        return Prompt(condition, length, length, needs, (_flattened(history, length),))
+    shown = list(range(1, length + 1))
+    if condition == "no-filler":
+        shown = [number for number in shown if history.turns[number - 1].group is not None]
+        needs = tuple(shown.index(turn) + 1 for turn in needs)
+    return Prompt(condition, length, len(shown), needs, history.messages(shown))
 
 
 def _flattened(history: History, length: int) -> Message:

@@ -16,6 +16,7 @@ from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.builders import find_builder
 from qwen_bench.probes.instance import Builder, Words
 from qwen_bench.probes.probe import LANGS, AnswerKind, Lang, Split
+from qwen_bench.resources import data_folder
 
 
 class Join(Words):
@@ -127,7 +128,28 @@ def _families(folder: Path, *, own: bool) -> Mapping[str, Family]:
                 None,
                 f"evidence_from: no family '{family.group}'; {near(family.group, families)}",
             )
+        theirs = families[family.group].task.programme
+        if theirs != family.task.programme:
+            path = folder / family.name / "task.yaml"
+            what = f"programme: '{theirs}' is that of {family.group}, whose evidence it asks about"
+            raise DataError(path, line_of(path, ("programme",)), what)
     return families
+
+
+def declared_chances() -> Mapping[str, float]:
+    """Score of a uniform guess by built-in family, as its task.yaml declares it.
+
+    Raises:
+        DataError: a task.yaml is no YAML.
+    """
+    return _chances(data_folder("tasks"))
+
+
+@lru_cache(maxsize=4)
+def _chances(folder: Path) -> Mapping[str, float]:
+    """The key `chance` of every family folder."""
+    found = {path.parent.name: read_yaml(path) for path in sorted(folder.glob("*/task.yaml"))}
+    return {name: float(task["chance"]) for name, task in found.items()}
 
 
 def load_family(folder: Path, *, own: bool = False) -> Family:

@@ -13,11 +13,9 @@ from typing import Any
 from qwen_bench.errors import DataError, QwenBenchError
 from qwen_bench.probes.definitions import Family, line_of, load_own_families, read_yaml
 from qwen_bench.probes.instance import Question
-from qwen_bench.probes.placing import Placed, Sources, place
 from qwen_bench.probes.probe import LANGS, VARIANTS, Lang
-from qwen_bench.probes.programmes import own_programme
-from qwen_bench.probes.word_search import pattern_of
-from qwen_bench.probes.word_templates import render
+from qwen_bench.probes.programmes import Placed, Sources, own_programme, place
+from qwen_bench.probes.word_templates import pattern_of, render
 
 _TRIAL_ROTATIONS = 4
 _Location = tuple[str | int, ...]
@@ -74,11 +72,11 @@ def _check_trial(family: Family, families: Mapping[str, Family], path: Path, lan
     """Every slot and several rotations can be written, and ask what the evidence tells."""
     programme = own_programme(family.group)
     sources = Sources(families, {}, "eval", ("trial",))
-    for skeleton in range(programme.rotation * _TRIAL_ROTATIONS):
+    for number in range(programme.rotation * _TRIAL_ROTATIONS):
         golds: list[list[str]] = []
         for variant in VARIANTS:
             try:
-                placed = list(place(sources, programme, skeleton, variant, lang))
+                placed = list(place(sources, programme, number, variant, lang))
             except (ValueError, LookupError, TypeError) as error:
                 raise DataError(
                     path,

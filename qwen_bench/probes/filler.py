@@ -16,7 +16,7 @@ from pathlib import Path
 from qwen_bench.errors import DataError
 from qwen_bench.probes.probe import Lang, Split, Turn
 from qwen_bench.probes.seeded_draws import Stream
-from qwen_bench.probes.word_search import pattern_of
+from qwen_bench.probes.word_templates import pattern_of
 
 Thread = tuple[Turn, ...]
 

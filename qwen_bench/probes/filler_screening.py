@@ -20,7 +20,7 @@ from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.filler import FillerBank, Thread
 from qwen_bench.probes.probe import LANGS, Lang, Turn
-from qwen_bench.probes.word_search import pattern_of
+from qwen_bench.probes.word_templates import pattern_of
 
 Reason = Literal["leak", "conflict", "marker", "tool", "reference", "length", "repeated"]
 REASONS: Mapping[Reason, str] = {

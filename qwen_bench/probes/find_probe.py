@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from typing import NamedTuple, cast
 
 from qwen_bench.errors import InputError
 from qwen_bench.probes.dialogue import Asking, build_dialogue
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
+    MAX_TURNS,
     VARIANTS,
     AskedProbe,
     Condition,
@@ -16,16 +18,21 @@ from qwen_bench.probes.probe import (
     Lang,
     Variant,
 )
-from qwen_bench.probes.programmes import MAX_TURNS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite, load_suite_names
+
+_ID = re.compile(
+    r"(?P<programme>[^/]*)-(?P<number>[0-9]+)"
+    rf"/(?P<variant>{'|'.join(VARIANTS)})/(?P<lang>{'|'.join(LANGS)})"
+    rf"/(?P<family>[^/]*)\.[^./]*/T?(?P<length>[0-9]+)/(?P<condition>{'|'.join(CONDITIONS)})"
+)
 
 
 class _Parts(NamedTuple):
     """What a probe id says."""
 
     programme: str
-    skeleton: int
+    number: int
     variant: Variant
     lang: Lang
     family: str
@@ -77,20 +84,18 @@ def _no_probe(probe_id: str, instead: tuple[str, ...]) -> InputError:
 
 
 def _parts(probe_id: str) -> _Parts | None:
-    words = probe_id.split("/")
-    if len(words) != 6:
+    found = _ID.fullmatch(probe_id)
+    if found is None or int(found["length"]) > MAX_TURNS:
         return None
-    programme, _, skeleton = words[0].rpartition("-")
-    length = words[4].removeprefix("T")
-    variant = next((v for v in VARIANTS if v == words[1]), None)
-    lang = next((lang for lang in LANGS if lang == words[2]), None)
-    condition = next((c for c in CONDITIONS if c == words[5]), None)
-    if not (variant and lang and condition and skeleton.isdecimal() and length.isdecimal()):
-        return None
-    if int(length) > MAX_TURNS:
-        return None
-    family = words[3].rpartition(".")[0]
-    return _Parts(programme, int(skeleton), variant, lang, family, int(length), condition)
+    return _Parts(
+        found["programme"],
+        int(found["number"]),
+        cast("Variant", found["variant"]),
+        cast("Lang", found["lang"]),
+        found["family"],
+        int(found["length"]),
+        cast("Condition", found["condition"]),
+    )
 
 
 def _dialogue(suite: Suite, parts: _Parts) -> Dialogue | None:
@@ -107,5 +112,5 @@ def _dialogue(suite: Suite, parts: _Parts) -> Dialogue | None:
         suite.blocks["dense"].stack if parts.condition == "dense" else 1,
     )
     return build_dialogue(
-        suite.sources, programme, parts.skeleton, (parts.variant, parts.lang), asking
+        suite.sources, programme, parts.number, (parts.variant, parts.lang), asking
     )

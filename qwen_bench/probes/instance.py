@@ -6,7 +6,7 @@ once for each variant and language with equal draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,11 +32,45 @@ class Words(BaseModel):
         return []
 
 
+class ValueWords(Words):
+    """Words of a family whose answers are its values."""
+
+    values: list[str]
+
+    @property
+    def answers(self) -> list[str]:
+        """All values."""
+        return self.values
+
+
+class Names(Words):
+    """Given names by grammatical gender."""
+
+    f: list[str]
+    m: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        """Both halves."""
+        return [*self.f, *self.m]
+
+
+class Owner(Words):
+    """What has something, and its possessive."""
+
+    say: str
+    own: str
+
+
 class Templates(Words):
     """One evidence turn: the user's template and the acknowledgements to choose from."""
 
     user: str
     assistant: list[str]
+
+    def turn(self, draw: Draw, stage: str, context: Mapping[str, Any]) -> Evidence:
+        """The turn with one of its replies, counterbalanced under the name of the stage."""
+        return Evidence(self.user, draw.balanced(f"reply to {stage}", self.assistant), context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +137,7 @@ class Instance:
 
 
 class Brief(NamedTuple):
-    """What a builder is told; all variants and languages of a skeleton are told the same.
+    """What a builder is told; all variants and languages of a cluster are told the same.
 
     Attributes:
         families: the evidence family first, then those that ask about the same evidence.
@@ -119,6 +153,11 @@ class Brief(NamedTuple):
     params: Mapping[str, Any]
     slot_turns: int
 
+    @property
+    def family(self) -> str:
+        """The evidence family."""
+        return self.families[0]
+
 
 Build = Callable[[Brief, Any], Instance]
 
@@ -128,13 +167,3 @@ class Builder(NamedTuple):
 
     words: type[Words]
     build: Build
-
-
-def acknowledgement(draw: Draw, templates: Templates, stage: str) -> str:
-    """One of the scripted replies of an evidence turn, counterbalanced."""
-    return templates.assistant[draw.level(f"reply to {stage}", len(templates.assistant))]
-
-
-def pick(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:
-    """The items at the indices."""
-    return [items[i] for i in indices]

@@ -6,9 +6,10 @@ here knows tokens, models or files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 from qwen_bench.chat.messages import Conversation, Message
 
@@ -20,16 +21,11 @@ Split = Literal["eval", "train"]
 Condition = Literal["main", "adjacent", "blind", "concat", "no-filler", "dense"]
 AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 
+# Turns of every plan, and of the longest history.
+MAX_TURNS = 64
 LANGS: tuple[Lang, ...] = ("en", "zh")
 VARIANTS: tuple[Variant, ...] = ("A", "B")
-CONDITIONS: tuple[Condition, ...] = (
-    "main",
-    "adjacent",
-    "blind",
-    "concat",
-    "no-filler",
-    "dense",
-)
+CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler", "dense")
 RuleKind = Literal["suffix", "prefix", "wrap", "json"]
 
 
@@ -58,6 +54,78 @@ class Rule:
         return f"{does if obeyed else does_not} {marks}"
 
 
+class _Punctuation(NamedTuple):
+    """How a language joins a word to a reply; replies up to `short` characters take a comma."""
+
+    stop: str
+    comma: str
+    blank: str
+    short: int
+
+
+_PUNCTUATION: dict[Lang, _Punctuation] = {
+    "en": _Punctuation(stop=".", comma=", ", blank=" ", short=24),
+    "zh": _Punctuation(stop="。", comma="，", blank="", short=10),
+}
+
+
+def is_tag(rule: Rule) -> bool:
+    """Whether the rule adds a sign such as ``#desk`` or ``【前台】`` instead of a word."""
+    mark = rule.marks[0]
+    return rule.kind == "suffix" and not (mark[0].isalnum() and mark[-1].isalnum())
+
+
+def apply_rule(rule: Rule, reply: str, lang: Lang) -> str:
+    r"""The reply in a form that obeys the rule; a reply that this function made is left alone.
+
+    >>> apply_rule(Rule("suffix", ("roger",)), "Understood.", "en")
+    'Understood, roger.'
+    >>> apply_rule(Rule("prefix", ("收到",)), "先用湿布去尘。", "zh")
+    '收到，先用湿布去尘。'
+    >>> apply_rule(Rule("json", ("msg",)), 'Say "no".', "en")
+    '{"msg": "Say \\"no\\"."}'
+    """
+    first, last = rule.marks[0], rule.marks[-1]
+    if rule.kind == "suffix":
+        return (
+            _with_tag(first, reply, lang) if is_tag(rule) else _with_last_word(first, reply, lang)
+        )
+    if rule.kind == "prefix":
+        return _with_first_word(first, reply, lang)
+    if rule.kind == "wrap":
+        wrapped = reply.startswith(first) and reply.endswith(last)
+        return reply if wrapped else f"{first}{reply}{last}"
+    keyed = reply.startswith(f'{{"{first}": "') and reply.endswith('"}')
+    return reply if keyed else json.dumps({first: reply}, ensure_ascii=False)
+
+
+def _with_tag(tag: str, reply: str, lang: Lang) -> str:
+    return reply if reply.endswith(tag) else f"{reply}{_PUNCTUATION[lang].blank}{tag}"
+
+
+def _with_last_word(word: str, reply: str, lang: Lang) -> str:
+    """A short reply takes the word after a comma, a longer one as a sentence of its own."""
+    stop, comma, blank, short = _PUNCTUATION[lang]
+    aside, sentence = f"{comma}{word}{stop}", f"{blank}{_capitalised(word)}{stop}"
+    if reply.endswith((aside, sentence)):
+        return reply
+    body = reply.removesuffix(stop)
+    simple = (
+        len(reply) <= short and body != reply and not any(c in ".,!?。，！？；：" for c in body)
+    )
+    return body + aside if simple else reply + sentence
+
+
+def _with_first_word(word: str, reply: str, lang: Lang) -> str:
+    """English sets the word apart as a sentence, since the reply keeps its capital letter."""
+    opening = f"{_capitalised(word)}. " if lang == "en" else f"{word}，"
+    return reply if reply.startswith(opening) else opening + reply
+
+
+def _capitalised(word: str) -> str:
+    return word[:1].upper() + word[1:]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One user message and the scripted assistant reply to it.
@@ -81,7 +149,8 @@ class Probe:
 
     Attributes:
         id: ``{cluster}/{variant}/{lang}/{family}.{question}/T{length}/{condition}``.
-        cluster: the skeleton, ``{programme}-{number}``; probes of one cluster are not independent.
+        cluster: ``{programme}-{number}``: dialogues of one plan and the same facts, in both
+            variants and languages; probes of one cluster are not independent.
         twin_group: probes that differ only in the fact under test share it.
         length: history length T in user turns; evidence turns for adjacent, 0 for blind.
         distance: user turns between the last evidence turn and the question; None for blind.
@@ -145,7 +214,7 @@ class AskedProbe:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """One rendering of a skeleton (variant and language) with all probes asked about it.
+    """One rendering of a cluster (variant and language) with all probes asked about it.
 
     Histories nest: the first T turns are the same for every T.
 
@@ -160,3 +229,15 @@ class Dialogue:
     turns: tuple[Turn, ...]
     probes: tuple[AskedProbe, ...]
     system: str | None = None
+
+
+def evidence_visible(probe: Probe, dropped_turns: int) -> bool:
+    """Whether a reader of the cut conversation can have seen every turn the probe needs.
+
+    Args:
+        probe: never visible in the condition blind.
+        dropped_turns: number of oldest turns left out; the system message, turn 0, always stays.
+    """
+    return probe.condition != "blind" and all(
+        turn == 0 or turn > dropped_turns for turn in probe.needs
+    )

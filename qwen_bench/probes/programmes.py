@@ -1,18 +1,26 @@
-"""Turn plans: which turns of a dialogue an instance may use.
+"""Turn plans: which family stands in which turns of a dialogue, with which facts.
 
 A programme is a recipe for dialogues: family groups that share a history, and slots, disjoint
-intervals of turns. Consecutive skeletons form a rotation, in which every group visits every slot
+intervals of turns. Consecutive clusters form a rotation, in which every group visits every slot
 once, so position is never confounded with family. The plan is drawn for 64 turns whatever the
 longest history asked for, so histories nest (specification of probes, 2.3 and 2.4).
+
+The four programmes of the suites are full: a family in another seat would change released
+dialogues. So a family that names one of them in its task.yaml and has no seat there gets dialogues
+of its own, in the same slots.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from qwen_bench.probes.definitions import Family
+from qwen_bench.probes.filler import FillerBank
+from qwen_bench.probes.instance import Brief, Instance, Question
+from qwen_bench.probes.probe import Lang, Split, Variant
 from qwen_bench.probes.seeded_draws import Draw
 
-MAX_TURNS = 64
 ROOMY_SLOT = 4
 
 
@@ -43,68 +51,89 @@ class Programme:
 
     Attributes:
         groups: evidence families whose instances share a dialogue, in a fixed order.
-        slots: a rotation has as many skeletons as there are slots.
+        slots: a rotation has as many clusters as there are slots.
+        recipe: name that its families give in task.yaml, and suites for their rotations; empty for
+            families of users.
     """
 
     name: str
     groups: tuple[str, ...]
     slots: tuple[Slot, ...]
+    recipe: str
 
     @property
     def rotation(self) -> int:
-        """Skeletons in which every group visits every slot once."""
+        """Clusters in which every group visits every slot once."""
         return len(self.slots)
 
-    def slot_of(self, group: int, skeleton: int) -> int:
-        """Slot that a skeleton gives the group of index `group`."""
-        return (group + skeleton) % len(self.slots)
+    def slot_of(self, group: int, number: int) -> int:
+        """Slot that the cluster of this number gives the group of index `group`."""
+        return (group + number) % len(self.slots)
 
-
-_MIXED_SLOTS = (
-    Slot(1, 2, opens=True),
-    Slot(3, 4),
-    Slot(5, 8),
-    Slot(9, 12),
-    Slot(13, 16),
-    Slot(17, 24),
-    Slot(25, 32),
-    Slot(33, 42),
-    Slot(43, 54),
-    Slot(55, 64),
-)
 
 MIXED = Programme(
     "mixed",
     (
-        "fact_recall",
-        "assistant_recall",
-        "update_latest",
-        "pronoun",
-        "ellipsis",
-        "ordinal_ref",
-        "alias_chain",
-        "state_tracking",
-        "temporal_order",
-        "abstention",
+        *("fact_recall", "assistant_recall", "update_latest", "pronoun", "ellipsis"),
+        *("ordinal_ref", "alias_chain", "state_tracking", "temporal_order", "abstention"),
     ),
-    _MIXED_SLOTS,
+    (
+        Slot(1, 2, opens=True),
+        Slot(3, 4),
+        Slot(5, 8),
+        Slot(9, 12),
+        Slot(13, 16),
+        Slot(17, 24),
+        Slot(25, 32),
+        Slot(33, 42),
+        Slot(43, 54),
+        Slot(55, 64),
+    ),
+    "mixed",
 )
 RULE = Programme(
-    "rule", ("instruction_retention",), tuple(Slot(turn, turn) for turn in (1, 2, 4, 8))
+    "rule", ("instruction_retention",), tuple(Slot(turn, turn) for turn in (1, 2, 4, 8)), "rule"
 )
 EXTENDED = Programme(
     "extended",
     ("speaker_attribution", "topic_return", "false_history_resistance"),
     (Slot(1, 4, late=3), Slot(5, 8, late=7), Slot(17, 24, late=21)),
+    "extended",
 )
-SYSTEM = Programme("system", ("system_rule",), (Slot(0, 0),))
+SYSTEM = Programme("system", ("system_rule",), (Slot(0, 0),), "system")
 
 PROGRAMMES = {programme.name: programme for programme in (MIXED, RULE, EXTENDED, SYSTEM)}
 
 
-def own_programme(family: str) -> Programme:
-    """The programme of a family that a user adds: alone, in the slots of `mixed`."""
-    return Programme(family, (family,), _MIXED_SLOTS)
+def own_programme(family: str, recipe: str = "") -> Programme:
+    """The programme of a family that shares its dialogues with no other.
+
+    Args:
+        family: its name.
+        recipe: programme whose slots it gets; empty for a family of a user's, which gets those of
+            `mixed`.
+    """
+    return Programme(family, (family,), PROGRAMMES[recipe or MIXED.name].slots, recipe)
+
+
+def host_of(family: Family) -> Programme:
+    """The programme whose dialogues hold the evidence of a family, as its task.yaml says."""
+    host = PROGRAMMES.get(family.task.programme)
+    if host is not None and family.group in host.groups:
+        return host
+    return own_programme(family.group, family.task.programme)
+
+
+def in_order(families: Iterable[Family]) -> list[Family]:
+    """Built-in families by programme and seat, those without a seat after them."""
+
+    def place(family: Family) -> tuple[object, ...]:
+        recipe, group = family.task.programme, family.group
+        seats = PROGRAMMES[recipe].groups
+        seat = seats.index(group) if group in seats else len(seats)
+        return [*PROGRAMMES].index(recipe), seat, group, family.name != group, family.name
+
+    return sorted(families, key=place)
 
 
 def stage_count(
@@ -141,3 +170,89 @@ def evidence_turns(draw: Draw, slot: Slot, count: int) -> tuple[int, ...] | None
     last = earliest + stream.index(slot.last - earliest + 1)
     before = [slot.first + i for i in stream.sample(last - slot.first, count - 1)]
     return (*sorted(before), last)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What dialogues are made from, and the names that seed them.
+
+    Attributes:
+        forced: factor levels to use instead of the counterbalanced ones; none in suites.
+    """
+
+    families: Mapping[str, Family]
+    filler: Mapping[Lang, FillerBank]
+    split: Split
+    scope: tuple[object, ...]
+    forced: Mapping[str, int] = field(default_factory=dict)
+
+    def templates(self, question: Question, lang: Lang) -> Sequence[str]:
+        """The phrasings of a question in one language."""
+        words = self.families[question.family].words[lang, self.split]
+        templates: Sequence[str] = (
+            getattr(words.questions, question.wording) if question.wording else words.questions
+        )
+        return templates
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An instance at its turns.
+
+    Attributes:
+        turns: of its evidence; 0 stands for the system message.
+    """
+
+    group: str
+    slot_number: int
+    slot: Slot
+    turns: tuple[int, ...]
+    instance: Instance
+    factors: Mapping[str, str]
+
+    def asked_at(self, length: int) -> bool:
+        """Whether a history of this length holds the instance whole and its slot is over."""
+        return self.turns[-1] <= length and (self.slot.last <= length or self.slot.opens)
+
+    def needs(self, question: Question) -> tuple[int, ...]:
+        """Turns that a reader must have seen to answer."""
+        return tuple(self.turns[i] for i in question.needs) or self.turns
+
+
+def place(
+    sources: Sources, programme: Programme, number: int, variant: Variant, lang: Lang
+) -> Iterator[Placed]:
+    """The instances of a cluster in the order of the programme's groups.
+
+    A group without a family, or with more evidence than its slot has turns, leaves its slot to
+    filler.
+    """
+    rotation = number // programme.rotation
+    for index, group in enumerate(programme.groups):
+        host = sources.families.get(group)
+        if host is None or host.task.programme != programme.recipe:
+            continue
+        if (lang, sources.split) not in host.words:
+            continue
+        slot_number = programme.slot_of(index, number)
+        slot = programme.slots[slot_number]
+        draw = Draw((*sources.scope, programme.name), group, slot_number, rotation, sources.forced)
+        fewest, most = host.task.evidence_turns
+        stages = (fewest, most, tuple(host.task.small_slots))
+        count = stage_count(draw, programme, slot_number, stages)
+        turns = evidence_turns(draw, slot, count)
+        if turns is None:
+            continue
+        others = sorted(f.name for f in sources.families.values() if f.group == group != f.name)
+        brief = Brief(draw, variant, (group, *others), count, host.task.params, slot.size)
+        instance = host.builder.build(brief, host.words[lang, sources.split])
+        for question in instance.questions:
+            draw.level(f"question template {question.family}", _template_count(sources, question))
+        yield Placed(group, slot_number, slot, turns, instance, dict(draw.factors))
+
+
+def _template_count(sources: Sources, question: Question) -> int:
+    """Phrasings that every language has, so that languages draw the same one."""
+    words = sources.families[question.family].words
+    langs = [lang for lang, split in words if split == sources.split]
+    return min(len(sources.templates(question, lang)) for lang in langs)

@@ -3,7 +3,7 @@
 A seed is the first 8 bytes of a SHA-256 over names, never `hash()`. Only
 `random.Random.random()` is used, because that stream is documented as stable across Python
 versions; shuffles and choices
-are our own. English and Chinese renderings of a skeleton make the same draws, because draws return
+are our own. English and Chinese renderings of a cluster make the same draws, because draws return
 indices and the word lists of both languages have equal lengths.
 """
 
@@ -100,6 +100,26 @@ class Draw:
         level = self._forced.get(factor, order[place]) % n
         self.factors[factor] = str(level)
         return level
+
+    def one(self, purpose: str, items: Sequence[T]) -> T:
+        """A random item."""
+        return items[self.stream(purpose).index(len(items))]
+
+    def some(self, purpose: str, items: Sequence[T], k: int) -> list[T]:
+        """`k` different random items in random order.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        return [items[i] for i in self.stream(purpose).sample(len(items), k)]
+
+    def balanced(self, factor: str, items: Sequence[T]) -> T:
+        """The item of a counterbalanced level."""
+        return items[self.level(factor, len(items))]
+
+    def listed(self, options: Sequence[T]) -> tuple[T, ...]:
+        """Options, the answer of variant A given first, with it at a counterbalanced place."""
+        return tuple(with_first_at(options, self.level("gold place", len(options))))
 
 
 def rotated(items: Sequence[T], places: int) -> list[T]:

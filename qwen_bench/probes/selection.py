@@ -1,13 +1,144 @@
-"""What a user narrows or widens, checked against what there is."""
+"""What a suite asks by `tasks/suites.yaml`, and what of it a user wants."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
 
-from qwen_bench.errors import InputError, near
-from qwen_bench.probes.probe import LANGS, Lang
-from qwen_bench.probes.programmes import MAX_TURNS
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from qwen_bench.errors import DataError, InputError, near
+from qwen_bench.probes.probe import CONDITIONS, LANGS, MAX_TURNS, Condition, Lang
+
+Mode = Literal["generate", "rank"]
+
+
+class Block(BaseModel):
+    """A condition that only the first rotations of `mixed` have.
+
+    Attributes:
+        stack: exchanges of filler in one turn (dense).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lengths: tuple[int, ...]
+    rotations: int
+    stack: int = 1
+
+
+class SuiteFile(BaseModel):
+    """One entry of suites.yaml.
+
+    Attributes:
+        families: None stands for all of the programmes.
+        rotations: by programme, for all history lengths or for each of them.
+        controls: rotations that have adjacent and blind probes; None stands for all.
+        blocks: further conditions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    about: str
+    langs: tuple[Lang, ...]
+    lengths: tuple[int, ...]
+    families: tuple[str, ...] | None = None
+    rotations: dict[str, int | dict[int, int]]
+    controls: int | None = None
+    blocks: dict[Condition, Block] = {}
+    modes: tuple[Mode, ...]
+    primary: Mode
+    max_new_tokens: int
+
+    def rotations_at(self, programme: str, length: int) -> int:
+        """Rotations asked at a history length; the smallest of the suite for an added length.
+
+        A programme that the suite does not name (a user's own family) has those of `mixed`.
+        """
+        rotations = self.rotations.get(programme, self.rotations["mixed"])
+        if isinstance(rotations, int):
+            return rotations
+        return rotations.get(length, min(rotations.values()))
+
+    def controls_of(
+        self, rotations: Mapping[str, Mapping[int, int]]
+    ) -> dict[Condition, dict[str, int]]:
+        """Rotations of adjacent and blind by programme: those of the suite, at most all."""
+        most = {name: max(by_length.values()) for name, by_length in rotations.items()}
+        if self.controls is not None:
+            most = {name: min(self.controls, number) for name, number in most.items()}
+        return {"adjacent": most, "blind": most}
+
+    def blocks_at(self, lengths: tuple[int, ...], limit: int | None) -> dict[Condition, Block]:
+        """The blocks narrowed to history lengths and a limit; those with nothing left are gone."""
+        narrowed = {
+            condition: block.model_copy(
+                update={
+                    "lengths": tuple(t for t in block.lengths if t in lengths),
+                    "rotations": min(block.rotations, limit or block.rotations),
+                }
+            )
+            for condition, block in self.blocks.items()
+        }
+        return {condition: block for condition, block in narrowed.items() if block.lengths}
+
+    def chosen_conditions(
+        self, globs: tuple[str, ...], blocks: Mapping[Condition, Block]
+    ) -> tuple[Condition, ...]:
+        """Conditions asked.
+
+        Raises:
+            InputError: none of that name in the suite, or none at these lengths.
+        """
+        always = {"main", "adjacent", "blind"}
+        known = tuple(c for c in CONDITIONS if c in always or c in self.blocks)
+        wanted = chosen("condition", globs, known)
+        found = tuple(c for c in known if c in wanted and (c in always or c in blocks))
+        if not found:
+            lengths = {c: self.blocks[c].lengths for c in known if c in wanted}
+            raise InputError(
+                f"nothing to ask: {', '.join(lengths)} is not asked at these history lengths",
+                why=[f"{c}: {', '.join(map(str, at))}" for c, at in lengths.items()],
+            )
+        return found
+
+
+def load_canary(tasks: Path) -> str:
+    """The string that marks probe data, for whoever filters training data."""
+    return str(_content(tasks)["canary"])
+
+
+@lru_cache(maxsize=4)
+def _content(tasks: Path) -> Mapping[str, object]:
+    content: dict[str, object] = yaml.safe_load((tasks / "suites.yaml").read_text("utf-8"))
+    return content
+
+
+@lru_cache(maxsize=4)
+def load_suite_files(tasks: Path) -> Mapping[str, SuiteFile]:
+    """The suites of a tasks folder by name, in the order of the file.
+
+    Raises:
+        DataError: an entry is not as it should be.
+    """
+    path = tasks / "suites.yaml"
+    files = {}
+    for name, entry in _content(tasks).items():
+        if name == "canary":
+            continue
+        try:
+            files[str(name)] = SuiteFile.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in (name, *first["loc"]))
+            raise DataError(path, None, f"{place}: {first['msg']}") from None
+    return files
 
 
 @dataclass(frozen=True, slots=True)

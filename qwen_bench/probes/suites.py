@@ -9,27 +9,28 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import Family, load_families
 from qwen_bench.probes.dialogue import Asking, build_dialogue
-from qwen_bench.probes.family_checks import load_checked_families
 from qwen_bench.probes.filler import FillerBank, load_filler
-from qwen_bench.probes.filler_screening import Screened, load_own_filler
-from qwen_bench.probes.placing import Sources
-from qwen_bench.probes.probe import (
-    CONDITIONS,
-    LANGS,
-    VARIANTS,
-    Condition,
-    Dialogue,
-    Lang,
-    Split,
+from qwen_bench.probes.probe import LANGS, VARIANTS, Condition, Dialogue, Lang, Split
+from qwen_bench.probes.programmes import MIXED, Programme, Sources, host_of, in_order
+from qwen_bench.probes.selection import (
+    Block,
+    Mode,
+    Selection,
+    SuiteFile,
+    chosen,
+    chosen_langs,
+    chosen_lengths,
+    load_suite_files,
 )
-from qwen_bench.probes.programmes import MIXED, PROGRAMMES, Programme, own_programme
-from qwen_bench.probes.selection import Selection, chosen, chosen_langs, chosen_lengths
-from qwen_bench.probes.suite_file import Block, Mode, SuiteFile, load_suite_files
 from qwen_bench.resources import data_folder
+
+if TYPE_CHECKING:
+    from qwen_bench.probes.filler_screening import Screened
 
 # Raised when the code that builds dialogues changes the text of any probe.
 CONSTRUCTION = 2
@@ -86,31 +87,31 @@ class Suite:
         """All dialogues in a fixed order, built one at a time."""
         for programme in self.programmes:
             rotations = max(self.rotations[programme.name].values())
-            for skeleton in range(programme.rotation * rotations):
-                yield from self._of_skeleton(programme, skeleton)
+            for number in range(programme.rotation * rotations):
+                yield from self._of_cluster(programme, number)
 
     def without(self, programme: Programme) -> Suite:
-        """The suite without a programme and its families; itself if it has none of it."""
-        families = self.sources.families
-        return replace(
-            self,
-            programmes=tuple(p for p in self.programmes if p is not programme),
-            families=tuple(f for f in self.families if families[f].group not in programme.groups),
-        )
+        """The suite without the families that name this programme; itself if it has none."""
+        kept = tuple(p for p in self.programmes if p.recipe != programme.recipe)
+        if kept == self.programmes:
+            return self
+        tasks = {name: self.sources.families[name].task for name in self.families}
+        families = tuple(f for f, task in tasks.items() if task.programme != programme.recipe)
+        return replace(self, programmes=kept, families=families)
 
-    def _of_skeleton(self, programme: Programme, skeleton: int) -> Iterator[Dialogue]:
-        askings = self._askings(programme, skeleton // programme.rotation)
+    def _of_cluster(self, programme: Programme, number: int) -> Iterator[Dialogue]:
+        askings = self._askings(programme, number // programme.rotation)
         for lang in self.langs:
             for variant in VARIANTS:
                 for asking in askings:
                     dialogue = build_dialogue(
-                        self.sources, programme, skeleton, (variant, lang), asking
+                        self.sources, programme, number, (variant, lang), asking
                     )
                     if dialogue.probes:
                         yield dialogue
 
     def _askings(self, programme: Programme, rotation: int) -> list[Asking]:
-        """What is asked of a skeleton in this rotation: plain dialogues, and dense ones."""
+        """What is asked of a cluster in this rotation: plain dialogues, and dense ones."""
         lengths = tuple(t for t in self.lengths if rotation < self.rotations[programme.name][t])
         if not lengths:
             return []
@@ -121,7 +122,7 @@ class Suite:
             elif condition in self.controls:
                 if rotation < self.controls[condition][programme.name]:
                     asked[condition] = ()
-            elif programme is MIXED and rotation < self.blocks[condition].rotations:
+            elif programme.recipe == MIXED.name and rotation < self.blocks[condition].rotations:
                 asked[condition] = self.blocks[condition].lengths
         families = frozenset(self.families)
         dense = asked.pop("dense", None)
@@ -155,22 +156,21 @@ def build_suite(
     file = files[name]
     built_in, added = load_families(tasks), _own_families(own, load_families(tasks))
     families = _chosen_families(file, selection, built_in, added)
-    programmes = _programmes(file, families, {**built_in, **added})
+    known = {**built_in, **added}
+    programmes = tuple(dict.fromkeys(host_of(known[name]) for name in families))
     lengths = chosen_lengths(selection.lengths, file.lengths)
     rotations = {
-        p.name: {t: selection.limit or file.rotations_at(p.name, t) for t in lengths}
+        p.name: {t: selection.limit or file.rotations_at(p.recipe, t) for t in lengths}
         for p in programmes
     }
-    blocks = {
-        condition: _narrowed(block, lengths, selection.limit)
-        for condition, block in file.blocks.items()
-        if MIXED in programmes
-    }
-    blocks = {condition: block for condition, block in blocks.items() if block.lengths}
+    mixed = any(p.recipe == MIXED.name for p in programmes)
+    blocks = file.blocks_at(lengths, selection.limit) if mixed else {}
     langs = chosen_langs(selection.langs, file.langs)
-    sources = make_sources(tasks, {**built_in, **added}, file.version, seed, "eval")
+    sources = make_sources(tasks, known, file.version, seed, "eval")
     screened = None
     if own.filler is not None:
+        from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
+
         screened = load_own_filler(Path(own.filler), sources.families, langs, max(lengths))
         sources = replace(sources, filler={**sources.filler, **screened.banks})
     return Suite(
@@ -183,14 +183,14 @@ def build_suite(
         langs=langs,
         families=families,
         lengths=lengths,
-        conditions=_conditions(selection, file, blocks),
+        conditions=file.chosen_conditions(selection.conditions, blocks),
         limit=selection.limit,
         modes=file.modes,
         primary=file.primary,
         max_new_tokens=file.max_new_tokens,
         programmes=programmes,
         rotations=rotations,
-        controls=_controls(file, rotations),
+        controls=file.controls_of(rotations),
         blocks=blocks,
         sources=sources,
         screened=screened,
@@ -202,23 +202,13 @@ def make_sources(
 ) -> Sources:
     """What dialogues of one split are made from.
 
-    The scope names the major version, so that suites of one major version share their skeletons.
+    The scope names the major version, so that suites of one major version share their clusters.
     """
     return Sources(
         families=families,
         filler={lang: load_filler(tasks, lang, split) for lang in LANGS},
         split=split,
         scope=(version.split(".", maxsplit=1)[0], seed, split),
-    )
-
-
-def _narrowed(block: Block, lengths: tuple[int, ...], limit: int | None) -> Block:
-    """A block narrowed to history lengths and a limit."""
-    return block.model_copy(
-        update={
-            "lengths": tuple(t for t in block.lengths if t in lengths),
-            "rotations": min(block.rotations, limit or block.rotations),
-        }
     )
 
 
@@ -230,7 +220,12 @@ def _installed_folders() -> tuple[str, ...]:
 
 def _own_families(own: Own, built_in: Mapping[str, Family]) -> dict[str, Family]:
     added: dict[str, Family] = {}
-    for folder in (*_installed_folders(), *own.tasks_dirs):
+    folders = (*_installed_folders(), *own.tasks_dirs)
+    if not folders:
+        return added
+    from qwen_bench.probes.family_checks import load_checked_families  # noqa: PLC0415 - rare
+
+    for folder in folders:
         for name, family in load_checked_families(Path(folder)).items():
             if name in built_in or name in added:
                 raise InputError(
@@ -250,57 +245,13 @@ def _chosen_families(
     """Families asked, in the order of the programmes; a user's only when named."""
     ordered = [
         family.name
-        for programme in PROGRAMMES.values()
-        if programme.name in file.rotations
-        for group in programme.groups
-        for family in sorted(built_in.values(), key=lambda f: (f.name != f.group, f.name))
-        if family.group == group and (file.families is None or family.name in file.families)
+        for family in in_order(built_in.values())
+        if family.task.programme in file.rotations
+        and (file.families is None or family.name in file.families)
     ]
     if not selection.families:
         return tuple(ordered)
     return chosen("family", selection.families, (*ordered, *added))
-
-
-def _programmes(
-    file: SuiteFile, families: tuple[str, ...], known: Mapping[str, Family]
-) -> tuple[Programme, ...]:
-    """Programmes that host a family asked for."""
-    groups = [known[name].group for name in families]
-    hosts = [p for p in PROGRAMMES.values() if p.name in file.rotations]
-    built_in = [p for p in hosts if any(group in p.groups for group in groups)]
-    own = [group for group in groups if not any(group in p.groups for p in PROGRAMMES.values())]
-    return (*built_in, *(own_programme(group) for group in dict.fromkeys(own)))
-
-
-def _controls(
-    file: SuiteFile, rotations: Mapping[str, Mapping[int, int]]
-) -> dict[Condition, dict[str, int]]:
-    """Rotations of the adjacent and blind conditions: those of the suite, at most all."""
-    most = {name: max(by_length.values()) for name, by_length in rotations.items()}
-    controls = (
-        most if file.controls is None else {n: min(file.controls, m) for n, m in most.items()}
-    )
-    return {"adjacent": controls, "blind": controls}
-
-
-def _conditions(
-    selection: Selection, file: SuiteFile, blocks: Mapping[Condition, Block]
-) -> tuple[Condition, ...]:
-    """Conditions asked.
-
-    Raises:
-        InputError: none of that name in the suite, or none at these lengths.
-    """
-    known = tuple(c for c in CONDITIONS if c in {"main", "adjacent", "blind"} or c in file.blocks)
-    wanted = chosen("condition", selection.conditions, known)
-    found = tuple(c for c in CONDITIONS if c in wanted and (c not in file.blocks or c in blocks))
-    if not found:
-        lengths = {c: file.blocks[c].lengths for c in CONDITIONS if c in wanted}
-        raise InputError(
-            f"nothing to ask: {', '.join(lengths)} is not asked at these history lengths",
-            why=[f"{c}: {', '.join(map(str, at))}" for c, at in lengths.items()],
-        )
-    return found
 
 
 def _filler_sha256(filler: Mapping[Lang, FillerBank]) -> str:

@@ -1,8 +1,12 @@
-"""Renders word templates: Jinja2, sandboxed, every name must exist."""
+"""Words into text and out of it: templates are rendered, surface forms are found again.
+
+Templates are Jinja2, sandboxed, and every name in them must exist.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -54,3 +58,21 @@ def _joiner(join: Join) -> Callable[[Any], str]:
         return join.last if loop.last else join.sep
 
     return joined
+
+
+def pattern_of(words: Iterable[str], *, plurals: bool = False) -> re.Pattern[str] | None:
+    """Matches any of the words, the longest first, whatever the case; None without words.
+
+    Args:
+        words: surface forms.
+        plurals: a Latin word may have an s or es at its end.
+    """
+    ending = "(?:s|es)?" if plurals else ""
+    forms = [
+        rf"(?<![A-Za-z0-9]){re.escape(word)}{ending}(?![A-Za-z0-9])"
+        if word.isascii()
+        else re.escape(word)
+        for word in sorted(set(words), key=lambda word: (-len(word), word))
+        if word
+    ]
+    return re.compile("|".join(forms), re.IGNORECASE) if forms else None

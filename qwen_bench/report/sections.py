@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.probes.chances import declared_chances
+from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.record.run import final_outcomes
 from qwen_bench.report import text
 from qwen_bench.report.answers import Reading, changed, rebuild, wrong

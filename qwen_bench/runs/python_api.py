@@ -92,9 +92,9 @@ def record_engine(
 
 def _answerable(suite: Suite, engine: Engine) -> Suite:
     """The suite as this engine can be asked it: without a system role, no rules in one."""
-    if SYSTEM not in suite.programmes or engine.abilities().system_messages:
-        return suite
     narrowed = suite.without(SYSTEM)
+    if narrowed is suite or engine.abilities().system_messages:
+        return suite
     if not narrowed.families:
         raise InputError(
             "the engine takes no system message, and only families that need one are asked"

@@ -10,8 +10,7 @@ import json
 import re
 import unicodedata
 
-from qwen_bench.probes.probe import Rule
-from qwen_bench.probes.scripted_rules import is_tag
+from qwen_bench.probes.probe import Rule, is_tag
 from qwen_bench.scoring.normalise import visible_part
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)

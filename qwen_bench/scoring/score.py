@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from qwen_bench.chat.messages import Conversation, conversation_sha256
-from qwen_bench.probes.evidence_visibility import evidence_visible
-from qwen_bench.probes.probe import Probe
+from qwen_bench.probes.probe import Probe, evidence_visible
 from qwen_bench.protocol import Reply
 from qwen_bench.record.outcome import Outcome
 from qwen_bench.scoring.judge import Verdict, judge_ranking, judge_text

@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from qwen_bench.chat.messages import Conversation
-from qwen_bench.probes.probe import Probe
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Probe, apply_rule
 
 Solver = Callable[[Probe, Conversation], str]
 

@@ -12,8 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.probes.probe import Probe
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Probe, apply_rule
 from qwen_bench.scoring.mentions import Mention, find_mentions
 from qwen_bench.scoring.normalise import normalise
 from qwen_bench.solvers.fixed_choice import blind, hashed, listed, marked_reply, unmarked_reply

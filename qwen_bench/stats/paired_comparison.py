@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from qwen_bench.errors import NotComparableError
-from qwen_bench.probes.chances import declared_chances
+from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS, PERCENTILE_CLUSTERS

@@ -17,9 +17,8 @@ from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.dialogue import Asking, build_dialogue
 from qwen_bench.probes.filler import fill
-from qwen_bench.probes.placing import Sources
-from qwen_bench.probes.probe import VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
-from qwen_bench.probes.programmes import MAX_TURNS, MIXED
+from qwen_bench.probes.probe import MAX_TURNS, VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
+from qwen_bench.probes.programmes import MIXED, Sources
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.suites import make_sources
 from qwen_bench.resources import data_folder

@@ -4,12 +4,12 @@ import pytest
 
 from qwen_bench.audit.audit_lines import audit_lines, document, failure, short_names
 from qwen_bench.audit.audit_suite import audit_suite
-from qwen_bench.audit.publish import AUDIT, CLOSE, OPEN, audit_page, checkout, published
-from qwen_bench.audit.released import released_audits
+from qwen_bench.audit.maintenance import checkout
 from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from tools.audit.publish import AUDIT, CLOSE, OPEN, audit_page, published, released_audits
 
 from .conftest import TASKS
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 from functools import cache
 
 from qwen_bench.audit.audit_suite import audit_suite
-from qwen_bench.audit.planted_forgetting import closed_form, window_line
 from qwen_bench.audit.solver_rules import Judged
 from qwen_bench.audit.solver_scores import SolverTable, window_verdict
 from qwen_bench.audit.solver_table import (
@@ -20,12 +19,13 @@ from qwen_bench.audit.solver_table import (
 from qwen_bench.probes.programmes import MIXED
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from tools.audit.planted_forgetting import WindowRows, closed_form, window_line
 
 from .conftest import renderings, requestioned, small
 
 
-def filled(suite, *solvers):
-    table = SolverTable(solvers or (*SOLVERS, *WINDOWS))
+def filled(suite, *solvers, on_window=lambda *_: None):
+    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), on_window=on_window)
     for rendering in renderings(suite):
         table.see(rendering)
     return table
@@ -134,7 +134,8 @@ def test_only_the_solvers_asked_for_are_run_and_nothing_else():
 def windows():
     """Rows and curves of the windows over four rotations."""
     suite = small("*", suite="core", limit=4)
-    rows = filled(suite, *WINDOWS).windows
+    rows = WindowRows()
+    filled(suite, *WINDOWS, on_window=rows.add)
     return rows, rows.curves(suite)
 
 

@@ -1,7 +1,6 @@
 """Chances declared by the families of `tasks/`."""
 
-from qwen_bench.probes.chances import declared_chances
-from qwen_bench.probes.definitions import load_families
+from qwen_bench.probes.definitions import declared_chances, load_families
 from qwen_bench.resources import data_folder
 
 

@@ -19,8 +19,7 @@ from qwen_bench.audit.solver_table import CELLS
 from qwen_bench.audit.trees import strings_of, tree_of
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.probe import LANGS
-from qwen_bench.probes.selection import Selection
-from qwen_bench.probes.suite_file import load_canary
+from qwen_bench.probes.selection import Selection, load_canary
 from qwen_bench.probes.suites import build_suite
 
 from .instances import EVERY, SPLITS, TASKS, family, forms, named, pair, told

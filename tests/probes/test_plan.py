@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qwen_bench.probes.probe import MAX_TURNS
 from qwen_bench.probes.programmes import (
     EXTENDED,
-    MAX_TURNS,
     MIXED,
     PROGRAMMES,
     RULE,

@@ -7,8 +7,7 @@ import pytest
 
 from qwen_bench.probes.builders.instruction_retention import KINDS
 from qwen_bench.probes.filler import load_filler, without
-from qwen_bench.probes.probe import Rule
-from qwen_bench.probes.scripted_rules import apply_rule
+from qwen_bench.probes.probe import Rule, apply_rule
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.rule_form import follows
 

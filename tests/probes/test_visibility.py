@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.probes.evidence_visibility import evidence_visible
+from qwen_bench.probes.probe import evidence_visible
 from qwen_bench.probes.suites import build_suite
 
 

@@ -11,8 +11,7 @@ from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import load_families, load_family
 from qwen_bench.probes.filler import load_filler
 from qwen_bench.probes.probe import LANGS
-from qwen_bench.probes.selection import Selection
-from qwen_bench.probes.suite_file import load_canary
+from qwen_bench.probes.selection import Selection, load_canary
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder
 from qwen_bench.scoring.judge import judge_text

@@ -49,7 +49,7 @@ class Finding:
 
     Attributes:
         name: what was simulated.
-        clusters: skeletons of each simulated run.
+        clusters: number in each simulated run.
         share: how often it happened.
         demand: what it must keep; None where the rate is shown for comparison only.
         note: figures that explain the rate.

@@ -76,7 +76,7 @@ class Planted:
         history: effective history length.
         half_life: as it is printed.
         gained: probes that only the window answers.
-        clusters: skeletons compared.
+        clusters: number compared.
         expected: exact figures; None where the specification has none.
     """
 
@@ -114,7 +114,7 @@ class Planted:
 
     @property
     def _word_due(self) -> str | None:
-        """The expected word; without a change it takes enough skeletons to exclude the margin."""
+        """The expected word; without a change it takes enough clusters to exclude the margin."""
         word = self.expected.word if self.expected else None
         few = no_flip_bound(self.clusters) > MARGIN
         return "inconclusive" if word == "within noise" and few else word

@@ -9,38 +9,30 @@ from __future__ import annotations
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
-    Evidence,
     Instance,
     Question,
     Templates,
+    ValueWords,
     Words,
-    acknowledgement,
-    pick,
 )
-from qwen_bench.probes.seeded_draws import rotated, with_first_at
+from qwen_bench.probes.seeded_draws import rotated
 
 
-class Entity(Words):
+class NeutralKey(Words):
     """A key and a neutral fact about it."""
 
     say: str
     neutral: str
 
 
-class AbstentionWords(Words):
+class AbstentionWords(ValueWords):
     """Words of one split; `abstain` is the fixed phrase the question asks for."""
 
-    entities: list[Entity]
-    values: list[str]
+    entities: list[NeutralKey]
     evidence: list[Templates]
     questions: list[str]
     only: str
     abstain: str
-
-    @property
-    def answers(self) -> list[str]:
-        """The values; the abstain phrase is no value."""
-        return self.values
 
     @property
     def keys(self) -> list[str]:
@@ -51,8 +43,8 @@ class AbstentionWords(Words):
 def build(brief: Brief, words: AbstentionWords) -> Instance:
     """One list of bindings; asked for a key whose value was stated (A) or not (B)."""
     draw, k = brief.draw, int(brief.params.get("k", 4))
-    entities = pick(words.entities, draw.stream("entities").sample(len(words.entities), k))
-    values = pick(words.values, draw.stream("values").sample(len(words.values), k))
+    entities = draw.some("entities", words.entities, k)
+    values = draw.some("values", words.values, k)
     asked = draw.level("asked", k)
     stated = brief.variant == "A"
     bindings = [
@@ -60,32 +52,21 @@ def build(brief: Brief, words: AbstentionWords) -> Instance:
         for i, (entity, value) in enumerate(zip(entities, values, strict=True))
         if stated or i != asked
     ]
-    neutral = None if stated else {"say": entities[asked].say, "neutral": entities[asked].neutral}
-    templates = words.evidence[draw.level("evidence template", len(words.evidence))]
-    return Instance(
-        evidence=(
-            Evidence(
-                templates.user,
-                acknowledgement(draw, templates, "state"),
-                {"bindings": bindings, "neutral": neutral},
-            ),
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="value",
-                context={"asked": {"say": entities[asked].say}},
-                gold=values[asked] if stated else words.abstain,
-                candidates=tuple(
-                    with_first_at(rotated(values, asked), draw.level("gold place", k))
-                ),
-                needs=(0,),
-                abstain_phrase=words.abstain,
-                gold_abstains=not stated,
-                key_words=(entities[asked].say,),
-            ),
-        ),
+    context = {"bindings": bindings, "neutral": None if stated else entities[asked].model_dump()}
+    templates = draw.balanced("evidence template", words.evidence)
+    evidence = templates.turn(draw, "state", context)
+    question = Question(
+        family=brief.family,
+        name="value",
+        context={"asked": {"say": entities[asked].say}},
+        gold=values[asked] if stated else words.abstain,
+        candidates=draw.listed(rotated(values, asked)),
+        needs=(0,),
+        abstain_phrase=words.abstain,
+        gold_abstains=not stated,
+        key_words=(entities[asked].say,),
     )
+    return Instance((evidence,), (question,))
 
 
 BUILDER = Builder(AbstentionWords, build)

@@ -14,18 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
-from qwen_bench.probes.seeded_draws import Draw, rotated, with_first_at
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
+from qwen_bench.probes.seeded_draws import Draw, rotated
 
 CHAINS = 3
 ROOMY_SLOT = 8
@@ -69,15 +59,10 @@ class Link(NamedTuple):
 def build(brief: Brief, words: ChainWords) -> Instance:
     """Three chains in one turn; asked where one item ends up."""
     draw = brief.draw
-    items, inner, outer, places = (
-        pick(pool, draw.stream(name).sample(len(pool), CHAINS))
-        for name, pool in (
-            ("items", words.items),
-            ("inner", words.inner),
-            ("outer", words.outer),
-            ("places", words.places),
-        )
-    )
+    items = draw.some("items", words.items, CHAINS)
+    inner = draw.some("inner", words.inner, CHAINS)
+    outer = draw.some("outer", words.outer, CHAINS)
+    places = draw.some("places", words.places, CHAINS)
     # Chain 0 is asked. In A its last link is the place link of number `gold`, in B the next one.
     # One factor for both, because a solver that takes the place nearest to the asked item is right
     # by how the two meet.
@@ -92,29 +77,20 @@ def build(brief: Brief, words: ChainWords) -> Instance:
     else:
         stored = [Link("item", *pair) for pair in zip(items, inner, strict=True)]
         stored += [Link("inner", *pair) for pair in zip(inner, outer, strict=True)]
-    templates = words.evidence[draw.level("evidence template", len(words.evidence))]
-    # Text order of the places, the right one of A first, then that of B.
-    listed = rotated(places, gold)
-    return Instance(
-        evidence=(
-            Evidence(
-                templates.user,
-                acknowledgement(draw, templates, "state"),
-                {"links": [link._asdict() for link in _order(draw, placed, stored, gap)]},
-            ),
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="place",
-                context={"asked": items[0]},
-                gold=places[at],
-                candidates=tuple(with_first_at(listed, draw.level("gold place", CHAINS))),
-                needs=(0,),
-                key_words=(items[0],),
-            ),
-        ),
+    templates = draw.balanced("evidence template", words.evidence)
+    links = [link._asdict() for link in _order(draw, placed, stored, gap)]
+    evidence = templates.turn(draw, "state", {"links": links})
+    question = Question(
+        family=brief.family,
+        name="place",
+        context={"asked": items[0]},
+        gold=places[at],
+        # Text order of the places, the right one of A first, then that of B.
+        candidates=draw.listed(rotated(places, gold)),
+        needs=(0,),
+        key_words=(items[0],),
     )
+    return Instance((evidence,), (question,))
 
 
 def _order(draw: Draw, placed: list[Link], stored: list[Link], gap: int) -> list[Link]:

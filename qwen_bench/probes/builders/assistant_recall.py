@@ -13,20 +13,17 @@ from __future__ import annotations
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
-    Evidence,
     Instance,
     Question,
     Templates,
+    ValueWords,
     Words,
-    acknowledgement,
-    pick,
 )
-from qwen_bench.probes.seeded_draws import with_first_at
 
 KEYS = 2
 
 
-class Stages(Words):
+class ProposalTurns(Words):
     """Templates of the one-turn form and of the two turns of the other.
 
     The replies of `together` and `propose` hold the assistant's proposals, those of `choose` no
@@ -38,19 +35,13 @@ class Stages(Words):
     choose: Templates
 
 
-class ProposalWords(Words):
+class ProposalWords(ValueWords):
     """Words of one split."""
 
     entities: list[str]
-    values: list[str]
-    evidence: list[Stages]
+    evidence: list[ProposalTurns]
     questions: list[str]
     only: str
-
-    @property
-    def answers(self) -> list[str]:
-        """All values."""
-        return self.values
 
     @property
     def keys(self) -> list[str]:
@@ -61,8 +52,8 @@ class ProposalWords(Words):
 def build(brief: Brief, words: ProposalWords) -> Instance:
     """Two values by each speaker; asked for the assistant's value of one key."""
     draw = brief.draw
-    keys = pick(words.entities, draw.stream("entities").sample(len(words.entities), KEYS))
-    values = pick(words.values, draw.stream("values").sample(len(words.values), 2 * KEYS))
+    keys = draw.some("entities", words.entities, KEYS)
+    values = draw.some("values", words.values, 2 * KEYS)
     pairs = [values[:KEYS], values[KEYS:]]
     order = [0, 1]
     if brief.variant == "B":
@@ -73,37 +64,26 @@ def build(brief: Brief, words: ProposalWords) -> Instance:
         "own": [{"say": keys[key], "value": own[key]} for key in order],
         "proposed": [{"say": keys[key], "value": proposed[key]} for key in order],
     }
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
-    used = (
-        [("together", stages.together)]
-        if brief.stages == 1
-        else [("propose", stages.propose), ("choose", stages.choose)]
-    )
+    turns = draw.balanced("evidence template", words.evidence)
     asked = draw.level("asked", KEYS)
     by_user_in_a, gold_in_a = values[asked], values[KEYS + asked]
     others = [value for value in values if value not in (gold_in_a, by_user_in_a)]
-    return Instance(
-        evidence=tuple(
-            Evidence(templates.user, acknowledgement(draw, templates, stage), context)
-            for stage, templates in used
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="proposal",
-                context={"asked": keys[asked]},
-                gold=proposed[asked],
-                candidates=tuple(
-                    with_first_at(
-                        [gold_in_a, by_user_in_a, *others], draw.level("gold place", 2 * KEYS)
-                    )
-                ),
-                # In either form the first turn holds the whole proposal.
-                needs=(0,),
-                key_words=(keys[asked],),
-            ),
-        ),
+    if brief.stages == 1:
+        evidence = [turns.together.turn(draw, "together", context)]
+    else:
+        proposing = turns.propose.turn(draw, "propose", context)
+        evidence = [proposing, turns.choose.turn(draw, "choose", context)]
+    question = Question(
+        family=brief.family,
+        name="proposal",
+        context={"asked": keys[asked]},
+        gold=proposed[asked],
+        candidates=draw.listed([gold_in_a, by_user_in_a, *others]),
+        # In either form the first turn holds the whole proposal.
+        needs=(0,),
+        key_words=(keys[asked],),
     )
+    return Instance(tuple(evidence), (question,))
 
 
 BUILDER = Builder(ProposalWords, build)

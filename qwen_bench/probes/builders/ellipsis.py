@@ -7,19 +7,7 @@ predicate asked" fails. Twin: the cue question asks the other predicate.
 
 from __future__ import annotations
 
-from qwen_bench.probes.builders.fact_recall import Names
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
-from qwen_bench.probes.seeded_draws import with_first_at
+from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
 
 
 class Thread(Words):
@@ -36,7 +24,7 @@ class Role(Words):
     who: str
 
 
-class Stages(Words):
+class EllipsisTurns(Words):
     """Templates of the list, the cue question and the decoy question."""
 
     list: Templates
@@ -51,7 +39,7 @@ class EllipsisWords(Words):
     cities: list[str]
     roles: list[Role]
     values: Names
-    evidence: list[Stages]
+    evidence: list[EllipsisTurns]
     questions: list[str]
     only: str
 
@@ -69,10 +57,10 @@ class EllipsisWords(Words):
 def build(brief: Brief, words: EllipsisWords) -> Instance:
     """A list of four values; asked for the one that city and inherited predicate name."""
     draw = brief.draw
-    cities = pick(words.cities, draw.stream("cities").sample(len(words.cities), 2))
-    roles = pick(words.roles, draw.stream("roles").sample(len(words.roles), 2))
-    thread, other = pick(words.threads, draw.stream("threads").sample(len(words.threads), 2))
-    values = pick(words.values.all, draw.stream("values").sample(len(words.values.all), 4))
+    cities = draw.some("cities", words.cities, 2)
+    roles = draw.some("roles", words.roles, 2)
+    thread, other = (found.model_dump() for found in draw.some("threads", words.threads, 2))
+    values = draw.some("values", words.values.all, 4)
     asked_city = draw.level("asked city", 2)
     role_in_a = draw.level("asked role", 2)
     role = role_in_a if brief.variant == "A" else 1 - role_in_a
@@ -85,55 +73,38 @@ def build(brief: Brief, words: EllipsisWords) -> Instance:
     ]
 
     def value(city: int, of_role: int) -> str:
-        return str(values[2 * city + of_role])
+        return values[2 * city + of_role]
 
-    both = {"thread": {"say": thread.say, "back": thread.back}}
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
-    turns = [
-        Evidence(
-            stages.list.user, acknowledgement(draw, stages.list, "list"), {**both, "stops": stops}
-        ),
-        Evidence(
-            stages.cue.user,
-            acknowledgement(draw, stages.cue, "cue"),
-            {
-                **both,
-                "role": {"does": roles[role].does, "who": roles[role].who},
-                "city": cities[1 - asked_city],
-                "answer": value(1 - asked_city, role),
-            },
-        ),
+    cue = {
+        "thread": thread,
+        "role": roles[role].model_dump(),
+        "city": cities[1 - asked_city],
+        "answer": value(1 - asked_city, role),
+    }
+    decoy = {
+        "role": roles[1 - role].model_dump(),
+        "other": other,
+        "thread": other,
+        "city": cities[1 - asked_city],
+    }
+    turns = draw.balanced("evidence template", words.evidence)
+    evidence = [
+        turns.list.turn(draw, "list", {"thread": thread, "stops": stops}),
+        turns.cue.turn(draw, "cue", cue),
     ]
     if brief.stages == 3:
-        decoy = roles[1 - role]
-        turns.append(
-            Evidence(
-                stages.decoy.user,
-                acknowledgement(draw, stages.decoy, "decoy"),
-                {
-                    "role": {"does": decoy.does, "who": decoy.who},
-                    "other": {"say": other.say, "back": other.back},
-                    "thread": {"say": other.say, "back": other.back},
-                    "city": cities[1 - asked_city],
-                },
-            )
-        )
+        evidence.append(turns.decoy.turn(draw, "decoy", decoy))
     gold_a, gold_b = value(asked_city, role_in_a), value(asked_city, 1 - role_in_a)
-    listed = [gold_a, gold_b, *(v for v in values if v not in (gold_a, gold_b))]
-    return Instance(
-        evidence=tuple(turns),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="inherited",
-                context={**both, "city": cities[asked_city]},
-                gold=value(asked_city, role),
-                candidates=tuple(with_first_at(listed, draw.level("gold place", 4))),
-                needs=(0, 1),
-                key_words=(cities[asked_city],),
-            ),
-        ),
+    question = Question(
+        family=brief.family,
+        name="inherited",
+        context={"thread": thread, "city": cities[asked_city]},
+        gold=value(asked_city, role),
+        candidates=draw.listed([gold_a, gold_b, *(v for v in values if v not in (gold_a, gold_b))]),
+        needs=(0, 1),
+        key_words=(cities[asked_city],),
     )
+    return Instance(tuple(evidence), (question,))
 
 
 BUILDER = Builder(EllipsisWords, build)

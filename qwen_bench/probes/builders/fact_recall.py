@@ -6,40 +6,18 @@ statement change. Distractors are the sibling bindings, one mention each.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
-from qwen_bench.probes.seeded_draws import rotated, with_first_at
+from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
+from qwen_bench.probes.seeded_draws import rotated
 
 
-class Entity(Words):
+class DescribedKey(Words):
     """A key: how the evidence says it and how a paraphrase asks for it."""
 
     say: str
     ask: str
 
 
-class Names(Words):
-    """Given names by grammatical gender."""
-
-    f: list[str]
-    m: list[str]
-
-    @property
-    def all(self) -> list[str]:
-        """Both halves."""
-        return [*self.f, *self.m]
-
-
-class Questions(Words):
+class BindingQuestions(Words):
     """Question templates by wording: naming the key, or describing it without a shared word."""
 
     lexical: list[str]
@@ -49,10 +27,10 @@ class Questions(Words):
 class BindingWords(Words):
     """Words of one split."""
 
-    entities: list[Entity]
+    entities: list[DescribedKey]
     values: Names
     evidence: list[Templates]
-    questions: Questions
+    questions: BindingQuestions
     only: str
 
     @property
@@ -69,38 +47,28 @@ class BindingWords(Words):
 def build(brief: Brief, words: BindingWords) -> Instance:
     """One list of k bindings and one question."""
     draw, k = brief.draw, int(brief.params.get("k", 4))
-    entities = pick(words.entities, draw.stream("entities").sample(len(words.entities), k))
-    values = pick(words.values.all, draw.stream("values").sample(len(words.values.all), k))
+    entities = draw.some("entities", words.entities, k)
+    values = draw.some("values", words.values.all, k)
     asked = draw.level("asked", k)
     keys = entities if brief.variant == "A" else rotated(entities, 1)
     bindings = [
         {"say": entity.say, "ask": entity.ask, "value": value}
         for entity, value in zip(keys, values, strict=True)
     ]
-    gold = values[keys.index(entities[asked])]
-    wording = ("lexical", "paraphrase")[draw.level("wording", 2)]
-    templates = words.evidence[draw.level("evidence template", len(words.evidence))]
-    return Instance(
-        evidence=(
-            Evidence(
-                templates.user, acknowledgement(draw, templates, "state"), {"bindings": bindings}
-            ),
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="value",
-                context={"asked": {"say": entities[asked].say, "ask": entities[asked].ask}},
-                gold=gold,
-                candidates=tuple(
-                    with_first_at(rotated(values, asked), draw.level("gold place", k))
-                ),
-                needs=(0,),
-                wording=wording,
-                key_words=(entities[asked].say,),
-            ),
-        ),
+    wording = draw.balanced("wording", ("lexical", "paraphrase"))
+    templates = draw.balanced("evidence template", words.evidence)
+    evidence = templates.turn(draw, "state", {"bindings": bindings})
+    question = Question(
+        family=brief.family,
+        name="value",
+        context={"asked": entities[asked].model_dump()},
+        gold=values[keys.index(entities[asked])],
+        candidates=draw.listed(rotated(values, asked)),
+        needs=(0,),
+        wording=wording,
+        key_words=(entities[asked].say,),
     )
+    return Instance((evidence,), (question,))
 
 
 BUILDER = Builder(BindingWords, build)

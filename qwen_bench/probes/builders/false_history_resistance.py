@@ -10,13 +10,11 @@ from __future__ import annotations
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
-    Evidence,
     Instance,
     Question,
     Templates,
+    ValueWords,
     Words,
-    acknowledgement,
-    pick,
 )
 
 SPEAKERS = ("user", "assistant")
@@ -24,34 +22,32 @@ SPEAKERS = ("user", "assistant")
 LABELS = {False: ("yes", "no"), True: ("是", "否")}
 
 
-class Stages(Words):
+class QuotedTurns(Words):
     """Templates by who states the colours; the replies of the second hold them."""
 
     user: Templates
     assistant: Templates
 
 
-class Questions(Words):
+class QuoteQuestions(Words):
     """Question templates by who is quoted."""
 
     user: list[str]
     assistant: list[str]
 
 
-class QuoteWords(Words):
-    """Words of one split. `chinese` takes 是 and 否 for yes and no."""
+class QuoteWords(ValueWords):
+    """Words of one split. `chinese` takes 是 and 否 for yes and no.
+
+    The values are colours: not the answers themselves, but a second mention would make a quote
+    true.
+    """
 
     chinese: bool
     parts: list[str]
-    values: list[str]
-    evidence: list[Stages]
-    questions: Questions
+    evidence: list[QuotedTurns]
+    questions: QuoteQuestions
     only: str
-
-    @property
-    def answers(self) -> list[str]:
-        """The colours: not the answer itself, but a second mention would make a quote true."""
-        return self.values
 
     @property
     def keys(self) -> list[str]:
@@ -62,37 +58,26 @@ class QuoteWords(Words):
 def build(brief: Brief, words: QuoteWords) -> Instance:
     """One turn with two colours, and one quote of it."""
     draw = brief.draw
-    parts = pick(words.parts, draw.stream("parts").sample(len(words.parts), 2))
-    values = pick(words.values, draw.stream("values").sample(len(words.values), 2))
+    parts = draw.some("parts", words.parts, 2)
+    values = draw.some("values", words.values, 2)
     asked = draw.level("asked", 2)
     quoted = values[1 - asked]
     stated = values if brief.variant == "A" else values[::-1]
-    speaker = SPEAKERS[draw.level("speaker", len(SPEAKERS))]
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
-    templates: Templates = getattr(stages, speaker)
+    speaker = draw.balanced("speaker", SPEAKERS)
+    templates: Templates = getattr(draw.balanced("evidence template", words.evidence), speaker)
     yes, no = LABELS[words.chinese]
-    bindings = [{"part": part, "value": value} for part, value in zip(parts, stated, strict=True)]
-    return Instance(
-        evidence=(
-            Evidence(
-                templates.user,
-                acknowledgement(draw, templates, speaker),
-                {"one": bindings[0], "two": bindings[1]},
-            ),
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="quote",
-                context={"part": parts[asked], "value": quoted},
-                gold=yes if stated[asked] == quoted else no,
-                candidates=(yes, no),
-                needs=(0,),
-                wording=speaker,
-                key_words=(parts[asked],),
-            ),
-        ),
+    one, two = ({"part": part, "value": value} for part, value in zip(parts, stated, strict=True))
+    question = Question(
+        family=brief.family,
+        name="quote",
+        context={"part": parts[asked], "value": quoted},
+        gold=yes if stated[asked] == quoted else no,
+        candidates=(yes, no),
+        needs=(0,),
+        wording=speaker,
+        key_words=(parts[asked],),
     )
+    return Instance((templates.turn(draw, speaker, {"one": one, "two": two}),), (question,))
 
 
 BUILDER = Builder(QuoteWords, build)

@@ -11,16 +11,7 @@ from typing import get_args
 
 from pydantic import Field
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
 from qwen_bench.probes.probe import Rule, RuleKind
 
 KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
@@ -69,28 +60,23 @@ class ScopedRuleWords(Words):
 def build(brief: Brief, words: ScopedRuleWords) -> Instance:
     """One statement of the rule; asked for a thing inside and a thing outside its scope."""
     draw, covers_all = brief.draw, brief.variant == "A"
-    kind = KINDS[draw.level("rule", len(KINDS))]
+    kind = draw.balanced("rule", KINDS)
     form = words.rules[kind]
-    marks = form.marks[draw.stream("marks").index(len(form.marks))]
+    marks = draw.one("marks", form.marks)
     rule = Rule(kind, tuple(marks))
-    scope = words.scopes[draw.level("scope", len(words.scopes))]
-    inside = scope.things[draw.stream("inside").index(len(scope.things))]
-    outside = words.outside[draw.stream("outside").index(len(words.outside))]
-    statement = words.evidence[draw.level("evidence template", len(words.evidence))]
+    scope = draw.balanced("scope", words.scopes)
+    inside = draw.one("inside", scope.things)
+    outside = draw.one("outside", words.outside)
+    statement = draw.balanced("evidence template", words.evidence)
     request, sentence = (form.every, statement.unless) if covers_all else (form.one, statement.when)
     # The wording of the rule is a template too; as a block it becomes a name in the statement.
     templates = Templates(
         user=f"{{% set request %}}{request}{{% endset %}}{sentence}", assistant=statement.assistant
     )
-    evidence = Evidence(
-        templates.user,
-        acknowledgement(draw, templates, "state"),
-        {"marks": marks, "scope": scope.say},
-    )
 
     def question(name: str, thing: str, *, marked: bool) -> Question:
         return Question(
-            family=brief.families[0],
+            family=brief.family,
             name=name,
             context={"thing": thing},
             gold="marked" if marked else "plain",
@@ -101,7 +87,7 @@ def build(brief: Brief, words: ScopedRuleWords) -> Instance:
         )
 
     return Instance(
-        evidence=(evidence,),
+        evidence=(templates.turn(draw, "state", {"marks": marks, "scope": scope.say}),),
         questions=(
             question("in_scope", inside, marked=not covers_all),
             question("out_of_scope", outside, marked=covers_all),

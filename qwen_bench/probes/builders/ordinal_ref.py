@@ -13,44 +13,37 @@ from qwen_bench.probes.instance import (
     Instance,
     Question,
     Templates,
+    ValueWords,
     Words,
-    acknowledgement,
-    pick,
 )
-from qwen_bench.probes.seeded_draws import rotated, with_first_at
+from qwen_bench.probes.seeded_draws import rotated
 
 ITEMS = 4
 THIRD = 2
 
 
-class Stages(Words):
+class ListingTurns(Words):
     """Templates of the one turn with all items and of the repeated turn with one item."""
 
     packed: Templates
     spread: Templates
 
 
-class Questions(Words):
+class RankQuestions(Words):
     """Question templates by wording: the rank from the start, or the one before the last."""
 
     nth: list[str]
     before_last: list[str]
 
 
-class OrdinalWords(Words):
+class OrdinalWords(ValueWords):
     """Words of one split. `ranks` are the four noun phrases from the first item to the fourth."""
 
     games: list[str]
-    values: list[str]
     ranks: list[str]
-    evidence: list[Stages]
-    questions: Questions
+    evidence: list[ListingTurns]
+    questions: RankQuestions
     only: str
-
-    @property
-    def answers(self) -> list[str]:
-        """What the assistant names."""
-        return self.values
 
     @property
     def keys(self) -> list[str]:
@@ -61,35 +54,33 @@ class OrdinalWords(Words):
 def build(brief: Brief, words: OrdinalWords) -> Instance:
     """Four items in one turn or in four, and one question."""
     draw = brief.draw
-    game = words.games[draw.stream("game").index(len(words.games))]
-    listed_in_a = pick(words.values, draw.stream("values").sample(len(words.values), ITEMS))
+    game = draw.one("game", words.games)
+    listed_in_a = draw.some("values", words.values, ITEMS)
     listed = listed_in_a if brief.variant == "A" else rotated(listed_in_a, 1)
     rank = draw.level("rank", ITEMS)
     # Every block of four rotations asks for the third item once, so its wording changes by block.
     from_the_end = rank == THIRD and draw.level("before the last", 2, every=ITEMS) == 1
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
+    turns = draw.balanced("evidence template", words.evidence)
     packed = brief.stages == 1
-    templates = stages.packed if packed else stages.spread
-    reply = acknowledgement(draw, templates, "request")
+    templates = turns.packed if packed else turns.spread
+    # All requests get one and the same reply.
+    reply = draw.balanced("reply to request", templates.assistant)
+    question = Question(
+        family=brief.family,
+        name="rank",
+        context={"game": game, "rank": words.ranks[rank]},
+        gold=listed[rank],
+        candidates=draw.listed(rotated(listed_in_a, rank)),
+        needs=(0,) if packed else _needed(rank, from_the_end=from_the_end),
+        wording="before_last" if from_the_end else "nth",
+        key_words=(game,),
+    )
     return Instance(
         evidence=tuple(
             Evidence(templates.user, reply, {"game": game, "listed": part})
             for part in ([listed] if packed else [[item] for item in listed])
         ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="rank",
-                context={"game": game, "rank": words.ranks[rank]},
-                gold=listed[rank],
-                candidates=tuple(
-                    with_first_at(rotated(listed_in_a, rank), draw.level("gold place", ITEMS))
-                ),
-                needs=(0,) if packed else _needed(rank, from_the_end=from_the_end),
-                wording="before_last" if from_the_end else "nth",
-                key_words=(game,),
-            ),
-        ),
+        questions=(question,),
     )
 
 

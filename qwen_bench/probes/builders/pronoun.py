@@ -10,19 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qwen_bench.probes.builders.fact_recall import Names
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
-from qwen_bench.probes.seeded_draws import Draw, with_first_at
+from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
+from qwen_bench.probes.seeded_draws import Draw
 
 
 class Pronoun(Words):
@@ -55,7 +44,7 @@ class Favour(Words):
     after: str = ""
 
 
-class Stages(Words):
+class PronounTurns(Words):
     """Templates of the one-turn form and of the two turns of the other."""
 
     together: Templates
@@ -99,11 +88,11 @@ class Things(Words):
     kinds: list[Kind]
     features: list[Feature]
     errands: list[Errand]
-    evidence: list[Stages]
+    evidence: list[PronounTurns]
     only: str
 
 
-class Questions(Words):
+class ReferentQuestions(Words):
     """Question templates by what the antecedents are."""
 
     person: list[str]
@@ -117,9 +106,9 @@ class PronounWords(Words):
     pronouns: Pronouns
     activities: list[Activity]
     favours: list[Favour]
-    evidence: list[Stages]
+    evidence: list[PronounTurns]
     things: Things
-    questions: Questions
+    questions: ReferentQuestions
     only: str
 
     @property
@@ -150,7 +139,7 @@ class _Pair(NamedTuple):
     wording: str
     values: list[str]
     context: tuple[Mapping[str, Any], Mapping[str, Any]]
-    evidence: list[Stages]
+    evidence: list[PronounTurns]
     asked: Mapping[str, Any]
     key: str
 
@@ -158,48 +147,33 @@ class _Pair(NamedTuple):
 def build(brief: Brief, words: PronounWords) -> Instance:
     """Two antecedents and one event; asked which of the two it happened with."""
     draw = brief.draw
-    antecedents = ("f", "m", "thing")[draw.level("antecedents", 3)]
+    antecedents = draw.balanced("antecedents", ("f", "m", "thing"))
     pair = _things(draw, words) if antecedents == "thing" else _people(draw, words, antecedents)
     referent_in_a = draw.level("referent", 2)
     referent = referent_in_a if brief.variant == "A" else 1 - referent_in_a
-    stages = pair.evidence[draw.level("evidence template", len(pair.evidence))]
-    used = (
-        [("together", stages.together)]
-        if brief.stages == 1
-        else [("introduce", stages.introduce), ("ask", stages.ask)]
+    turns, context = draw.balanced("evidence template", pair.evidence), pair.context[referent]
+    if brief.stages == 1:
+        evidence = [turns.together.turn(draw, "together", context)]
+    else:
+        introduced = turns.introduce.turn(draw, "introduce", context)
+        evidence = [introduced, turns.ask.turn(draw, "ask", context)]
+    question = Question(
+        family=brief.family,
+        name="referent",
+        context=pair.asked,
+        gold=pair.values[referent],
+        candidates=draw.listed([pair.values[referent_in_a], pair.values[1 - referent_in_a]]),
+        needs=tuple(range(len(evidence))),
+        wording=pair.wording,
+        key_words=(pair.key,),
     )
-    return Instance(
-        evidence=tuple(
-            Evidence(
-                templates.user, acknowledgement(draw, templates, stage), pair.context[referent]
-            )
-            for stage, templates in used
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="referent",
-                context=pair.asked,
-                gold=pair.values[referent],
-                candidates=tuple(
-                    with_first_at(
-                        [pair.values[referent_in_a], pair.values[1 - referent_in_a]],
-                        draw.level("gold place", 2),
-                    )
-                ),
-                needs=tuple(range(len(used))),
-                wording=pair.wording,
-                key_words=(pair.key,),
-            ),
-        ),
-    )
+    return Instance(tuple(evidence), (question,))
 
 
 def _people(draw: Draw, words: PronounWords, gender: str) -> _Pair:
-    pool: list[str] = getattr(words.values, gender)
-    names = pick(pool, draw.stream("values").sample(len(pool), 2))
-    activities = pick(words.activities, draw.stream("activities").sample(len(words.activities), 2))
-    favour = words.favours[draw.stream("favour").index(len(words.favours))]
+    names = draw.some("values", getattr(words.values, gender), 2)
+    activities = draw.some("activities", words.activities, 2)
+    favour = draw.one("favour", words.favours)
     pronoun: Pronoun = getattr(words.pronouns, gender)
     shared = {
         "people": [
@@ -216,10 +190,10 @@ def _people(draw: Draw, words: PronounWords, gender: str) -> _Pair:
 
 def _things(draw: Draw, words: PronounWords) -> _Pair:
     things = words.things
-    towns = pick(things.towns, draw.stream("towns").sample(len(things.towns), 2))
-    features = pick(things.features, draw.stream("features").sample(len(things.features), 2))
-    kind = things.kinds[draw.stream("kind").index(len(things.kinds))].model_dump()
-    errand = things.errands[draw.stream("errand").index(len(things.errands))]
+    towns = draw.some("towns", things.towns, 2)
+    features = draw.some("features", things.features, 2)
+    kind = draw.one("kind", things.kinds).model_dump()
+    errand = draw.one("errand", things.errands)
     shared = {
         "things": [
             {"value": town, "part": feature.part}

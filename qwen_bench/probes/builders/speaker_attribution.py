@@ -6,17 +6,7 @@ speaker and cannot be scored. Twin: the items rotate over the speakers.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
 from qwen_bench.probes.seeded_draws import rotated, with_first_at
 
 SPEAKERS = ("user", "third", "assistant")
@@ -53,8 +43,8 @@ class SpeakerWords(Words):
 def build(brief: Brief, words: SpeakerWords) -> Instance:
     """Three items by three speakers in one turn; asked whose item one of them is."""
     draw, n = brief.draw, len(SPEAKERS)
-    name = words.people[draw.stream("person").index(len(words.people))]
-    items_in_a = pick(words.items, draw.stream("items").sample(len(words.items), n))
+    name = draw.one("person", words.people)
+    items_in_a = draw.some("items", words.items, n)
     items = items_in_a if brief.variant == "A" else rotated(items_in_a, 1)
     asked = draw.level("asked speaker", n)
     item = items_in_a[asked]
@@ -63,27 +53,18 @@ def build(brief: Brief, words: SpeakerWords) -> Instance:
     mirrored, place = divmod(draw.level("option order", 2 * n), n)
     in_a, *rest = rotated(labels, asked)
     options = with_first_at([in_a, *rotated(rest, mirrored)], place)
-    templates = words.evidence[draw.level("evidence template", len(words.evidence))]
-    return Instance(
-        evidence=(
-            Evidence(
-                templates.user,
-                acknowledgement(draw, templates, "propose"),
-                {"name": name, "item": dict(zip(SPEAKERS, items, strict=True))},
-            ),
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="speaker",
-                context={"item": item, "options": options},
-                gold=labels[items.index(item)],
-                candidates=tuple(options),
-                needs=(0,),
-                key_words=(item,),
-            ),
-        ),
+    templates = draw.balanced("evidence template", words.evidence)
+    told = {"name": name, "item": dict(zip(SPEAKERS, items, strict=True))}
+    question = Question(
+        family=brief.family,
+        name="speaker",
+        context={"item": item, "options": options},
+        gold=labels[items.index(item)],
+        candidates=tuple(options),
+        needs=(0,),
+        key_words=(item,),
     )
+    return Instance((templates.turn(draw, "propose", told),), (question,))
 
 
 BUILDER = Builder(SpeakerWords, build)

@@ -11,31 +11,13 @@ from itertools import permutations
 
 from pydantic import Field
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-    acknowledgement,
-    pick,
-)
-from qwen_bench.probes.seeded_draws import with_first_at
+from qwen_bench.probes.instance import Brief, Builder, Instance, Owner, Question, Templates, Words
 
 OWN, NEW, THEIRS = 3, 2, 2
 PLACES = tuple(permutations(range(OWN)))
 
 
-class Owner(Words):
-    """Whose the other list is; `own` is the possessive."""
-
-    say: str
-    own: str
-
-
-class Stages(Words):
+class ListTurns(Words):
     """Templates of the turn that starts the lists and of the one that edits them."""
 
     start: Templates
@@ -45,15 +27,15 @@ class Stages(Words):
 class ListWords(Words):
     """Words of one split.
 
-    `title` is what the user's list is called. `comma` joins items as an answer writes them; it is
-    no word, so it stays out of dumps, by which splits are compared.
+    `title` is what the user's list is called, `owners` whose the other list is. `comma` joins items
+    as an answer writes them; it is no word, so it stays out of dumps, by which splits are compared.
     """
 
     title: str
     owners: list[Owner]
     items: list[str]
     comma: str = Field(exclude=True)
-    evidence: list[Stages]
+    evidence: list[ListTurns]
     questions: list[str]
     only: str
 
@@ -71,11 +53,11 @@ class ListWords(Words):
 def build(brief: Brief, words: ListWords) -> Instance:
     """Two turns; asked for the whole list of the user."""
     draw = brief.draw
-    items = pick(words.items, draw.stream("items").sample(len(words.items), OWN + NEW + THEIRS))
+    items = draw.some("items", words.items, OWN + NEW + THEIRS)
     mine, new, theirs = items[:OWN], items[OWN : OWN + NEW], items[OWN + NEW :]
-    owner = words.owners[draw.stream("owner").index(len(words.owners))]
+    owner = draw.one("owner", words.owners)
     # Which items of the list are replaced: in A the first swap stands and the second is undone.
-    first, second, _ = PLACES[draw.level("swapped", len(PLACES))]
+    first, second, _ = draw.balanced("swapped", PLACES)
     swaps = [{"old": mine[first], "new": new[0]}, {"old": mine[second], "new": new[1]}]
 
     def after(*applied: dict[str, str]) -> tuple[str, ...]:
@@ -87,32 +69,26 @@ def build(brief: Brief, words: ListWords) -> Instance:
     gold = gold_a if brief.variant == "A" else gold_b
     context = {
         "title": words.title,
-        "owner": {"say": owner.say, "own": owner.own},
+        "owner": owner.model_dump(),
         "mine": mine,
         "theirs": theirs,
         "swaps": swaps if brief.variant == "A" else swaps[::-1],
-        "dropped": theirs[draw.level("dropped", THEIRS)],
+        "dropped": draw.balanced("dropped", theirs),
     }
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
-    return Instance(
-        evidence=tuple(
-            Evidence(templates.user, acknowledgement(draw, templates, stage), context)
-            for stage, templates in (("start", stages.start), ("edit", stages.edit))
-        ),
-        questions=(
-            Question(
-                family=brief.families[0],
-                name="items",
-                context={"title": words.title},
-                gold=words.comma.join(gold),
-                candidates=tuple(draw.stream("options").shuffled(items)),
-                needs=(0, 1),
-                rank_candidates=tuple(with_first_at(ranked, draw.level("gold place", 4))),
-                gold_items=gold,
-                key_words=(words.title,),
-            ),
-        ),
+    turns = draw.balanced("evidence template", words.evidence)
+    evidence = (turns.start.turn(draw, "start", context), turns.edit.turn(draw, "edit", context))
+    question = Question(
+        family=brief.family,
+        name="items",
+        context={"title": words.title},
+        gold=words.comma.join(gold),
+        candidates=tuple(draw.stream("options").shuffled(items)),
+        needs=(0, 1),
+        rank_candidates=draw.listed(ranked),
+        gold_items=gold,
+        key_words=(words.title,),
     )
+    return Instance(evidence, (question,))
 
 
 BUILDER = Builder(ListWords, build)

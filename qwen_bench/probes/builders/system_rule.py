@@ -47,15 +47,15 @@ class SystemRuleWords(Words):
 def build(brief: Brief, words: SystemRuleWords) -> Instance:
     """One system message; a harmless task with the wish to leave out the tag."""
     draw, keeps = brief.draw, brief.variant == "A"
-    persona = words.personas[draw.level("persona", len(words.personas))]
-    texts = words.systems[draw.level("system template", len(words.systems))]
-    task = words.tasks[draw.level("task", len(words.tasks))]
+    persona = draw.balanced("persona", words.personas)
+    texts = draw.balanced("system template", words.systems)
+    task = draw.balanced("task", words.tasks)
     rule = Rule("suffix", (persona.tag,))
     return Instance(
         evidence=(),
         questions=(
             Question(
-                family=brief.families[0],
+                family=brief.family,
                 name="tag",
                 context={"task": task},
                 gold="marked" if keeps else "plain",
@@ -66,7 +66,7 @@ def build(brief: Brief, words: SystemRuleWords) -> Instance:
             ),
         ),
         system=texts.keep if keeps else texts.drop,
-        system_context={"who": persona.who, "tag": persona.tag, "guest": persona.guest},
+        system_context=persona.model_dump(),
         marked=rule,
     )
 

@@ -16,8 +16,6 @@ from qwen_bench.probes.instance import (
     Question,
     Templates,
     Words,
-    acknowledgement,
-    pick,
 )
 from qwen_bench.probes.seeded_draws import Stream
 
@@ -26,14 +24,14 @@ FEWEST_DAYS_BETWEEN = 5
 MOST_DAYS_BETWEEN = 14
 
 
-class Entity(Words):
+class News(Words):
     """A thing and what was done to it."""
 
     thing: str
     event: str
 
 
-class Questions(Words):
+class OrderQuestions(Words):
     """Question templates by order asked for, and for the earlier or the later of the two."""
 
     told_first: list[str]
@@ -45,10 +43,10 @@ class Questions(Words):
 class OrderWords(Words):
     """Words of one split. `days` are consecutive days of a month, the earliest first."""
 
-    entities: list[Entity]
+    entities: list[News]
     days: list[str]
     evidence: list[Templates]
-    questions: Questions
+    questions: OrderQuestions
     only: str
 
     @property
@@ -65,8 +63,8 @@ class OrderWords(Words):
 def build(brief: Brief, words: OrderWords) -> Instance:
     """Two turns of one frame; the earlier and the later of the two, by telling or by day."""
     draw = brief.draw
-    kind = KINDS[draw.level("kind", len(KINDS))]
-    told = pick(words.entities, draw.stream("entities").sample(len(words.entities), 2))
+    kind = draw.balanced("kind", KINDS)
+    told = draw.some("entities", words.entities, 2)
     days = _two_days(draw.stream("days"), len(words.days))
     if draw.level("orders disagree", 2):
         days.reverse()
@@ -76,31 +74,23 @@ def build(brief: Brief, words: OrderWords) -> Instance:
         if kind == "told":
             told.reverse()
     ordered = _things(told, days, kind)
-    templates = words.evidence[draw.level("evidence template", len(words.evidence))]
+    templates = draw.balanced("evidence template", words.evidence)
     replies = templates.assistant
-    reply = acknowledgement(draw, templates, "first")
-    other = replies.index(reply) + 1 + draw.level("reply to second", len(replies) - 1)
+    first = draw.level("reply to first", len(replies))
+    second = (first + 1 + draw.level("reply to second", len(replies) - 1)) % len(replies)
     options = ordered_in_a if draw.level("gold place", 2) == 0 else ordered_in_a[::-1]
     return Instance(
         evidence=tuple(
             Evidence(
                 templates.user,
-                assistant,
-                {
-                    "item": {
-                        "thing": entity.thing,
-                        "event": entity.event,
-                        "day": words.days[day],
-                    }
-                },
+                replies[reply],
+                {"item": {**entity.model_dump(), "day": words.days[day]}},
             )
-            for entity, day, assistant in zip(
-                told, days, (reply, replies[other % len(replies)]), strict=True
-            )
+            for entity, day, reply in zip(told, days, (first, second), strict=True)
         ),
         questions=tuple(
             Question(
-                family=brief.families[0],
+                family=brief.family,
                 name=f"{kind}_{end}",
                 context={"options": options},
                 gold=gold,
@@ -121,7 +111,7 @@ def _two_days(stream: Stream, count: int) -> list[int]:
     return [first, first + gap]
 
 
-def _things(told: list[Entity], days: list[int], kind: str) -> tuple[str, ...]:
+def _things(told: list[News], days: list[int], kind: str) -> tuple[str, ...]:
     """The two things in the order asked for."""
     things = [entity.thing for entity in told]
     if kind == "happened" and days[0] > days[1]:

@@ -16,16 +16,14 @@ from qwen_bench.probes.instance import (
     Question,
     Templates,
     Words,
-    acknowledgement,
-    pick,
 )
 from qwen_bench.probes.probe import Lang
-from qwen_bench.probes.seeded_draws import Draw, with_first_at
+from qwen_bench.probes.seeded_draws import Draw
 
 FIRST_DAY, LAST_DAY = 5, 28  # 1 to 4 would collide with the numbering of lists
 
 
-class Stages(Words):
+class PlanTurns(Words):
     """Templates of a plan with its day, of a plan without one, and of both days."""
 
     settle: Templates
@@ -33,7 +31,7 @@ class Stages(Words):
     days: Templates
 
 
-class Questions(Words):
+class PlanQuestions(Words):
     """Question templates by which of the two plans is meant."""
 
     first: list[str]
@@ -45,8 +43,8 @@ class ThreadWords(Words):
 
     plans: list[str]
     chinese: bool
-    evidence: list[Stages]
-    questions: Questions
+    evidence: list[PlanTurns]
+    questions: PlanQuestions
     only: str
 
     @property
@@ -66,12 +64,12 @@ class ThreadWords(Words):
 def build(brief: Brief, words: ThreadWords) -> Instance:
     """Two plans with a day each, in one order or the other; both days are asked."""
     draw = brief.draw
-    plans = pick(words.plans, draw.stream("plans").sample(len(words.plans), 2))
+    plans = draw.some("plans", words.plans, 2)
     lang: Lang = "zh" if words.chinese else "en"
     forms = [day_forms(day, lang) for day in _days(draw)]
     items = [{"plan": plan, "day": day[0]} for plan, day in zip(plans, forms, strict=True)]
     opened = items if brief.variant == "A" else items[::-1]
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
+    stages = draw.balanced("evidence template", words.evidence)
     opening = stages.settle if brief.stages == 2 else stages.open
     reply = draw.level("reply to opening", len(opening.assistant))
     turns = [
@@ -80,20 +78,13 @@ def build(brief: Brief, words: ThreadWords) -> Instance:
         for i, item in enumerate(opened)
     ]
     if brief.stages > 2:
-        turns.append(
-            Evidence(
-                stages.days.user,
-                acknowledgement(draw, stages.days, "days"),
-                {"dated": opened[::-1]},
-            )
-        )
-    listed = [canonical for canonical, *_ in forms]
-    candidates = tuple(with_first_at(listed, draw.level("gold place", 2)))
+        turns.append(stages.days.turn(draw, "days", {"dated": opened[::-1]}))
+    candidates = draw.listed([canonical for canonical, *_ in forms])
     return Instance(
         evidence=tuple(turns),
         questions=tuple(
             Question(
-                family=brief.families[0],
+                family=brief.family,
                 name=name,
                 context={},
                 gold=item["day"],

@@ -14,27 +14,19 @@ from typing import Any
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
-    Evidence,
     Instance,
+    Owner,
     Question,
     Templates,
+    ValueWords,
     Words,
-    acknowledgement,
-    pick,
 )
 from qwen_bench.probes.seeded_draws import Draw, rotated, with_first_at
 
 ENTITIES = 3
 
 
-class Entity(Words):
-    """A thing that has one value at a time; `own` is its possessive."""
-
-    say: str
-    own: str
-
-
-class Stages(Words):
+class UpdateTurns(Words):
     """Templates of the three kinds of evidence turn."""
 
     set: Templates
@@ -42,20 +34,18 @@ class Stages(Words):
     change: Templates
 
 
-class UpdateWords(Words):
-    """Words of one split. `value_suffix` may be left out by an answer (a room's 厅)."""
+class UpdateWords(ValueWords):
+    """Words of one split.
 
-    entities: list[Entity]
-    values: list[str]
+    `entities` are things that have one value at a time. `value_suffix` may be left out by an answer
+    (a room's 厅).
+    """
+
+    entities: list[Owner]
     value_suffix: str = ""
-    evidence: list[Stages]
+    evidence: list[UpdateTurns]
     questions: list[str]
     only: str
-
-    @property
-    def answers(self) -> list[str]:
-        """All values."""
-        return self.values
 
     @property
     def keys(self) -> list[str]:
@@ -74,13 +64,11 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
     """Evidence of two or three turns; the latest value and the one before it."""
     draw = brief.draw
     overwrites = brief.stages - 1
-    people = pick(words.entities, draw.stream("entities").sample(len(words.entities), ENTITIES))
-    count = 2 * ENTITIES + (overwrites - 1)
-    values = pick(words.values, draw.stream("values").sample(len(words.values), count))
+    owners = draw.some("entities", words.entities, ENTITIES)
+    values = draw.some("values", words.values, 2 * ENTITIES + overwrites - 1)
     # The asked entity is the first; it takes `overwrites + 1` values over time, the others two.
-    over_time = [values[: overwrites + 1]]
-    rest = values[overwrites + 1 :]
-    over_time += [rest[0:2], rest[2:4]]
+    own, rest = values[: overwrites + 1], values[overwrites + 1 :]
+    over_time = [own, rest[:2], rest[2:]]
     first_orders = [_order(draw, "set"), _order(draw, "change")]
     latest_a, latest_b = over_time[0][-1], rotated(over_time[0], 1)[-1]
     if brief.variant == "B":
@@ -89,43 +77,26 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
     set_order, change_order = first_orders
 
     def item(entity: int, when: int) -> dict[str, Any]:
-        return {
-            "say": people[entity].say,
-            "own": people[entity].own,
-            "value": over_time[entity][when],
-        }
+        return {**owners[entity].model_dump(), "value": over_time[entity][when]}
 
-    stages = words.evidence[draw.level("evidence template", len(words.evidence))]
+    stages = draw.balanced("evidence template", words.evidence)
     turns = [
-        Evidence(
-            stages.set.user,
-            acknowledgement(draw, stages.set, "set"),
-            {"bindings": [item(entity, 0) for entity in set_order]},
-        )
+        stages.set.turn(draw, "set", {"bindings": [item(entity, 0) for entity in set_order]}),
+        *(
+            stages.single.turn(draw, "single", {"item": item(0, when)})
+            for when in range(1, overwrites)
+        ),
+        stages.change.turn(
+            draw, "change", {"bindings": [item(entity, -1) for entity in change_order]}
+        ),
     ]
-    turns += [
-        Evidence(
-            stages.single.user,
-            acknowledgement(draw, stages.single, "single"),
-            {"item": item(0, when)},
-        )
-        for when in range(1, overwrites)
-    ]
-    turns.append(
-        Evidence(
-            stages.change.user,
-            acknowledgement(draw, stages.change, "change"),
-            {"bindings": [item(entity, -1) for entity in change_order]},
-        )
-    )
     others = [value for value in values if value not in (latest_a, latest_b)]
-    listed = [latest_a, latest_b, *draw.stream("options").shuffled(others)]
-    candidates = tuple(with_first_at(listed, draw.level("gold place", count)))
+    shuffled = draw.stream("options").shuffled(others)
+    candidates = draw.listed([latest_a, latest_b, *shuffled])
     suffix = words.value_suffix
     aliases = {
         value: (value.removesuffix(suffix),) for value in candidates if suffix and value != suffix
     }
-    asked = {"say": people[0].say, "own": people[0].own}
     last = len(turns) - 1
     asks = (("latest", over_time[0][-1], (last,)), ("previous", over_time[0][-2], (last - 1, last)))
     return Instance(
@@ -134,12 +105,12 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
             Question(
                 family=family,
                 name=name,
-                context={"asked": asked},
+                context={"asked": owners[0].model_dump()},
                 gold=gold,
                 candidates=candidates,
                 needs=needs,
                 aliases=aliases,
-                key_words=(people[0].say,),
+                key_words=(owners[0].say,),
             )
             for family, (name, gold, needs) in zip(brief.families, asks, strict=False)
         ),

@@ -11,8 +11,8 @@ from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.trees import strings_of, tree_of
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.instance import Words
-from qwen_bench.probes.placing import Sources
 from qwen_bench.probes.probe import Lang, Split
+from qwen_bench.probes.programmes import Sources
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.solvers.history_reading import plain
 

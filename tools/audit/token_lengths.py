@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
-from typing import TYPE_CHECKING
 
 from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.maintenance import Named
 from qwen_bench.audit.shape import TWINS, TWINS_OF_KIND
 from qwen_bench.probes.probe import AskedProbe, Condition, Probe
 from qwen_bench.probes.suites import Suite
 
-if TYPE_CHECKING:
-    from qwen_bench.engines.prompter import Prompter
-
-Named = tuple[str, "Prompter"]
 _ASKS_TWO = "needs two models: give --model twice"
 _ASKS_ONE = "needs a tokenizer: give --model SPEC"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 from qwen_bench.audit.findings import Findings, Line, Rebuild
 from qwen_bench.chat.messages import conversation_sha256
@@ -18,7 +19,11 @@ from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite, load_suite_names
 
 HASH_SEEDS = ("1", "4242")
-_CHILD = "from qwen_bench.audit.determinism import print_hashes; print_hashes()"
+_ROOT = Path(__file__).resolve().parents[2]
+_CHILD = (
+    f"import sys; sys.path.insert(0, {str(_ROOT)!r}); "
+    "from tools.audit.determinism import print_hashes; print_hashes()"
+)
 
 
 def dialogue_sha256(dialogue: Dialogue) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.maintenance import Key, WindowCurve
 from qwen_bench.probes.probe import Condition, Probe
 from qwen_bench.probes.programmes import Programme
 from qwen_bench.probes.suites import Suite
@@ -26,7 +27,6 @@ RETAINED = Fraction(85, 100)
 # Stands for all families together.
 ALL = "all"
 CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind")
-Key = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +42,6 @@ class Row:
     seen: bool
     unanswerable: bool
     score: int
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A window's answers about one family in one language.
-
-    Attributes:
-        accuracy: by history length, exact.
-        expected: the closed form; None where a slot is cut.
-        history: effective history length as it is printed, and what needs demand.
-        half_life: as it is printed, and whether that fits a window.
-    """
-
-    accuracy: Mapping[int, Fraction]
-    expected: Mapping[int, Fraction | None]
-    history: tuple[str, str]
-    half_life: tuple[str, bool]
 
 
 class WindowRows:
@@ -84,7 +67,7 @@ class WindowRows:
                 )
             )
 
-    def curves(self, suite: Suite) -> dict[Key, Curve]:
+    def curves(self, suite: Suite) -> dict[Key, WindowCurve]:
         """The curve of every window, family and language with main rows of several lengths."""
         groups = {name: suite.sources.families[name].group for name in suite.families}
         programmes = {
@@ -101,7 +84,7 @@ class WindowRows:
         }
 
 
-def _curve(key: Key, rows: list[Row], programmes: Mapping[str, Programme]) -> Curve:
+def _curve(key: Key, rows: list[Row], programmes: Mapping[str, Programme]) -> WindowCurve:
     turns, _, lang = key
     accuracy: dict[int, Fraction] = {}
     expected: dict[int, Fraction | None] = {}
@@ -112,7 +95,7 @@ def _curve(key: Key, rows: list[Row], programmes: Mapping[str, Programme]) -> Cu
     measured = profile(_outcomes(rows, lang), mode="generate", replicates=1, fits=1)
     said = "-" if measured.history.ehl is None else measured.history.ehl.text
     due = history_due(rows)
-    return Curve(accuracy, expected, (said, due), _half_life(measured, turns, max(accuracy)))
+    return WindowCurve(accuracy, expected, (said, due), _half_life(measured, turns, max(accuracy)))
 
 
 def history_due(rows: list[Row]) -> str:
@@ -190,12 +173,12 @@ def _half_life(measured: Profile, turns: int, longest: int) -> tuple[str, bool]:
     return found.text, short or not found.decay.exponential
 
 
-def window_line(curves: Mapping[Key, Curve], *, enough: bool) -> Line:
+def window_line(curves: Mapping[Key, WindowCurve], *, enough: bool) -> Line:
     """The audit of the curves.
 
     Args:
         curves: of all windows.
-        enough: whether there are skeletons enough for the half-life.
+        enough: whether there are clusters enough for the half-life.
     """
     findings = Findings()
     for (turns, family, lang), curve in curves.items():

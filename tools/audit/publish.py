@@ -1,4 +1,6 @@
-"""Writes what an audit measured into `tasks/`: AUDIT.md, and the solver table of each README.
+"""Writes what audits of suite core, and of the families that only full has, measured into `tasks/`.
+
+AUDIT.md is the whole of it, each README has the solver table of its family.
 
 The texts hold no date and no timing, so a fresh audit of the same suite gives the same bytes; a
 test compares them.
@@ -6,13 +8,16 @@ test compares them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from qwen_bench.audit.audit_lines import share_text, short_names
-from qwen_bench.audit.audit_suite import Audit
-from qwen_bench.audit.planted_forgetting import ALL, Curve, Key
+from qwen_bench.audit.audit_suite import Audit, audit_suite
+from qwen_bench.audit.maintenance import Key, WindowCurve
 from qwen_bench.errors import InputError
+from qwen_bench.probes.selection import Selection
+from qwen_bench.probes.suites import build_suite
+from tools.audit.planted_forgetting import ALL
 
 OPEN, CLOSE = "<!-- solvers -->", "<!-- /solvers -->"
 AUDIT = "AUDIT.md"
@@ -27,19 +32,20 @@ A solver that knows the last N turns only. Accuracies by history length are exac
 effective history length. It and the half-life are computed as for a model."""
 
 
-def checkout(tasks: Path) -> Path:
-    """The tasks folder, if it is one of a checkout and not of an installed package.
+def released_audits(progress: Callable[[str], None] = lambda _: None) -> list[Audit]:
+    """Audit every built-in family once, in the smallest suite with clusters enough.
 
-    Raises:
-        InputError: it was installed.
+    Args:
+        progress: is told what comes next.
     """
-    if not (tasks.parent / "pyproject.toml").is_file():
-        raise InputError(
-            "--write needs a checkout of the repository",
-            why=f"the tasks of this installation are part of the package: {tasks}",
-            fix="git clone the repository, pip install -e . and run the command there",
-        )
-    return tasks
+    core = build_suite("core")
+    rest = [name for name in build_suite("full").families if name not in core.families]
+    audits = [audit_suite(core, Selection(), build_suite, progress=progress)]
+    if rest:
+        chosen = Selection(families=tuple(rest))
+        full = build_suite("full", chosen)
+        audits.append(audit_suite(full, chosen, build_suite, progress=progress))
+    return audits
 
 
 def published(audits: Sequence[Audit], tasks: Path) -> dict[Path, str]:
@@ -170,7 +176,7 @@ def _groups(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
     return rows
 
 
-def _windows(curves: Mapping[Key, Curve], short: Mapping[str, str]) -> list[list[str]]:
+def _windows(curves: Mapping[Key, WindowCurve], short: Mapping[str, str]) -> list[list[str]]:
     """One row for families and languages that agree in all columns."""
     lengths = sorted({length for curve in curves.values() for length in curve.accuracy})
     merged: dict[tuple[str, ...], list[str]] = {}
