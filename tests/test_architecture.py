@@ -93,6 +93,7 @@ MAY_IMPORT = {
     },
     "testing": {"record", "protocol", "chat", "engines"},
 }
+MAY_IMPORT["app"] = {*MAY_IMPORT} - {"testing"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}
 EFFECTS = {"torch", "transformers", "peft", "openai", "ray", "vllm"}
 MAY_IMPORT_TORCH = {"engines", "training", "testing"}
