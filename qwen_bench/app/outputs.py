@@ -243,7 +243,7 @@ def write_page(
 
 def _suite(run: Run) -> Suite | None:
     """The suite of a run, to show its conversations; None when it is no longer known."""
-    from qwen_bench.runs.widening import suite_of
+    from qwen_bench.runs.draft_manifest import suite_of
 
     try:
         return suite_of(run.manifest.suite)
@@ -296,7 +296,7 @@ def write_profiles(runs: Sequence[StoredRun], config: RunConfig, reporter: Repor
 
     html, views = targets_of(config).html, labelled(runs)
     if config.json:
-        from qwen_bench.runs.summary_file import run_summary
+        from qwen_bench.runs.store import run_summary
 
         write_json(config.json, run_summary(runs[0]))
     write_markdown(Judged(tuple(views), ()), config, reporter)

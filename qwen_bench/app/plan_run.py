@@ -29,8 +29,7 @@ from qwen_bench.engines.registry import open_config, open_prompter
 from qwen_bench.errors import InputError, RunError
 from qwen_bench.probes.suites import Suite, build_suite
 from qwen_bench.runs.runner import units
-from qwen_bench.runs.store import find_run, read_run, readable_runs
-from qwen_bench.runs.summary_file import total_efficiency
+from qwen_bench.runs.store import find_run, read_run, readable_runs, total_efficiency
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.planning import (
     DISCORDANCE,

@@ -12,7 +12,7 @@ from qwen_bench.cli.planned_text import lines as plan_lines
 from qwen_bench.cli.table import comparison_lines, policy_lines, profile_lines
 from qwen_bench.cli.work_lines import efficiency_lines, short_size, short_tokens
 from qwen_bench.record.redaction import redact_argv
-from qwen_bench.runs.summary_file import total_efficiency
+from qwen_bench.runs.store import total_efficiency
 from qwen_bench.stats.gates import gate_words, verdict_fails
 from qwen_bench.stats.policy_split import policy_split
 from qwen_bench.stats.summary import summarise
