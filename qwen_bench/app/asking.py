@@ -22,7 +22,7 @@ from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.store import StoredRun, find_run, is_run, read_run
-from qwen_bench.solvers import check_solver_policy
+from qwen_bench.solvers.solver_engine import check_solver_name, check_solver_policy
 from qwen_bench.stats.pairing import check_usable
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from qwen_bench.app.config import RunConfig
     from qwen_bench.app.recording import Reporter
-    from qwen_bench.probes.probe import Probe
     from qwen_bench.protocol import Engine
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -59,7 +58,6 @@ class Asking:
         labels: one for each.
         stored_base: a baseline that is a run folder.
         has_base: whether there is a baseline.
-        probes: every probe by id for solvers; empty when models answer, so that memory stays flat.
     """
 
     config: RunConfig
@@ -72,7 +70,6 @@ class Asking:
     modes: tuple[Mode, ...]
     generation: Generation
     plan: Plan
-    probes: dict[str, Probe]
     engine: EngineOptions
 
     @property
@@ -127,12 +124,10 @@ def read_asking(
     check_flags(config, len(models))
     specs = tuple(item.spec for item in models)
     engine = engine_options(config, [item.spec for item in models if item.engine is None])
-    solved = any(spec.kind == "mock" for spec in specs)
-    if solved:
+    if any(spec.kind == "mock" for spec in specs):
         check_solver_policy(engine.policy)
     suite = build(config, reporter)
     modes = modes_of(config, suite)
-    probes: dict[str, Probe] = {}
     return Asking(
         config=config,
         models=tuple(models),
@@ -143,8 +138,7 @@ def read_asking(
         suite=suite,
         modes=modes,
         generation=generation_of(config, suite),
-        plan=plan(suite.dialogues(), modes, probes=probes if solved else None),
-        probes=probes,
+        plan=plan(suite.dialogues(), modes),
         engine=engine,
     )
 
@@ -213,8 +207,10 @@ def read_specs(texts: Sequence[str], reporter: Reporter) -> tuple[ModelSpec, ...
 
 
 def _parsed(text: str, reporter: Reporter) -> ModelSpec:
-    """A SPEC, with a line where it could be read in two ways."""
+    """A SPEC of a model or solver that is there, with a line where it could be read in two ways."""
     spec = parse_spec(text)
+    if spec.kind == "mock":
+        check_solver_name(spec.name)
     if spec.notice:
         reporter.say(f"notice: {spec.notice}")
     return spec

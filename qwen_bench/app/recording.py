@@ -17,6 +17,7 @@ from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.recorder import record as record_one
 from qwen_bench.runs.runner import Plan, plan
+from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Unjudged
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.app.asking import Asking
     from qwen_bench.app.interrupt import StopRequest
+    from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
     from qwen_bench.record.outcome import Outcome
@@ -132,7 +134,11 @@ class _Session:
             if item.engine is not None:
                 break
             specs.append(item.spec)
-        return open_engines(specs, asking.engine, asking.probes)
+        return open_engines(specs, asking.engine, solver=self._solver)
+
+    def _solver(self, spec: ModelSpec) -> SolverEngine:
+        """The solver that a SPEC names."""
+        return SolverEngine(spec.name, self.asking.suite, self.asking.engine.policy)
 
     def _excuse(self, position: int, error: QwenBenchError) -> None:
         """Report a broken candidate when others can go on without it."""
@@ -159,7 +165,6 @@ class _Session:
             modes=asking.modes,
             generation=asking.generation,
             plan=whole,
-            probes=asking.probes,
             spec=asking.models[position].spec.text,
             label=asking.labels[position],
             runs_dir=config.runs_path,
@@ -205,7 +210,7 @@ class _Session:
             f"warning: the chat template of {label} takes no system message; system_rule is left "
             "out of its run"
         )
-        return narrowed, plan(narrowed.dialogues(), asking.modes, probes=asking.probes or None)
+        return narrowed, plan(narrowed.dialogues(), asking.modes)
 
     def _invocation(self) -> Invocation:
         """This process, for the manifest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qwen_bench.audit.findings import Findings, Line, Share
 from qwen_bench.audit.solver_scores import SolverTable
 from qwen_bench.audit.solver_table import POSITIONAL, rule_of
-from qwen_bench.solvers import window_of
+from qwen_bench.solvers.solver_engine import window_of
 
 TOLERANCE = 0.05
 # Fewer skeletons than this and a deviation of 0.05 is chance; `core` has 48 and more a family.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qwen_bench.probes.probe import Probe
-from qwen_bench.solvers import applies, window_of
+from qwen_bench.solvers.solver_engine import applies, window_of
 
 FAMILIES = (
     "fact_recall",

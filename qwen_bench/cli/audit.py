@@ -60,7 +60,7 @@ def audit_probes(call: Call, solver: tuple[str, ...], *, write: bool) -> Exit:
     from qwen_bench.app.outputs import check_outputs, targets_of, write_json
     from qwen_bench.audit.audit_lines import audit_lines, document, failure
     from qwen_bench.cli.exits import Code, Exit
-    from qwen_bench.solvers import check_solver_name
+    from qwen_bench.solvers.solver_engine import check_solver_name
 
     config = call.config
     check_outputs(config)

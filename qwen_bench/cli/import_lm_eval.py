@@ -96,7 +96,6 @@ def _record(call: Call, log: Log, *, model: ModelSpec | None, fingerprint: str |
         modes=log.modes,
         generation=Generation(log.max_new_tokens),
         plan=log.plan,
-        probes={},
         spec=spec,
         label=model.default_label if model else Path(spec).name,
         runs_dir=call.config.runs_path,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 from qwen_bench.errors import InputError, ModelNotFoundError, near
-from qwen_bench.solvers import check_solver_name
 
 Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai", "plugin"]
 FORMS = (
@@ -146,7 +145,9 @@ def _parse_body(body: str) -> ModelSpec:
 def _with_scheme(body: str, scheme: str, name: str) -> ModelSpec:
     """A SPEC whose kind is written in front; what follows is one name, whatever is in it."""
     if scheme == "mock":
-        check_solver_name(name)
+        head, plus, _ = body.partition("+")
+        if plus:
+            raise InputError(f"{head} cannot be the base of an adapter", why=FORMS)
         return ModelSpec(body, "mock", name)
     if scheme == "openai":
         if not name.strip():

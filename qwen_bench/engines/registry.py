@@ -5,7 +5,7 @@ Imports model libraries only when a SPEC needs them, so that solvers work withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -16,9 +16,9 @@ from qwen_bench.engines.openai.address import read_addresses
 from qwen_bench.engines.plugins import open_plugin
 from qwen_bench.engines.prompter import Prompter, chat_settings
 from qwen_bench.errors import InputError, MissingExtraError
-from qwen_bench.probes.probe import Probe
 from qwen_bench.protocol import Engine
-from qwen_bench.solvers import SolverEngine
+
+Solver = Callable[[ModelSpec], Engine]
 
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
@@ -26,11 +26,13 @@ _ANOTHER = "--model embedded, or the same model as a Hub id or a folder"
 _PACKAGES = ("torch", "transformers", "peft", "safetensors")
 
 
+def _no_solver(spec: ModelSpec) -> Engine:
+    raise InputError(f"{spec.text}: a solver answers a suite, and none is given here")
+
+
 @contextmanager
 def open_engines(
-    specs: Sequence[ModelSpec],
-    options: EngineOptions,
-    probes: Mapping[str, Probe],
+    specs: Sequence[ModelSpec], options: EngineOptions, *, solver: Solver = _no_solver
 ) -> Iterator[Iterator[Engine]]:
     """Engines for the SPECs, in their order, each loaded when it is asked for.
 
@@ -40,19 +42,18 @@ def open_engines(
     soon as no later SPEC needs it. With `options.replicas` all this happens in that many processes
     on Ray, and an engine given here stands for one in each; solvers and servers stay here.
 
-        with open_engines(specs, options, probes) as engines:
+        with open_engines(specs, options) as engines:
             for spec, engine in zip(specs, engines, strict=True): ...
 
     Args:
         specs: from `parse_spec`.
         options: device, template and the like.
-        probes: by request id; only solvers read them.
+        solver: makes the engine of a `mock:` SPEC; whoever knows the suite gives it.
 
     Raises:
         MissingExtraError: a SPEC needs torch, transformers, peft, openai or vllm, or replicas need
             ray, and it is not installed.
-        InputError: a server without an address; while iterating, a solver under a history policy
-            that counts tokens.
+        InputError: a server without an address; while iterating, a solver that cannot be had.
         QwenBenchError: while iterating, a model cannot be used as given.
     """
     if any(spec.kind == "openai" for spec in specs):
@@ -63,7 +64,7 @@ def open_engines(
     with ExitStack() as stack:
         loaded = [spec for spec in specs if spec.kind in _LOADED]
         models = stack.enter_context(_models(loaded, options)) if loaded else None
-        yield stack.enter_context(closing(_engines(specs, options, probes, models)))
+        yield stack.enter_context(closing(_engines(specs, options, solver, models)))
 
 
 def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
@@ -146,7 +147,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
             pooled_engines,
         )
 
-        with closing(_PooledModels(pooled_engines(specs, options))) as pooled:
+        with closing(_PooledModels(pooled_engines(specs, options, open_engines))) as pooled:
             yield pooled
         return
     _require_packages()
@@ -164,11 +165,11 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
 def _engines(
     specs: Sequence[ModelSpec],
     options: EngineOptions,
-    probes: Mapping[str, Probe],
+    solver: Solver,
     models: _Models | None,
 ) -> Generator[Engine, None, None]:
     openers: dict[str, Callable[[ModelSpec, Sequence[ModelSpec]], Engine]] = {
-        "mock": lambda spec, _: SolverEngine(spec.name, probes, policy=options.policy),
+        "mock": lambda spec, _: solver(spec),
         "openai": lambda spec, _: _openai_engine(spec, options),
         "plugin": lambda spec, _: open_plugin(spec, options),
     }

@@ -76,9 +76,9 @@ class Suite:
     primary: Mode
     max_new_tokens: int
     programmes: tuple[Programme, ...]
-    rotations: Mapping[str, Mapping[int, int]]
-    controls: Mapping[Condition, Mapping[str, int]]
-    blocks: Mapping[Condition, Block]
+    rotations: Mapping[str, Mapping[int, int]] = field(hash=False)
+    controls: Mapping[Condition, Mapping[str, int]] = field(hash=False)
+    blocks: Mapping[Condition, Block] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
     screened: Screened | None = field(default=None, repr=False, compare=False)
 

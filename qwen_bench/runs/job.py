@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from qwen_bench.probes.probe import Probe
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Generation
     from qwen_bench.record.manifest import Invocation, Manifest
@@ -41,7 +40,6 @@ class Job:
     Attributes:
         generation: how answers are generated.
         plan: of `suite` and `modes`.
-        probes: shared with solvers, which look answers up; a widened run adds to it.
         resume: a run folder, `latest` for the newest of equal identity, None for a new run.
         invocation: this process, as far as known at its start.
         continue_command: the command line that continues the run in a folder.
@@ -54,7 +52,6 @@ class Job:
     modes: tuple[Mode, ...]
     generation: Generation
     plan: Plan
-    probes: dict[str, Probe]
     spec: str
     label: str
     runs_dir: Path

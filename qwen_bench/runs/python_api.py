@@ -70,7 +70,6 @@ def record_engine(
         modes=chosen,
         generation=generation or Generation(max_new_tokens=built.max_new_tokens),
         plan=plan(built.dialogues(), chosen),
-        probes={},
         spec=who.spec,
         label=who.label,
         runs_dir=Path(runs_dir),

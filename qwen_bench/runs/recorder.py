@@ -243,7 +243,7 @@ def _continued(job: Job, folder: Path, fresh: Manifest) -> _Task:
     suite = widened(job.suite, old.suite)
     modes = joined_modes(old.suite.modes, job.modes)
     same = suite == job.suite and modes == job.modes
-    whole = job.plan if same else plan(suite.dialogues(), modes, probes=job.probes or None)
+    whole = job.plan if same else plan(suite.dialogues(), modes)
     manifest = old.model_copy(
         update={
             "suite": suite_info(suite, modes, old.suite.policy).model_copy(

@@ -51,18 +51,12 @@ class Plan:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def plan(
-    dialogues: Iterable[Dialogue],
-    modes: Sequence[Mode],
-    *,
-    probes: dict[str, Probe] | None = None,
-) -> Plan:
+def plan(dialogues: Iterable[Dialogue], modes: Sequence[Mode]) -> Plan:
     """Walk through a suite once and list what it expects.
 
     Args:
         dialogues: the suite's, streamed.
         modes: scorers to ask; `rank` only where the probe has rank candidates.
-        probes: filled with every probe by id when given; solvers answer from it.
     """
     keys: set[Key] = set()
     clusters: set[str] = set()
@@ -74,8 +68,6 @@ def plan(
         for asked in dialogue.probes:
             count += 1
             keys.update((asked.probe.id, mode) for mode in _modes_of(asked.probe, modes))
-            if probes is not None:
-                probes[asked.probe.id] = asked.probe
     return Plan(frozenset(keys), count, len(clusters), number)
 
 

@@ -1,11 +1,47 @@
-"""Solvers that read no history: the oracle, fixed choices, and windows that forget."""
+"""Solvers that read no history: the oracle, fixed choices, rule marks, and windows that forget."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
+
 from qwen_bench.chat.messages import Conversation
 from qwen_bench.probes.probe import Probe
-from qwen_bench.solvers.history_reading import ABSTAIN, Solver, hashed, listed, options_of
-from qwen_bench.solvers.rule_marks import marked_reply, unmarked_reply
+from qwen_bench.probes.scripted_rules import apply_rule
+
+Solver = Callable[[Probe, Conversation], str]
+
+ABSTAIN = {"en": "not mentioned", "zh": "没提过"}
+# To a rule it does not matter what is said, only whether it carries the mark.
+_SAID = {"en": "I would say a turnip.", "zh": "我会说萝卜。"}
+
+
+def unmarked_reply(probe: Probe) -> str:
+    """A reply without the mark."""
+    return _SAID[probe.lang]
+
+
+def marked_reply(probe: Probe) -> str:
+    """The same reply in the form of the probe's rule."""
+    if probe.rule is None:
+        raise ValueError(f"{probe.id}: a probe of kind rule has no rule")
+    return apply_rule(probe.rule, _SAID[probe.lang], probe.lang)
+
+
+def options_of(probe: Probe) -> tuple[str, ...]:
+    """What a solver that reads no history picks from."""
+    return probe.rank_candidates if probe.answer_kind == "set" else probe.candidates
+
+
+def hashed(probe: Probe, options: Sequence[str]) -> str:
+    """One of the options by a hash of the question, the same for both variants."""
+    digest = hashlib.sha256(probe.question_text.encode()).digest()
+    return sorted(options)[int.from_bytes(digest[:8], "big") % len(options)]
+
+
+def listed(probe: Probe, items: Sequence[str]) -> str:
+    """Items as one writes a list in the language of the probe."""
+    return ("、" if probe.lang == "zh" else ", ").join(items)
 
 
 def oracle(probe: Probe, _: Conversation) -> str:
@@ -60,6 +96,16 @@ def yes(probe: Probe, _: Conversation) -> str:
 def no(probe: Probe, _: Conversation) -> str:
     """Always denies."""
     return "否" if probe.lang == "zh" else "no"
+
+
+def follow(probe: Probe, _: Conversation) -> str:
+    """Always marks its reply."""
+    return marked_reply(probe)
+
+
+def never_follow(probe: Probe, _: Conversation) -> str:
+    """Never marks its reply."""
+    return unmarked_reply(probe)
 
 
 def sees(probe: Probe, turns: int) -> bool:

@@ -13,8 +13,8 @@ from qwen_bench.chat.messages import Conversation
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.probe import Probe
 from qwen_bench.resources import data_folder
-from qwen_bench.solvers.fixed_choice import blind
-from qwen_bench.solvers.history_reading import hashed, history_of, places_of, plain
+from qwen_bench.solvers.fixed_choice import blind, hashed
+from qwen_bench.solvers.history_reading import history_of, places_of, plain
 
 FAMILY = "pronoun"
 # Stereotyped gender by a piece of a word in plain text, for what people in the word files do.

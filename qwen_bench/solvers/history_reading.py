@@ -1,26 +1,28 @@
-"""What solvers read: the history of a prompt, and where it names candidates.
+"""Solvers that read the history: where it names candidates, and whether it carries a mark.
 
 Texts recur (histories nest, filler is shared), so all work on one text is done once and kept.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.probes.probe import Probe
+from qwen_bench.probes.scripted_rules import apply_rule
 from qwen_bench.scoring.mentions import Mention, find_mentions
 from qwen_bench.scoring.normalise import normalise
+from qwen_bench.solvers.fixed_choice import blind, hashed, listed, marked_reply, unmarked_reply
 
-Solver = Callable[[Probe, Conversation], str]
 Aliases = tuple[tuple[str, tuple[str, ...]], ...]
 
-ABSTAIN = {"en": "not mentioned", "zh": "没提过"}
 _SPEAKER = re.compile(r"^(?:(User|用户)|(?:Assistant|助手))(?:: |：)")
+# Distance of two places in different messages, larger than any message is long.
+_MESSAGE = 1_000_000
 
 
 class Place(NamedTuple):
@@ -77,22 +79,76 @@ def places_of(probe: Probe, history: Conversation) -> list[Place]:
     ]
 
 
-def options_of(probe: Probe) -> tuple[str, ...]:
-    """What a solver that reads no history picks from."""
-    return probe.rank_candidates if probe.answer_kind == "set" else probe.candidates
-
-
-def hashed(probe: Probe, options: Sequence[str]) -> str:
-    """One of the options by a hash of the question, the same for both variants."""
-    digest = hashlib.sha256(probe.question_text.encode()).digest()
-    return sorted(options)[int.from_bytes(digest[:8], "big") % len(options)]
-
-
-def distinct(names: Iterator[str] | Sequence[str], count: int) -> list[str]:
+def distinct(names: Sequence[str], count: int) -> list[str]:
     """The first `count` different names."""
     return list(dict.fromkeys(names))[:count]
 
 
-def listed(probe: Probe, items: Sequence[str]) -> str:
-    """Items as one writes a list in the language of the probe."""
-    return ("、" if probe.lang == "zh" else ", ").join(items)
+def recency(probe: Probe, messages: Conversation) -> str:
+    """The candidate mentioned last; for sets the last ones."""
+    found = places_of(probe, history_of(probe, messages))
+    return _first_of(probe, messages, list(reversed(found)))
+
+
+def primacy(probe: Probe, messages: Conversation) -> str:
+    """The candidate mentioned first; for sets the first ones."""
+    return _first_of(probe, messages, places_of(probe, history_of(probe, messages)))
+
+
+def frequency(probe: Probe, messages: Conversation) -> str:
+    """The candidate mentioned most often, ties by a seeded hash; for sets the most frequent."""
+    counts = Counter(dict.fromkeys(probe.candidates, 0))
+    counts.update(p.mention.candidate for p in places_of(probe, history_of(probe, messages)))
+    if probe.answer_kind == "set":
+        return listed(probe, [name for name, _ in counts.most_common(len(probe.gold_items))])
+    if not counts:
+        return blind(probe, messages)
+    most = max(counts.values())
+    return hashed(probe, [name for name, count in counts.items() if count == most])
+
+
+def last_entity(probe: Probe, messages: Conversation) -> str:
+    """The candidate nearest to the last mention of what the question asks about."""
+    history = history_of(probe, messages)
+    places = places_of(probe, history)
+    keys = [
+        Place(number, mention)
+        for number, message in enumerate(history)
+        for mention in mentions_in(message.content, probe.key_words)
+    ]
+    if not keys:
+        return _first_of(probe, messages, list(reversed(places)))
+    last = keys[-1]
+    return _first_of(probe, messages, sorted(places, key=lambda place: _distance(place, last)))
+
+
+def copycat(probe: Probe, messages: Conversation) -> str:
+    """Marks its reply exactly when the last scripted reply carries the mark."""
+    replies = [m.content for m in history_of(probe, messages) if m.role == "assistant"]
+    carries = bool(replies) and _carries(probe, replies[-1])
+    return marked_reply(probe) if carries else unmarked_reply(probe)
+
+
+def _carries(probe: Probe, reply: str) -> bool:
+    """Whether a scripted reply obeys the rule: applying it once more changes nothing."""
+    return probe.rule is not None and apply_rule(probe.rule, reply, probe.lang) == reply
+
+
+def _distance(place: Place, key: Place) -> tuple[int, int]:
+    """Characters between a candidate and the key, messages counted first; before wins a tie."""
+    messages = abs(place.message - key.message)
+    if messages:
+        return messages * _MESSAGE, place.message > key.message
+    if place.mention.end <= key.mention.start:
+        return key.mention.start - place.mention.end, 0
+    return max(place.mention.start - key.mention.end, 0), 1
+
+
+def _first_of(probe: Probe, messages: Conversation, places: list[Place]) -> str:
+    """The candidate of the first place (for sets of the first places), or a blind pick."""
+    names = [place.mention.candidate for place in places]
+    if not names:
+        return blind(probe, messages)
+    if probe.answer_kind == "set":
+        return listed(probe, distinct(names, len(probe.gold_items)))
+    return names[0]

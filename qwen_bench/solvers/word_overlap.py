@@ -14,14 +14,8 @@ from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation
 from qwen_bench.probes.probe import Probe
-from qwen_bench.solvers.fixed_choice import blind
-from qwen_bench.solvers.history_reading import (
-    distinct,
-    history_of,
-    listed,
-    places_of,
-    plain,
-)
+from qwen_bench.solvers.fixed_choice import blind, listed
+from qwen_bench.solvers.history_reading import distinct, history_of, places_of, plain
 
 K1, B = 1.5, 0.75
 _CLAUSE = re.compile(r"[^,.;:!?\n，。；：！？、]+")

@@ -7,7 +7,7 @@ import pytest
 from qwen_bench.errors import EngineError
 from qwen_bench.protocol import Abilities, Reply
 from qwen_bench.runs.manifest_file import read_manifest
-from qwen_bench.solvers import SolverEngine
+from qwen_bench.solvers.solver_engine import SolverEngine
 
 TWO = ("--model", "mock:window-4", "--baseline", "mock:oracle")
 SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1,8", "--lang", "en")

@@ -72,11 +72,11 @@ def test_base_and_adapters_interleaved_equal_separate_loads(make_adapter, checkp
         parse_spec(f"again={checkpoints['qwen2']}"),
     ]
 
-    with open_engines(specs, EngineOptions(), {}) as engines:
+    with open_engines(specs, EngineOptions()) as engines:
         together = [texts(engine, forked_unit) for engine in engines]
     alone = []
     for spec in specs[:3]:
-        with open_engines([spec], EngineOptions(), {}) as engines:
+        with open_engines([spec], EngineOptions()) as engines:
             alone.append(texts(next(engines), forked_unit))
 
     assert together[:3] == alone
@@ -168,7 +168,7 @@ def test_three_adapters_take_less_than_15_percent_more_memory_than_the_base_alon
 
 
 def test_the_identity_names_both_fingerprints(make_adapter):
-    with open_engines([parse_spec(str(make_adapter()))], EngineOptions(), {}) as engines:
+    with open_engines([parse_spec(str(make_adapter()))], EngineOptions()) as engines:
         model = next(engines).identity().model
 
     assert model.kind == "adapter"
@@ -281,7 +281,7 @@ def test_a_bad_adapter_is_found_before_the_base_answers(make_adapter, checkpoint
     change(folder, lambda tensors: tensors[min(tensors)].fill_(float("nan")))
     specs = [parse_spec(str(checkpoints["qwen2"])), parse_spec(str(folder))]
 
-    with open_engines(specs, EngineOptions(), {}) as engines, pytest.raises(AdapterMismatchError):
+    with open_engines(specs, EngineOptions()) as engines, pytest.raises(AdapterMismatchError):
         next(engines)
 
 
@@ -289,9 +289,9 @@ def test_a_template_in_the_adapter_folder_is_the_one_used(make_adapter):
     folder = make_adapter()
     (folder / "chat_template.jinja").write_text(CHATML + "\n")
 
-    with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
+    with open_engines([parse_spec(str(folder))], EngineOptions()) as engines:
         sha256 = next(engines).identity().template.chat_template_sha256
 
     (folder / "chat_template.jinja").unlink()
-    with open_engines([parse_spec(str(folder))], EngineOptions(), {}) as engines:
+    with open_engines([parse_spec(str(folder))], EngineOptions()) as engines:
         assert next(engines).identity().template.chat_template_sha256 != sha256

@@ -55,7 +55,7 @@ def test_the_embedded_model_recalls_a_name_and_equals_plain_transformers(plain):
         ),
     )
 
-    with open_engines([parse_spec("embedded")], EngineOptions(), {}) as engines:
+    with open_engines([parse_spec("embedded")], EngineOptions()) as engines:
         engine = next(engines)
         replies = list(engine.answer(unit))
         plain(engine._base, engine).check(unit, replies, tolerance=1e-4)
@@ -91,7 +91,7 @@ def test_the_embedded_model_in_bfloat16_is_no_further_from_float32_than_plain_bf
     )
     spec = parse_spec("embedded")
 
-    with open_engines([spec], EngineOptions(dtype="bfloat16"), {}) as engines:
+    with open_engines([spec], EngineOptions(dtype="bfloat16")) as engines:
         engine = next(engines)
         replies = {reply.id: reply for reply in engine.answer(unit)}
         rounded = {q.id: plain(engine._base, engine).scores(q) for q in unit.requests}

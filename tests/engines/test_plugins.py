@@ -45,7 +45,7 @@ def test_it_is_opened_with_the_rest_of_the_spec_and_the_options(install):
     install(opened)
     options = EngineOptions(concurrency=3)
 
-    with open_engines([parse_spec("label=echo:some/model:v2")], options, {}) as engines:
+    with open_engines([parse_spec("label=echo:some/model:v2")], options) as engines:
         engine = next(engines)
 
     assert isinstance(engine, ScriptedEngine)
@@ -72,7 +72,7 @@ def test_a_package_that_cannot_be_imported_is_named(install):
     install(value="echo_package:nothing_of_this_name")
 
     with (
-        open_engines([parse_spec("echo:m")], EngineOptions(), {}) as engines,
+        open_engines([parse_spec("echo:m")], EngineOptions()) as engines,
         pytest.raises(EngineError, match="'echo:' cannot be loaded from echo_package:nothing"),
     ):
         next(engines)
@@ -82,7 +82,7 @@ def test_something_that_is_no_engine_is_refused(install):
     install(lambda *_: object())
 
     with (
-        open_engines([parse_spec("echo:m")], EngineOptions(), {}) as engines,
+        open_engines([parse_spec("echo:m")], EngineOptions()) as engines,
         pytest.raises(EngineError, match="gives no engine: it has no identity, abilities, answer"),
     ):
         next(engines)

@@ -12,7 +12,7 @@ from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.protocol import Request, Unit
-from qwen_bench.solvers import SolverEngine
+from qwen_bench.solvers.solver_engine import SolverEngine
 
 
 def cut(unit, policy, prompter):
@@ -117,7 +117,7 @@ def test_a_prompt_too_long_even_after_the_cut_says_what_was_cut(small_window):
 def test_the_policy_of_the_options_reaches_every_engine(checkpoints, forked_unit):
     options = EngineOptions(policy=Policy("last-turns", 2))
 
-    with open_engines([parse_spec(str(checkpoints["qwen2"]))], options, {}) as engines:
+    with open_engines([parse_spec(str(checkpoints["qwen2"]))], options) as engines:
         replies = list(next(engines).answer(forked_unit))
 
     assert {reply.dropped_turns for reply in replies if reply.id == "long"} == {1}
@@ -131,9 +131,7 @@ def probes():
 
 
 def said(name, probes, policy="full", limit=None):
-    engine = SolverEngine(
-        name, {key: asked.probe for key, asked in probes.items()}, policy=Policy(policy, limit)
-    )
+    engine = SolverEngine(name, build_suite("quick"), Policy(policy, limit))
     requests = tuple(Request(key, asked.messages, "generate") for key, asked in probes.items())
     return {reply.id: reply for reply in engine.answer(Unit("d", requests))}
 
@@ -178,4 +176,4 @@ def test_a_solver_names_the_prompt_it_saw(probes):
 @pytest.mark.parametrize("kind", ["last-tokens", "qwen-v1"])
 def test_solvers_refuse_a_policy_that_counts_tokens(kind):
     with pytest.raises(InputError, match="mock solvers have no tokenizer; use last-turns:N"):
-        SolverEngine("oracle", {}, policy=Policy(kind, 100))
+        SolverEngine("oracle", build_suite("quick"), Policy(kind, 100))

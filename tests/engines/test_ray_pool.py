@@ -40,6 +40,11 @@ ALIKE = Identity(
 )
 
 
+def changed(section, identity=ALIKE, **fields):
+    """An identity with some fields of one section replaced."""
+    return replace(identity, **{section: getattr(identity, section).model_copy(update=fields)})
+
+
 class FakeWorker:
     """Answers "yes"; the counters tell how much it did."""
 
@@ -364,11 +369,11 @@ def test_loading_may_take_longer_than_finding_a_place():
 @pytest.mark.parametrize(
     "other",
     [
-        replace(ALIKE, model={"fingerprint": "two", "dtype": "float32"}),
-        replace(ALIKE, model={"fingerprint": "one", "dtype": "bfloat16"}),
-        replace(ALIKE, template={"chat_template_sha256": "x"}),
-        replace(ALIKE, generation={"repetition_penalty": 1.1}),
-        replace(ALIKE, engine={"name": "fake", "device": "cuda"}),
+        changed("model", fingerprint="two"),
+        changed("model", dtype="bfloat16"),
+        changed("template", chat_template_sha256="x"),
+        changed("generation", repetition_penalty=1.1),
+        changed("engine", device="cuda"),
     ],
 )
 def test_workers_that_would_answer_differently_are_refused(other):
@@ -381,7 +386,7 @@ def test_workers_that_would_answer_differently_are_refused(other):
 
 
 def test_a_replacement_that_would_answer_differently_is_refused_too():
-    other = replace(ALIKE, model={"fingerprint": "two", "dtype": "float32"})
+    other = changed("model", fingerprint="two")
     cluster = FakeCluster(
         lambda number, method, _: method == "answer" and number == 0,
         identity=lambda number: other if number else ALIKE,
@@ -395,8 +400,8 @@ def test_a_replacement_that_would_answer_differently_is_refused_too():
 
 def test_what_changes_no_answer_may_differ_and_is_said():
     def identity(number):
-        engine = {"name": "fake", "threads": number, "prefix_sharing": ("a", "b")[number]}
-        return replace(ALIKE, engine=engine, warnings=("careful",))
+        alike = replace(ALIKE, warnings=("careful",))
+        return changed("engine", alike, threads=number, prefix_sharing=("a", "b")[number])
 
     engine = PooledEngine(Pool(FakeCluster(identity=identity), 2), 0)
 

@@ -67,11 +67,12 @@ SLOW = """
 """
 NO_MODEL = """
     from contextlib import contextmanager
+    from qwen_bench.engines import registry
     from qwen_bench.testing import ScriptedEngine
     @contextmanager
-    def scripted(specs, options, probes):
+    def open_engines(specs, options):
         yield iter([ScriptedEngine(lambda request: "Kwame") for _ in specs])
-    worker.open_engines = scripted
+    registry.open_engines = open_engines
 """
 
 

@@ -13,12 +13,15 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.engines import registry
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
-from qwen_bench.engines.ray import opening, worker
+from qwen_bench.engines.ray import opening
 from qwen_bench.engines.ray.worker import Refusal, Worker
 from qwen_bench.engines.ray.worker_resources import Node, cpus_each, gpus_each
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import EngineError, InputError, MissingExtraError, ModelError
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.protocol import Request, Unit
+from qwen_bench.record.manifest import EngineInfo
+from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.testing import ScriptedEngine
 
 UNIT = Unit(
@@ -36,42 +39,41 @@ def model(tmp_path):
 
 
 @pytest.fixture
-def scripted(monkeypatch):
-    """Workers whose engines follow a script; the list of what was opened."""
+def scripted():
+    """An opener of engines that follow a script; the list of what was opened."""
     opened = []
 
     def install(*engines):
         @contextmanager
-        def fake(specs, options, probes):
-            opened.append((len(specs), options, probes))
+        def fake(specs, options):
+            opened.append((len(specs), options))
             yield iter(engines[-len(specs) :])
 
-        monkeypatch.setattr(worker, "open_engines", fake)
-        return opened
+        return fake, opened
 
     return install
 
 
 def test_a_worker_walks_through_the_specs_and_opens_them_once(scripted):
     names = ("a", "b", "c")
-    opened = scripted(*(ScriptedEngine({}, name=name) for name in names))
-    walker = Worker(names, EngineOptions())
+    opener, opened = scripted(*(ScriptedEngine({}, name=name) for name in names))
+    walker = Worker(names, EngineOptions(), opener)
 
     found = [walker.open(place).identity.model.label for place in (0, 2)]
 
     assert found == ["a", "c"]
-    assert [count for count, _, _ in opened] == [3]
+    assert [count for count, _ in opened] == [3]
     assert walker.open(2).pid == walker.start() == os.getpid()
 
 
 def test_a_new_worker_begins_at_the_spec_that_is_asked_for(scripted):
     names = ("a", "b", "c")
-    opened = scripted(*(ScriptedEngine({}, name=name) for name in names))
+    opener, opened = scripted(*(ScriptedEngine({}, name=name) for name in names))
 
-    found = Worker(names, EngineOptions()).open(1)
+    found = Worker(names, EngineOptions(), opener).open(1)
 
     assert found.identity.model.label == "b"
-    assert [count for count, _, _ in opened] == [2]
+    assert [count for count, _ in opened] == [2]
 
 
 def test_an_exception_in_the_engine_becomes_replies_in_the_worker(scripted):
@@ -80,8 +82,8 @@ def test_an_exception_in_the_engine_becomes_replies_in_the_worker(scripted):
             raise ZeroDivisionError("bug")
         return "yes"
 
-    scripted(ScriptedEngine(answers))
-    walker = Worker(("a",), EngineOptions())
+    opener, _ = scripted(ScriptedEngine(answers))
+    walker = Worker(("a",), EngineOptions(), opener)
     walker.open(0)
 
     answered = walker.answer(UNIT)
@@ -95,8 +97,8 @@ def test_an_error_for_the_user_is_given_back_as_a_value(scripted):
     def answers(_):
         raise ModelError("no such weights", fix="find them")
 
-    scripted(ScriptedEngine(answers))
-    walker = Worker(("a",), EngineOptions())
+    opener, _ = scripted(ScriptedEngine(answers))
+    walker = Worker(("a",), EngineOptions(), opener)
     walker.open(0)
 
     refused = walker.answer(UNIT)
@@ -107,7 +109,7 @@ def test_an_error_for_the_user_is_given_back_as_a_value(scripted):
 
 
 def test_a_model_that_cannot_be_loaded_is_refused_by_the_worker(model):
-    refused = Worker([model], EngineOptions(device="cpu")).open(0)
+    refused = Worker([model], EngineOptions(device="cpu"), open_engines).open(0)
 
     assert isinstance(refused, Refusal)
     assert isinstance(refused.error, ModelError)
@@ -157,7 +159,7 @@ def test_without_ray_the_extra_is_named(model, monkeypatch):
         registry, "find_spec", lambda name: None if name == "ray" else find_spec(name)
     )
 
-    with pytest.raises(MissingExtraError) as caught, open_engines([model], SIDE_BY_SIDE, {}):
+    with pytest.raises(MissingExtraError) as caught, open_engines([model], SIDE_BY_SIDE):
         pass
 
     assert "ray" in caught.value.message
@@ -169,7 +171,7 @@ def test_a_device_with_a_number_cannot_be_shared_out(model):
 
     with (
         pytest.raises(InputError, match="cuda:1 names one device") as caught,
-        open_engines([model], options, {}) as engines,
+        open_engines([model], options) as engines,
     ):
         next(engines)
 
@@ -179,10 +181,13 @@ def test_a_device_with_a_number_cannot_be_shared_out(model):
 def test_solvers_need_no_workers_and_start_no_ray(monkeypatch):
     monkeypatch.setattr(registry, "find_spec", lambda _: None)
 
-    with open_engines([parse_spec("mock:oracle")], SIDE_BY_SIDE, {}) as engines:
+    def solver(spec):
+        return SolverEngine(spec.name, build_suite("quick"))
+
+    with open_engines([parse_spec("mock:oracle")], SIDE_BY_SIDE, solver=solver) as engines:
         identity = next(engines).identity()
 
-    assert identity.engine == {"name": "mock"}
+    assert identity.engine == EngineInfo(name="mock")
 
 
 def test_paths_mean_the_same_in_a_process_that_began_elsewhere(tmp_path, monkeypatch):

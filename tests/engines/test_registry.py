@@ -14,11 +14,18 @@ from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, TemplateError
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.record.manifest import Thinking
+from qwen_bench.solvers.solver_engine import SolverEngine
 
 
 def opened(*texts, options=None):
-    return open_engines([parse_spec(str(text)) for text in texts], options or EngineOptions(), {})
+    specs = [parse_spec(str(text)) for text in texts]
+    return open_engines(specs, options or EngineOptions(), solver=solver)
+
+
+def solver(spec):
+    return SolverEngine(spec.name, build_suite("quick"))
 
 
 def test_solvers_and_specs_need_no_model_library():
@@ -27,8 +34,12 @@ def test_solvers_and_specs_need_no_model_library():
         "from qwen_bench.engines.engine_options import EngineOptions\n"
         "from qwen_bench.engines.registry import open_engines\n"
         "from qwen_bench.engines.model_spec import parse_spec\n"
+        "from qwen_bench.probes.suites import build_suite\n"
+        "from qwen_bench.solvers.solver_engine import SolverEngine\n"
         "import qwen_bench.chat.rendering, qwen_bench.testing, qwen_bench.engines.fingerprint\n"
-        "with open_engines([parse_spec('mock:oracle')], EngineOptions(), {}) as engines:\n"
+        "solver = lambda spec: SolverEngine(spec.name, build_suite('quick'))\n"
+        "specs = [parse_spec('mock:oracle')]\n"
+        "with open_engines(specs, EngineOptions(), solver=solver) as engines:\n"
         "    next(engines).identity()\n"
         "heavy = {'torch', 'transformers', 'peft', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -46,7 +57,7 @@ def test_a_missing_package_names_the_extra(checkpoints):
         "from qwen_bench.engines.model_spec import parse_spec\n"
         "from qwen_bench.errors import MissingExtraError\n"
         "try:\n"
-        "    open_engines([parse_spec(sys.argv[1])], EngineOptions(), {}).__enter__()\n"
+        "    open_engines([parse_spec(sys.argv[1])], EngineOptions()).__enter__()\n"
         "except MissingExtraError as error:\n"
         "    assert 'qwen-bench[hf]' in error.fix[0]\n"
         "else:\n"
@@ -54,6 +65,14 @@ def test_a_missing_package_names_the_extra(checkpoints):
     )
 
     subprocess.run([sys.executable, "-c", code, str(checkpoints["qwen2"])], check=True)
+
+
+def test_a_solver_without_a_suite_is_refused():
+    with (
+        open_engines([parse_spec("mock:oracle")], EngineOptions()) as engines,
+        pytest.raises(InputError, match="mock:oracle: a solver answers a suite"),
+    ):
+        next(engines)
 
 
 def test_engines_come_in_the_order_of_the_specs(checkpoints):

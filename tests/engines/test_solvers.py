@@ -8,7 +8,8 @@ from qwen_bench.probes.probe import Cluster, Probe, ProbeId, Rule
 from qwen_bench.probes.suites import Selection, build_suite
 from qwen_bench.protocol import Request, Unit
 from qwen_bench.scoring.judge import judge_text
-from qwen_bench.solvers import (
+from qwen_bench.solvers.history_reading import history_of
+from qwen_bench.solvers.solver_engine import (
     SOLVERS,
     SolverEngine,
     applies,
@@ -16,7 +17,6 @@ from qwen_bench.solvers import (
     find_solver,
     window_of,
 )
-from qwen_bench.solvers.history_reading import history_of
 from qwen_bench.solvers.word_overlap import best_clause, terms
 
 ROOMS = ("Cedar", "Willow", "Hazel")
@@ -246,7 +246,7 @@ def test_a_solver_applies_to_the_kinds_it_has_something_to_say_about():
 def test_every_solver_answers_every_probe_behind_the_protocol_of_engines(solver):
     suite = build_suite("full", Selection(limit=1, lengths=(8,), langs=("zh",)))
     asked = [asked for dialogue in suite.dialogues() for asked in dialogue.probes]
-    engine = SolverEngine(solver, {a.probe.id: a.probe for a in asked})
+    engine = SolverEngine(solver, suite)
     requests = tuple(Request(a.probe.id, a.messages, "generate") for a in asked)
 
     replies = list(engine.answer(Unit("all", requests)))
@@ -259,6 +259,20 @@ def test_a_window_is_named_by_its_turns():
     assert [window_of(name) for name in ("window-8", "window-0", "oracle")] == [8, None, None]
 
 
-def test_an_unknown_solver_names_the_nearest():
-    with pytest.raises(InputError, match="unknown solver 'recent'; near: recency"):
-        check_solver_name("recent")
+@pytest.mark.parametrize(("name", "near"), [("recent", "recency"), ("orcle", "oracle")])
+def test_an_unknown_solver_names_the_nearest(name, near):
+    with pytest.raises(InputError, match=f"unknown solver '{name}'; near: {near}"):
+        check_solver_name(name)
+
+
+def test_a_probe_that_a_wider_run_of_the_suite_asks_is_answered_too():
+    narrow = Selection((1,), ("fact_recall",), ("main",), ("en",), 1)
+    wide = build_suite("quick", Selection((1, 3), (), (), None, 2))
+    engine = SolverEngine("oracle", build_suite("quick", narrow))
+    whole = SolverEngine("oracle", wide)
+
+    for dialogue in wide.dialogues():
+        asked = dialogue.probes
+        requests = tuple(Request(a.probe.id, a.messages, "generate") for a in asked)
+        unit = Unit(dialogue.id, requests)
+        assert list(engine.answer(unit)) == list(whole.answer(unit))

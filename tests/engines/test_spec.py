@@ -179,11 +179,6 @@ def test_only_a_full_model_can_be_a_base(here, text):
         parse_spec(text)
 
 
-def test_an_unknown_solver_names_the_near_one():
-    with pytest.raises(InputError, match="unknown solver 'orcle'; near: oracle"):
-        parse_spec("mock:orcle")
-
-
 def test_labels_are_the_shortest_names_that_differ(here):
     model(here / "a/checkpoint-1")
     model(here / "b/checkpoint-1")

@@ -45,7 +45,7 @@ def test_the_prompt_of_a_folder_without_weights_is_that_of_its_engine(checkpoint
     spec = parse_spec(str(checkpoints["qwen2"]))
     options = EngineOptions(system="Be brief.")
 
-    with open_engines([spec], options, {}) as engines:
+    with open_engines([spec], options) as engines:
         expected = next(engines)._prompter.prompt(CHAT)
 
     assert open_prompter(parse_spec(str(bare)), options).prompt(CHAT) == expected

@@ -68,14 +68,13 @@ def run_of_ours(tmp_path):
     def run(answer, name):
         families = tuple(dict.fromkeys(family for family, _ in CELLS))
         suite = build_suite("quick", Selection((1, 2), families, ("main",), ("en",), 1))
-        probes = {}
-        whole = plan(suite.dialogues(), ("generate",), probes=probes)
+        asked = [asked.probe for dialogue in suite.dialogues() for asked in dialogue.probes]
+        probes = {probe.id: probe for probe in asked}
         job = Job(
             suite=suite,
             modes=("generate",),
             generation=Generation(64),
-            plan=whole,
-            probes=probes,
+            plan=plan(suite.dialogues(), ("generate",)),
             spec=f"mock:{name}",
             label=name,
             runs_dir=tmp_path / "ours",

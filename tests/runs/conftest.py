@@ -55,13 +55,11 @@ def make_job(tmp_path, make_suite):
 
     def make(suite=None, modes=("generate", "rank"), **changes):
         suite = suite or make_suite()
-        probes = {}
         job = Job(
             suite=suite,
             modes=modes,
             generation=Generation(16),
-            plan=plan(suite.dialogues(), modes, probes=probes),
-            probes=probes,
+            plan=plan(suite.dialogues(), modes),
             spec="mock:scripted",
             label="scripted",
             runs_dir=tmp_path / "runs",

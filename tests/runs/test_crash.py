@@ -19,7 +19,7 @@ RUN += ["--lang", "en", "-q"]
 SLOW = """
 import sys, time
 from qwen_bench.cli.main import main
-from qwen_bench.solvers import SolverEngine
+from qwen_bench.solvers.solver_engine import SolverEngine
 plain = SolverEngine.answer
 def answer(self, unit):
     for reply in plain(self, unit):

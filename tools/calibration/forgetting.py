@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
 from qwen_bench.protocol import Generation
 from qwen_bench.record.run import Run
 from qwen_bench.runs.draft_manifest import draft_manifest
 from qwen_bench.runs.runner import ask, plan
-from qwen_bench.solvers import SolverEngine
+from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.stats.half_life import half_life
 from qwen_bench.stats.intervals import no_flip_bound
 from qwen_bench.stats.paired_comparison import compare
@@ -129,12 +128,10 @@ def planted_windows(size: Size) -> list[Planted]:
     """
     conditions = ("main", "adjacent", "blind")
     suite = build_suite("core", Selection(limit=size.rotations, conditions=conditions))
-    probes: dict[str, Probe] = {}
-    plan(suite.dialogues(), ("generate",), probes=probes)
-    oracle = _view("oracle", suite, probes)
+    oracle = _view("oracle", suite)
     found = []
     for window in WINDOWS:
-        other = _view(f"window-{window}", suite, probes)
+        other = _view(f"window-{window}", suite)
         comparison = compare(pair(oracle, other), primary="generate")
         found.append(_planted(window, comparison))
     return found
@@ -161,9 +158,9 @@ def _planted(window: int, comparison: Comparison) -> Planted:
     )
 
 
-def _view(solver: str, suite: Suite, probes: dict[str, Probe]) -> Run:
+def _view(solver: str, suite: Suite) -> Run:
     """A finished run of a solver, without a folder."""
-    engine = SolverEngine(solver, probes, suite.sha256)
+    engine = SolverEngine(solver, suite)
     outcomes: list[Outcome] = []
     asked = plan(suite.dialogues(), ("generate",))
     ask(

@@ -21,7 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.ray.pool import WorkerLostError
-from qwen_bench.engines.ray.worker import Worker
+from qwen_bench.engines.ray.worker import EngineOpener, Worker
 from qwen_bench.engines.ray.worker_resources import Node, cpus_each, gpus_each
 from qwen_bench.errors import EngineError
 
@@ -37,13 +37,20 @@ class RayCluster:
     Args:
         specs: for the workers.
         options: for the workers.
+        opener: for the workers.
         workers: how many there will be.
 
     Raises:
         EngineError: the cluster has no room for so many.
     """
 
-    def __init__(self, specs: Sequence[ModelSpec], options: EngineOptions, workers: int) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        options: EngineOptions,
+        opener: EngineOpener,
+        workers: int,
+    ) -> None:
         nodes = [
             Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0))
             for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray has no annotation there
@@ -56,7 +63,7 @@ class RayCluster:
             max_restarts=0,
             max_task_retries=0,
         )
-        self._arguments = (specs, options)
+        self._arguments = (specs, options, opener)
 
     def begin(self) -> Any:  # noqa: ANN401 - an actor handle, untyped
         """An actor; Ray finds it a place."""

@@ -14,6 +14,7 @@ from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.ray.engine import PooledEngine
 from qwen_bench.engines.ray.pool import Pool
+from qwen_bench.engines.ray.worker import EngineOpener
 from qwen_bench.errors import InputError
 from qwen_bench.protocol import Engine
 
@@ -28,7 +29,7 @@ _ACCESS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 def pooled_engines(
-    specs: Sequence[ModelSpec], options: EngineOptions
+    specs: Sequence[ModelSpec], options: EngineOptions, opener: EngineOpener
 ) -> Generator[Engine, None, None]:
     """An engine for each SPEC, in their order, each being `options.replicas` workers.
 
@@ -37,6 +38,7 @@ def pooled_engines(
     Args:
         specs: of models that are loaded; the ray package must be installed.
         options: of one engine, and how many.
+        opener: of engines in a worker.
 
     Raises:
         InputError: a device that cannot be shared out.
@@ -53,7 +55,7 @@ def pooled_engines(
 
     alone = replace(_absolute_options(options), replicas=1, ray_address=None)
     with connected(options.ray_address), ExitStack() as stack:
-        cluster = RayCluster([*map(_absolute, specs)], alone, options.replicas)
+        cluster = RayCluster([*map(_absolute, specs)], alone, opener, options.replicas)
         pool = Pool(cluster, options.replicas)
         stack.callback(pool.end)
         for place, _ in enumerate(specs):

@@ -8,8 +8,8 @@ nothing of Ray, which only makes an actor of the class.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -18,10 +18,13 @@ from qwen_bench import __version__
 from qwen_bench.engines.complete_replies import complete
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import QwenBenchError
 from qwen_bench.protocol import Abilities, Engine, Identity, Reply, Unit
 from qwen_bench.record.counters import Counters
+
+EngineOpener = Callable[
+    [Sequence[ModelSpec], EngineOptions], AbstractContextManager[Iterator[Engine]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +78,15 @@ class Worker:
     Args:
         specs: of models to load, in order.
         options: of one engine.
+        opener: gives an engine for each SPEC in turn; `engines.registry.open_engines`.
     """
 
-    def __init__(self, specs: Sequence[ModelSpec], options: EngineOptions) -> None:
+    def __init__(
+        self, specs: Sequence[ModelSpec], options: EngineOptions, opener: EngineOpener
+    ) -> None:
         self._specs = specs
         self._options = options
+        self._opener = opener
         self._stack = ExitStack()
         self._engines: Iterator[Engine] | None = None
         self._engine: Engine | None = None
@@ -97,7 +104,7 @@ class Worker:
         """
         try:
             if self._engines is None:
-                engines = open_engines(self._specs[place:], self._options, {})
+                engines = self._opener(self._specs[place:], self._options)
                 self._engines = self._stack.enter_context(engines)
                 self._following = place
             while self._following <= place:

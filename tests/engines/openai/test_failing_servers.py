@@ -231,7 +231,7 @@ class TestOpening:
         expected = "no server address; pass --base-url or set OPENAI_BASE_URL"
         with (
             pytest.raises(InputError, match=expected),
-            open_engines([parse_spec("openai:m")], EngineOptions(), {}),
+            open_engines([parse_spec("openai:m")], EngineOptions()),
         ):
             pass
 

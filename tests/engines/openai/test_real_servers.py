@@ -202,7 +202,7 @@ def by_key(replies):
 @pytest.fixture(scope="module")
 def plain(unit):
     """What the hf engine says to the unit."""
-    with open_engines([parse_spec("embedded")], EngineOptions(), {}) as engines:
+    with open_engines([parse_spec("embedded")], EngineOptions()) as engines:
         return by_key(next(engines).answer(unit))
 
 

@@ -11,6 +11,8 @@ from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.engines.vllm.vllm_model import adapter_rank
 from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError
+from qwen_bench.probes.suites import build_suite
+from qwen_bench.solvers.solver_engine import SolverEngine
 
 VLLM = EngineOptions(engine="vllm")
 
@@ -38,7 +40,7 @@ def test_without_vllm_the_extra_is_named(checkpoints, monkeypatch):
 
     with (
         pytest.raises(MissingExtraError, match="vllm") as raised,
-        open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM, {}),
+        open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM),
     ):
         pass
 
@@ -46,9 +48,12 @@ def test_without_vllm_the_extra_is_named(checkpoints, monkeypatch):
 
 
 def test_solvers_need_no_vllm(monkeypatch):
+    def solver(spec):
+        return SolverEngine(spec.name, build_suite("quick"))
+
     monkeypatch.setattr("qwen_bench.engines.registry.find_spec", lambda _: None)
 
-    with open_engines([parse_spec("mock:oracle")], VLLM, {}) as engines:
+    with open_engines([parse_spec("mock:oracle")], VLLM, solver=solver) as engines:
         assert next(engines).identity().engine.name != "vllm"
 
 
@@ -59,7 +64,7 @@ def test_it_is_opened_with_what_the_user_chose_and_what_answers_need(fake_vllm, 
         model_args={"max_model_len": 512, "gpu_memory_utilization": 0.5, "enforce_eager": False},
     )
 
-    with open_engines([parse_spec(str(checkpoints["qwen2"]))], options, {}) as engines:
+    with open_engines([parse_spec(str(checkpoints["qwen2"]))], options) as engines:
         next(engines)
 
     arguments = fake_vllm.opened[0].arguments
@@ -72,7 +77,7 @@ def test_it_is_opened_with_what_the_user_chose_and_what_answers_need(fake_vllm, 
 
 
 def test_the_context_of_the_model_is_the_default(fake_vllm, checkpoints):
-    with open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM, {}) as engines:
+    with open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM) as engines:
         assert next(engines).abilities().max_context == 1024
 
     assert fake_vllm.opened[0].arguments["max_model_len"] == 1024
@@ -82,9 +87,9 @@ def test_the_context_of_the_model_is_the_default(fake_vllm, checkpoints):
 def test_who_answers_differs_from_the_hf_engine_in_the_engine_only(checkpoints):
     spec = parse_spec(str(checkpoints["qwen2"]))
 
-    with open_engines([spec], VLLM, {}) as engines:
+    with open_engines([spec], VLLM) as engines:
         mine = next(engines).identity()
-    with open_engines([spec], EngineOptions(), {}) as engines:
+    with open_engines([spec], EngineOptions()) as engines:
         theirs = next(engines).identity()
 
     assert (mine.model, mine.template, mine.generation) == (
@@ -100,7 +105,7 @@ def test_a_device_vllm_was_not_built_for_is_refused(checkpoints):
     with (
         pytest.raises(EngineError, match="computes on cpu, not on mps"),
         open_engines(
-            [parse_spec(str(checkpoints["qwen2"]))], replace(VLLM, device="mps"), {}
+            [parse_spec(str(checkpoints["qwen2"]))], replace(VLLM, device="mps")
         ) as engines,
     ):
         next(engines)
@@ -114,7 +119,7 @@ def test_what_vllm_refuses_is_told_without_a_traceback(fake_vllm, checkpoints, m
 
     with (
         pytest.raises(EngineError, match="vllm cannot load qwen2") as raised,
-        open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM, {}) as engines,
+        open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM) as engines,
     ):
         next(engines)
 
@@ -128,7 +133,7 @@ def test_base_and_adapters_share_one_vllm_and_never_a_call(
     base = str(checkpoints["qwen2"])
     specs = [parse_spec(text) for text in (base, str(first), str(second), f"again={base}")]
 
-    with open_engines(specs, VLLM, {}) as engines:
+    with open_engines(specs, VLLM) as engines:
         found = [scores(engine, forked_unit) for engine in engines]
 
     (llm,) = fake_vllm.opened
@@ -144,9 +149,9 @@ def test_base_and_adapters_share_one_vllm_and_never_a_call(
 def test_adapters_answer_as_in_the_hf_engine(make_lora, forked_unit):
     spec = parse_spec(str(make_lora("a", seed=1)))
 
-    with open_engines([spec], VLLM, {}) as engines:
+    with open_engines([spec], VLLM) as engines:
         mine = scores(next(engines), forked_unit)
-    with open_engines([spec], EngineOptions(), {}) as engines:
+    with open_engines([spec], EngineOptions()) as engines:
         theirs = scores(next(engines), forked_unit)
 
     assert mine.keys() == theirs.keys()
@@ -162,7 +167,7 @@ def test_an_engine_opened_for_adapters_never_asks_for_prompt_logprobs(
 ):
     specs = [parse_spec(str(checkpoints["qwen2"])), parse_spec(str(make_lora("a")))]
 
-    with open_engines(specs, VLLM, {}) as engines:
+    with open_engines(specs, VLLM) as engines:
         list(next(engines).answer(forked_unit))
 
     assert fake_vllm.asks
@@ -172,7 +177,7 @@ def test_an_engine_opened_for_adapters_never_asks_for_prompt_logprobs(
 def test_a_base_is_ended_when_no_later_spec_needs_it(fake_vllm, checkpoints):
     specs = [parse_spec(str(checkpoints[family])) for family in ("qwen2", "qwen3")]
 
-    with open_engines(specs, VLLM, {}) as engines:
+    with open_engines(specs, VLLM) as engines:
         next(engines)
         next(engines)
         assert [llm.ended for llm in fake_vllm.opened] == [1, 0]
@@ -183,7 +188,7 @@ def test_a_base_is_ended_when_no_later_spec_needs_it(fake_vllm, checkpoints):
 def test_an_adapter_that_vllm_does_not_apply_is_a_warning(fake_vllm, make_lora, monkeypatch):
     monkeypatch.setattr(fake_vllm.LLM, "_under", lambda self, _: self.model)
 
-    with open_engines([parse_spec(str(make_lora("a")))], VLLM, {}) as engines:
+    with open_engines([parse_spec(str(make_lora("a")))], VLLM) as engines:
         (warning,) = next(engines).identity().warnings
 
     assert warning == "adapter a: vllm answers with it as without it"
@@ -191,7 +196,7 @@ def test_an_adapter_that_vllm_does_not_apply_is_a_warning(fake_vllm, make_lora, 
 
 @pytest.mark.usefixtures("fake_vllm")
 def test_an_adapter_that_does_something_warns_of_nothing(make_lora):
-    with open_engines([parse_spec(str(make_lora("a")))], VLLM, {}) as engines:
+    with open_engines([parse_spec(str(make_lora("a")))], VLLM) as engines:
         assert next(engines).identity().warnings == ()
 
 
@@ -200,7 +205,7 @@ def test_an_adapter_that_vllm_refuses_is_named(fake_vllm, make_lora):
 
     with (
         pytest.raises(AdapterMismatchError, match="vllm cannot use the adapter a"),
-        open_engines([parse_spec(str(make_lora("a")))], VLLM, {}) as engines,
+        open_engines([parse_spec(str(make_lora("a")))], VLLM) as engines,
     ):
         next(engines)
 
@@ -212,7 +217,7 @@ def test_an_adapter_of_another_base_is_refused_before_vllm_is_opened(
 
     with (
         pytest.raises(AdapterMismatchError, match="do not fit"),
-        open_engines([spec], VLLM, {}) as engines,
+        open_engines([spec], VLLM) as engines,
     ):
         next(engines)
 

@@ -38,7 +38,7 @@ def answered(engine, texts):
     """Replies and counters for each SPEC in turn."""
     options = EngineOptions(engine=engine, device="cpu", offline=True)
     unit = first_unit()
-    with open_engines([parse_spec(text) for text in texts], options, {}) as engines:
+    with open_engines([parse_spec(text) for text in texts], options) as engines:
         return [
             ({(reply.id, reply.mode): reply for reply in each.answer(unit)}, each.counters())
             for each in engines
