@@ -9,7 +9,7 @@ from qwen_bench.errors import InputError, QwenBenchError
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import chosen
 from qwen_bench.record.marks import marked_fields
-from qwen_bench.runs.store import find_run, read_run
+from qwen_bench.runs.store import StoredRun, find_run, read_run
 from qwen_bench.stats.gates import Gate, check_gate, evaluate, parse_gate
 from qwen_bench.stats.half_life import REPLICATES
 from qwen_bench.stats.paired_comparison import adjust_over_candidates
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from qwen_bench.app.recording import Reporter
     from qwen_bench.record.outcome import Outcome
     from qwen_bench.record.run import Run
-    from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.results import Comparison
 
 # Their length counts evidence turns, so a choice of history lengths does not concern them.
@@ -85,12 +84,15 @@ def read_runs(names: Sequence[str], config: RunConfig, reporter: Reporter) -> li
     return runs
 
 
-def labelled(runs: Sequence[StoredRun]) -> list[Run]:
+def labelled(runs: Sequence[StoredRun | Run]) -> list[Run]:
     """Runs whose labels differ: a label used twice is followed by the run's name."""
-    labels = [run.manifest.model.label for run in runs]
+    views = [run.view() if isinstance(run, StoredRun) else run for run in runs]
+    labels = [view.label for view in views]
     return [
-        run.view(f"{label} ({run.manifest.run_id})" if labels.count(label) > 1 else label)
-        for run, label in zip(runs, labels, strict=True)
+        replace(view, label=f"{view.label} ({view.run_id})")
+        if labels.count(view.label) > 1
+        else view
+        for view in views
     ]
 
 

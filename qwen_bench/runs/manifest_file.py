@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from qwen_bench import __version__
 from qwen_bench.errors import NewerSchemaError, RunError
 from qwen_bench.record.manifest import SCHEMA_VERSION, Manifest
+from qwen_bench.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
