@@ -14,14 +14,14 @@ ASKED = (
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "offline", "source"),
+    ("variable", "value", "found"),
     [
-        ("HF_HUB_OFFLINE", "1", True, "environment"),
-        ("HF_HUB_OFFLINE", "0", False, "environment"),
-        ("HF_HUBOFFLINE", "1", False, "default"),
+        ("HF_HUB_OFFLINE", "1", {"value": True, "source": "environment"}),
+        ("HF_HUB_OFFLINE", "0", {"value": False, "source": "environment"}),
+        ("HF_HUBOFFLINE", "1", {"value": False, "source": "default"}),
     ],
 )
-def test_the_variable_of_the_hub_is_read(tmp_path, monkeypatch, variable, value, offline, source):
+def test_the_variable_of_the_hub_is_read(tmp_path, monkeypatch, variable, value, found):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv(variable, value)
@@ -29,4 +29,4 @@ def test_the_variable_of_the_hub_is_read(tmp_path, monkeypatch, variable, value,
     assert main(ASKED) == 0
 
     given = read_manifest(Path("runs/one")).invocations[0].args_effective["offline"]
-    assert given == {"value": offline, "source": source}
+    assert given == found

@@ -14,7 +14,7 @@ class V1:
 
     generation_config = None
 
-    def chat(self, tokenizer, query, history, system=""):
+    def chat(self, _, query, history):
         return query, history
 
     def state_dict(self):
