@@ -15,13 +15,24 @@ PACKAGE = Path(__file__).resolve().parent.parent / "qwen_bench"
 MAY_IMPORT = {
     "errors": set(),
     "resources": set(),
-    "__init__": set(),
-    "record": {"errors", "chat", "__init__"},
+    "version": set(),
+    "__init__": {
+        "version",
+        "app",
+        "chat",
+        "engines",
+        "errors",
+        "protocol",
+        "record",
+        "runs",
+        "stats",
+    },
+    "record": {"errors", "chat"},
     "chat": {"errors"},
     "protocol": {"chat", "record"},
     "probes": {"errors", "resources", "chat", "record", "protocol"},
     "scoring": {"errors", "chat", "record", "protocol", "probes"},
-    "engines": {"errors", "chat", "record", "protocol", "__init__"},
+    "engines": {"errors", "chat", "record", "protocol", "version"},
     "solvers": {"errors", "resources", "chat", "record", "protocol", "probes", "scoring"},
     "stats": {"errors", "record", "probes", "chat", "protocol", "scoring"},
     "runs": {
@@ -33,7 +44,7 @@ MAY_IMPORT = {
         "scoring",
         "stats",
         "engines",
-        "__init__",
+        "version",
     },
     "audit": {
         "errors",
@@ -69,7 +80,6 @@ MAY_IMPORT = {
         "scoring",
         "engines",
         "runs",
-        "__init__",
     },
     "lm_eval": {
         "errors",
@@ -82,10 +92,10 @@ MAY_IMPORT = {
         "engines",
         "stats",
         "runs",
-        "__init__",
     },
     "testing": {"record", "protocol", "chat", "engines"},
 }
+MAY_IMPORT["app"] = {*MAY_IMPORT} - {"testing", "__init__"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT}
 EFFECTS = {"torch", "transformers", "peft", "openai", "ray", "vllm"}
 MAY_IMPORT_TORCH = {"engines", "training", "testing"}

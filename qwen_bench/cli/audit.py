@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import click
-
-from qwen_bench.cli import options as declared
+from qwen_bench.app.config import flag_of
+from qwen_bench.cli.options import PROBES, Call, command, own, shared
 from qwen_bench.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qwen_bench.app.config import RunConfig
     from qwen_bench.audit.audit_suite import Audit
     from qwen_bench.audit.maintenance import Named
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.exits import Exit
-    from qwen_bench.cli.options import Options
     from qwen_bench.probes.selection import Selection
 
 
@@ -29,104 +28,68 @@ Examples:
 """
 # Seconds between two lines of progress.
 PAUSE = 5.0
-_NARROWING = (
-    "lengths",
-    "family",
-    "condition",
-    "lang",
-    "limit",
-    "seed",
-    "tasks_dir",
-    "filler",
-    "json",
-)
 
 
-@click.command("audit", cls=declared.GroupedCommand, epilog=EXAMPLES)
-@declared.probe_options
-@click.option(
-    "--solver",
-    multiple=True,
-    metavar="NAME",
-    help="Only these solvers and no other audit; repeatable.",
-    cls=declared.GroupedOption,
-    group="Audit",
+@command(
+    "audit",
+    *PROBES,
+    own(
+        "Audit",
+        "--solver",
+        multiple=True,
+        metavar="NAME",
+        help="Only these solvers and no other audit; repeatable.",
+    ),
+    shared(
+        "model",
+        "Audit",
+        help="Audit tokens with this model's tokenizer; two: compare their templates.",
+    ),
+    own(
+        "Output",
+        "--write",
+        is_flag=True,
+        help="Write tasks/AUDIT.md and the tables of the READMEs (in a checkout, suite core).",
+    ),
+    shared("json", help="Write the report as JSON; - is stdout."),
+    "Display",
+    examples=EXAMPLES,
 )
-@click.option(
-    "--model",
-    multiple=True,
-    metavar="SPEC",
-    help="Audit tokens with this model's tokenizer; two: compare their templates.",
-    cls=declared.GroupedOption,
-    group="Audit",
-)
-@click.option(
-    "--write",
-    is_flag=True,
-    help="Write tasks/AUDIT.md and the tables of the READMEs (in a checkout, suite core).",
-    cls=declared.GroupedOption,
-    group="Output",
-)
-@click.option(
-    "--json",
-    metavar="FILE",
-    help="Write the report as JSON; - is stdout.",
-    cls=declared.GroupedOption,
-    group="Output",
-)
-@declared.display_options
-@click.pass_context
-def audit_probes(
-    context: click.Context, /, *, solver: tuple[str, ...], write: bool, **_: object
-) -> Exit:
+def audit_probes(call: Call, solver: tuple[str, ...], *, write: bool) -> Exit:
     """Check that no shortcut solves a suite and that no probe of it is wrong."""
+    from qwen_bench.app.outputs import check_outputs, targets_of, write_json
     from qwen_bench.audit.audit_lines import audit_lines, document, failure
-    from qwen_bench.cli.asking import selection
-    from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.exits import Code, Exit
-    from qwen_bench.cli.judge import stdout_is_free
-    from qwen_bench.cli.outputs import check_targets, write_json
     from qwen_bench.solvers.solver_engine import check_solver_name
 
-    options = declared.options_of(context)
-    check_targets([("--json", options.json)])
+    config = call.config
+    check_outputs(config)
     for name in solver:
         check_solver_name(name)
-    screen = new_screen(options)
     if write:
-        return _write(options, solver, screen)
-    models = _models(options)
-    audit = _audit(options, selection(options), solver, models, screen)
-    screen.table(audit_lines(audit), stdout_is_free=stdout_is_free(options))
-    if options.json:
-        write_json(options.json, document(audit))
+        return _write(config, solver, call.screen)
+    audit = _audit(config, solver, call.screen)
+    call.screen.table(audit_lines(audit), targets_of(config).stdout_is_free)
+    if config.json:
+        write_json(config.json, document(audit))
     wrong = failure(audit)
     return Exit(Code.BROKE, wrong) if wrong else Exit(Code.DONE)
 
 
-def _audit(
-    options: Options,
-    chosen: Selection,
-    solvers: Sequence[str],
-    models: Sequence[Named],
-    screen: Screen,
-) -> Audit:
+def _audit(config: RunConfig, solvers: Sequence[str], screen: Screen) -> Audit:
     """Audit the suite of the options."""
+    from qwen_bench.app.asking import build, own_material, selection
     from qwen_bench.audit.audit_suite import audit_suite
-    from qwen_bench.cli.asking import own_material
     from qwen_bench.probes.suites import Suite, build_suite
 
-    own = own_material(options)
-
     def rebuild(name: str, other: Selection) -> Suite:
-        return build_suite(name, other, options.seed, own)
+        return build_suite(name, other, config.seed, own_material(config))
 
-    suite = rebuild(options.suite, chosen)
-    for line in suite.screened.report() if suite.screened else ():
-        screen.say(line)
+    models = _models(config)
+    suite = build(config, screen)
     return audit_suite(
         suite,
-        chosen,
+        selection(config),
         rebuild,
         solvers=solvers,
         models=models,
@@ -147,39 +110,38 @@ def _progress(name: str, screen: Screen) -> Callable[[str], None]:
     return tell
 
 
-def _models(options: Options) -> list[Named]:
+def _models(config: RunConfig) -> list[Named]:
     """Tokenizers of the models named; no weights are loaded."""
-    if not options.model:
+    if not config.model:
         return []
+    from qwen_bench.app.asking import engine_options
     from qwen_bench.audit.maintenance import checkout
-    from qwen_bench.cli.asking import engine_options
     from qwen_bench.engines.model_spec import distinct_labels, parse_spec
     from qwen_bench.engines.registry import open_prompter
     from qwen_bench.resources import data_folder
 
     checkout(data_folder("tasks"), "--model")
-    specs = [parse_spec(text) for text in options.model]
-    engine = engine_options(options)
+    specs = [parse_spec(text) for text in config.model]
+    engine = engine_options(config)
     return [
         (label, open_prompter(spec, engine))
         for label, spec in zip(distinct_labels(specs), specs, strict=True)
     ]
 
 
-def _write(options: Options, solvers: Sequence[str], screen: Screen) -> Exit:
+def _write(config: RunConfig, solvers: Sequence[str], screen: Screen) -> Exit:
     """Audit suite core, and in suite full the families that core lacks; publish both."""
+    from qwen_bench.app.outputs import write_output
     from qwen_bench.audit.audit_lines import audit_lines, failure
     from qwen_bench.audit.maintenance import checkout
     from qwen_bench.cli.exits import Code, Exit
-    from qwen_bench.cli.outputs import write_output
     from qwen_bench.resources import data_folder
 
-    if options.suite != "core" or solvers or options.model:
+    if config.suite != "core" or solvers or config.model:
         raise InputError("--write publishes the whole audit of suite core; leave the others out")
-    for name in _NARROWING:
-        if name in options.passed:
-            flag = f"--{name.replace('_', '-')}"
-            raise InputError(f"--write publishes the whole suite; leave {flag} out")
+    for name in (*PROBES, "json"):
+        if name != "suite" and config.given(name):
+            raise InputError(f"--write publishes the whole suite; leave {flag_of(name)} out")
     tasks = checkout(data_folder("tasks"))
     from tools.audit.publish import published, released_audits
 

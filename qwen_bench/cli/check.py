@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from qwen_bench.cli import model_options as models
-from qwen_bench.cli import options as declared
-from qwen_bench.cli.exits import Code
+from qwen_bench.app.config import LATEST
+from qwen_bench.cli.options import RUN, Call, command
+from qwen_bench.cli.run import UNEXPECTED, refuse_unexpected
 from qwen_bench.errors import InputError, QwenBenchError
 
 if TYPE_CHECKING:
-    from qwen_bench.cli.display import Screen
+    from qwen_bench.app.config import RunConfig
     from qwen_bench.cli.exits import Exit
-    from qwen_bench.cli.options import Options
 
 
 EXAMPLES = """\b
@@ -26,56 +23,31 @@ Examples:
 """
 
 
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@click.argument("unexpected", nargs=-1, metavar="")
-@models.model_options
-@declared.probe_options
-@declared.mode_option
-@declared.policy_option
-@models.generation_options
-@declared.runs_dir_option
-@declared.run_options
-@declared.max_error_rate_option
-@declared.verdict_options("regression")
-@declared.out_option
-@declared.output_options
-@declared.display_options
-@click.pass_context
-def check(context: click.Context, /, unexpected: tuple[str, ...], **_: object) -> Exit | None:
+@command("check", UNEXPECTED, *RUN, examples=EXAMPLES)
+def check(call: Call, unexpected: tuple[str, ...]) -> Exit | None:
     """Run both sides, compare, report and gate: exit 0 only when nothing failed."""
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.outputs import check_outputs
-    from qwen_bench.cli.recording import ask_all
+    from qwen_bench.cli.run import ask_all
 
-    if unexpected:
-        raise InputError(f"unexpected argument; the model is an option: --model {unexpected[0]}")
-    options = declared.options_of(context)
-    _need_both_sides(options)
-    check_outputs(options)
-    screen = new_screen(options)
+    refuse_unexpected(unexpected)
+    _need_both_sides(call.config)
     try:
-        return ask_all(options, context.obj, screen)
+        return ask_all(call)
     except QwenBenchError as error:
-        if error.exit_code != Code.USAGE and not options.dry_run:
-            screen.close()
-            _write_failure(error, options, context.obj, screen)
+        if not isinstance(error, InputError) and not call.config.dry_run:
+            call.screen.close()
+            _write_failure(error, call)
         raise
-    finally:
-        screen.close()
 
 
-def _need_both_sides(options: Options) -> None:
+def _need_both_sides(config: RunConfig) -> None:
     """A pipeline states what it compares; neither side has a default.
 
     Raises:
         InputError: a side is missing.
     """
-    missing = [
-        flag
-        for flag, given in (("--baseline", options.baseline), ("--model", options.model))
-        if not given
-    ]
-    if missing and not (missing == ["--model"] and options.resume not in {None, "latest"}):
+    sides = (("--baseline", config.baseline), ("--model", config.model))
+    missing = [flag for flag, given in sides if not given]
+    if missing and not (missing == ["--model"] and config.resume not in {None, LATEST}):
         raise InputError(
             f"missing option {' and '.join(missing)}",
             why="check compares a model with a baseline and has a default for neither",
@@ -83,22 +55,21 @@ def _need_both_sides(options: Options) -> None:
         )
 
 
-def _write_failure(
-    error: QwenBenchError, options: Options, arguments: tuple[str, ...], screen: Screen
-) -> None:
+def _write_failure(error: QwenBenchError, call: Call) -> None:
     """Leave a JUnit error and a Markdown note where a pipeline looks for the verdict.
 
     That they cannot be written is a warning: the error that ended the command is the news.
     """
-    from qwen_bench.cli.judge import Judged, command_line, write_files
-    from qwen_bench.cli.outputs import prepare_folder
+    from qwen_bench.app.comparing import Judged
+    from qwen_bench.app.outputs import prepare_folder, write_outputs
+    from qwen_bench.cli.results import command_line
     from qwen_bench.stats.results import Unjudged
 
-    name = ", ".join(options.model) or str(options.resume)
-    judged = Judged((), (Unjudged(name, error.message, error.exit_code),))
-    code = Code(error.exit_code)
+    name = ", ".join(call.config.model) or str(call.config.resume)
+    judged = Judged((), (), (Unjudged(name, error.message, error.exit_code),))
+    command = command_line(call.words)
     try:
-        prepare_folder(options)
-        write_files(judged, (), options, screen, code=code, command=command_line(arguments))
+        prepare_folder(call.config)
+        write_outputs(judged, call.config, call.screen, exit_code=error.exit_code, command=command)
     except QwenBenchError as second:
-        screen.say(f"warning: {second.message}")
+        call.screen.say(f"warning: {second.message}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qwen_bench.cli import options as declared
+from qwen_bench.cli.options import NARROWING, Call, command
 
 if TYPE_CHECKING:
     from qwen_bench.cli.exits import Exit
@@ -21,29 +21,24 @@ Examples:
 """
 
 
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@click.argument("base", metavar="BASE_RUN")
-@click.argument("candidates", metavar="CAND_RUN...", nargs=-1, required=True)
-@declared.runs_dir_option
-@declared.narrowing_options
-@declared.max_error_rate_option
-@declared.verdict_options("regression")
-@declared.output_options
-@declared.display_options
-@click.pass_context
-def compare(context: click.Context, /, base: str, candidates: tuple[str, ...], **_: object) -> Exit:
+@command(
+    "compare",
+    click.Argument(["base"], metavar="BASE_RUN"),
+    click.Argument(["candidates"], metavar="CAND_RUN...", nargs=-1, required=True),
+    "runs_dir",
+    *NARROWING,
+    "max_error_rate",
+    "Verdict",
+    "Output",
+    "Display",
+    examples=EXAMPLES,
+)
+def compare(call: Call, base: str, candidates: tuple[str, ...]) -> Exit:
     """Compare run folders, probe by probe; the first is the baseline."""
-    from qwen_bench.cli.chosen import read_runs
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.judge import command_line, judge, named_views, present
-    from qwen_bench.cli.narrowing import narrowed, narrowing_words
-    from qwen_bench.cli.outputs import check_outputs, check_page
+    from qwen_bench.app.comparing import compare_runs
+    from qwen_bench.app.outputs import check_outputs, check_page
+    from qwen_bench.cli.results import show_judged
 
-    options = declared.options_of(context)
-    screen = new_screen(options)
-    check_outputs(options)
-    check_page(options, 1 + len(candidates))
-    runs = read_runs([base, *candidates], options.runs_path, screen)
-    views = narrowed(named_views(runs), options)
-    judged = judge(views[0], views[1:], options, note=narrowing_words(options))
-    return present(judged, views, options, screen, command=command_line(context.obj))
+    check_outputs(call.config)
+    check_page(call.config, 1 + len(candidates))
+    return show_judged(compare_runs([base, *candidates], call.config, call.screen), call)

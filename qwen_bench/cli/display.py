@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from qwen_bench.cli.options import Options
+    from qwen_bench.app.config import RunConfig
+    from qwen_bench.errors import QwenBenchError
     from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.job import Watcher
+    from qwen_bench.runs.store import StoredRun
 
 Mode = Literal["rich", "plain", "none"]
 PLAIN_SECONDS = 30.0
@@ -45,10 +47,10 @@ def choose(wanted: str, *, quiet: bool, stream: TextIO, environment: Mapping[str
     return "rich" if live else "plain"
 
 
-def new_screen(options: Options) -> Screen:
-    """Where a command with these options prints."""
-    mode = choose(options.display, quiet=options.quiet, stream=sys.stderr, environment=os.environ)
-    return Screen(mode, verbose=options.verbose, environment=os.environ)
+def new_screen(config: RunConfig) -> Screen:
+    """Where a command of this config prints."""
+    mode = choose(config.display, quiet=config.quiet, stream=sys.stderr, environment=os.environ)
+    return Screen(mode, verbose=config.verbose, debug=config.debug, environment=os.environ)
 
 
 @dataclass(slots=True)
@@ -80,12 +82,16 @@ class Screen:
     Args:
         mode: how progress is shown.
         verbose: name every wrong or failed answer.
+        debug: show tracebacks.
         environment: of the process.
     """
 
-    def __init__(self, mode: Mode, *, verbose: bool, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, mode: Mode, *, verbose: bool, debug: bool, environment: Mapping[str, str]
+    ) -> None:
         self.mode = mode
         self.verbose = verbose
+        self.debug = debug
         self.environment = environment
         self._progress: Progress | None = None
 
@@ -112,6 +118,20 @@ class Screen:
         if self.mode == "rich":
             return _Bar(self, label)
         return _Lines(self, label, probes)
+
+    def broke(self, error: QwenBenchError) -> None:
+        """An error that does not end the command."""
+        from qwen_bench.cli.main import show_error
+
+        self.close()
+        show_error(error, debug=self.debug)
+
+    def finished(self, label: str, run: StoredRun) -> None:
+        """What answering took."""
+        from qwen_bench.cli.results import work_of
+
+        for line in work_of(label, run):
+            self.say(line)
 
     def bars(self) -> Progress:
         """The live display; started on first use."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
-
-from qwen_bench.cli import values
-from qwen_bench.cli.options import GroupedCommand, GroupedOption
+from qwen_bench.app.option_values import whole
+from qwen_bench.cli.options import Call, command, own, shared
 from qwen_bench.cli.text import printable, write_line
 from qwen_bench.errors import InputError, MissingExtraError
 
@@ -18,16 +16,14 @@ def _say(line: str) -> None:
     write_line(sys.stderr, printable(line))
 
 
-def _rate(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+def _rate(text: str) -> float:
     """A learning rate: above 0, at most 1."""
-    if text is None:
-        return None
     try:
         number = float(text)
     except ValueError:
         number = 0.0
     if not 0 < number <= 1:
-        raise click.BadParameter(f"'{text}' is not a number above 0 and up to 1")
+        raise ValueError(f"'{text}' is not a number above 0 and up to 1")
     return number
 
 
@@ -39,111 +35,77 @@ Examples:
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.option(
-    "--base",
-    default="embedded",
-    show_default=True,
-    metavar="SPEC",
-    help="Full model to train on.",
-    cls=GroupedOption,
-    group="Model",
+@command(
+    "finetune",
+    own("Model", "--base", default="embedded", metavar="SPEC", help="Full model to train on."),
+    own(
+        "Training",
+        "--recipe",
+        default="quick",
+        metavar="NAME|FILE",
+        help="Shipped recipe, or a YAML file.",
+    ),
+    own(
+        "Training",
+        "--data",
+        metavar="FILE",
+        help="ChatML JSONL to train on, instead of the recipe's data.",
+    ),
+    own("Training", "--steps", read=whole(1), metavar="N", help="Optimizer steps."),
+    own("Training", "--lr", read=_rate, metavar="X", help="Learning rate after the warm-up."),
+    own(
+        "Training",
+        "--rank",
+        read=whole(1),
+        metavar="N",
+        help="Rank of the adapter; alpha / rank stays as in the recipe.",
+    ),
+    own(
+        "Training",
+        "--max-length",
+        read=whole(16),
+        metavar="N",
+        help="Tokens of the longest row; longer conversations lose their last exchanges.",
+    ),
+    own(
+        "Training",
+        "--seed",
+        read=whole(0),
+        metavar="N",
+        help="Of weights and order; the data has the recipe's seed.",
+    ),
+    own("Output", "--out", metavar="DIR", help="Adapter folder to make; must not exist."),
+    own(
+        "Output",
+        "--show-labels",
+        read=whole(1),
+        metavar="N",
+        help="Print N rows with the trained text marked, then exit.",
+    ),
+    own(
+        "Output",
+        "--dry-run",
+        is_flag=True,
+        help="Print rows, tokens and an estimated time after timing one step, then exit.",
+    ),
+    shared("debug", "Output"),
+    examples=EXAMPLES,
 )
-@click.option(
-    "--recipe",
-    default="quick",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Shipped recipe, or a YAML file.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--data",
-    metavar="FILE",
-    help="ChatML JSONL to train on, instead of the recipe's data.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--steps",
-    callback=values.whole(1),
-    metavar="N",
-    help="Optimizer steps.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--lr",
-    callback=_rate,
-    metavar="X",
-    help="Learning rate after the warm-up.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--rank",
-    callback=values.whole(1),
-    metavar="N",
-    help="Rank of the adapter; alpha / rank stays as in the recipe.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--max-length",
-    callback=values.whole(16),
-    metavar="N",
-    help="Tokens of the longest row; longer conversations lose their last exchanges.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--seed",
-    callback=values.whole(0),
-    metavar="N",
-    help="Of weights and order; the data has the recipe's seed.",
-    cls=GroupedOption,
-    group="Training",
-)
-@click.option(
-    "--out",
-    metavar="DIR",
-    help="Adapter folder to make; must not exist.",
-    cls=GroupedOption,
-    group="Output",
-)
-@click.option(
-    "--show-labels",
-    callback=values.whole(1),
-    metavar="N",
-    help="Print N rows with the trained text marked, then exit.",
-    cls=GroupedOption,
-    group="Output",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print rows, tokens and an estimated time after timing one step, then exit.",
-    cls=GroupedOption,
-    group="Output",
-)
-@click.option("--debug", is_flag=True, help="Show tracebacks.", cls=GroupedOption, group="Output")
 def finetune(
+    call: Call,
+    *,
     base: str,
     recipe: str,
     data: str | None,
     out: str | None,
     show_labels: int | None,
-    *,
     dry_run: bool,
-    debug: bool,
     **changes: float | None,
 ) -> None:
     """Train a LoRA adapter on multi-turn conversations and write it to a folder.
 
     The adapter is then a model like any other: qwen-bench run --baseline embedded --model DIR
     """
-    del debug  # read from the command line where errors are shown
     from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.training.recipe import load_recipe, resolve
 
@@ -162,8 +124,8 @@ def finetune(
         raise
     if writes:
         training.refuse_existing(target)
-    command = ["qwen-bench", *sys.argv[1:]]
-    job = planning.Job(base=spec, recipe=named, out=target, command=command)
+    words = ["qwen-bench", *call.words]
+    job = planning.Job(base=spec, recipe=named, out=target, command=words)
     material = planning.prepare(job, _say)
     for line in planning.describe(material):
         _say(line)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qwen_bench.cli import options as declared
+from qwen_bench.cli.options import Call, command, own, shared
 
 if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.lm_eval.importing import Log
-    from qwen_bench.record.manifest import Invocation
     from qwen_bench.runs.store import StoredRun
 
 EXAMPLES = """\b
@@ -25,82 +24,47 @@ Examples:
 """
 
 
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@click.argument("samples", metavar="SAMPLES...", nargs=-1, required=True)
-@click.option(
-    "--model",
-    "spec",
-    metavar="SPEC",
-    help="Hash these weights; lm-eval logs a name only.",
-    cls=declared.GroupedOption,
-    group="Model",
+@command(
+    "import-lm-eval",
+    click.Argument(["samples"], metavar="SAMPLES...", nargs=-1, required=True),
+    own(
+        "Model",
+        "--model",
+        "spec",
+        metavar="SPEC",
+        help="Hash these weights; lm-eval logs a name only.",
+    ),
+    shared("fingerprint", "Model"),
+    shared("offline", "Model", help="Load nothing from the Hub."),
+    own(
+        "Run",
+        "--results",
+        metavar="FILE",
+        help="Results file; default: the one beside the samples.",
+    ),
+    "run_id",
+    "runs_dir",
+    "Display",
+    examples=EXAMPLES,
 )
-@click.option(
-    "--fingerprint",
-    type=click.Choice(["full", "fast"]),
-    default="full",
-    show_default=True,
-    help="How local weights are hashed.",
-    cls=declared.GroupedOption,
-    group="Model",
-)
-@click.option(
-    "--offline",
-    is_flag=True,
-    help="Load nothing from the Hub.",
-    cls=declared.GroupedOption,
-    group="Model",
-)
-@click.option(
-    "--results",
-    metavar="FILE",
-    help="Results file; default: the one beside the samples.",
-    cls=declared.GroupedOption,
-    group="Run",
-)
-@click.option(
-    "--run-id",
-    metavar="NAME",
-    help="Name of the run folder.",
-    cls=declared.GroupedOption,
-    group="Run",
-)
-@declared.runs_dir_option
-@declared.display_options
-@click.pass_context
 def import_lm_eval(
-    context: click.Context,
-    /,
-    samples: tuple[str, ...],
-    spec: str | None,
-    results: str | None,
-    **_: object,
+    call: Call, samples: tuple[str, ...], spec: str | None, results: str | None
 ) -> None:
     """Turn the samples of one lm-eval run (files, or their folder) into a run folder."""
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.resuming import check_flags
-    from qwen_bench.cli.table import profile_lines
-    from qwen_bench.engines.engine_options import EngineOptions
+    from qwen_bench.app.asking import check_flags, engine_options
+    from qwen_bench.cli.results import show_profile
     from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.lm_eval.importing import fingerprint_of, read_log
-    from qwen_bench.stats.summary import summarise
 
-    options = declared.options_of(context)
-    check_flags(options, models=1)
-    screen = new_screen(options)
+    config, screen = call.config, call.screen
+    check_flags(config, models=1)
     model = parse_spec(spec) if spec else None
     log = read_log([Path(name) for name in samples], Path(results) if results else None)
-    engine_options = EngineOptions(
-        offline=options.offline,
-        fingerprint=options.fingerprint,  # type: ignore[arg-type]  # click allows these alone
-    )
-    fingerprint = fingerprint_of(model, engine_options) if model else None
+    fingerprint = fingerprint_of(model, engine_options(config)) if model else None
     _say_what(log, screen)
-    run = _record(context, log, screen, model=model, fingerprint=fingerprint)
+    run = _record(call, log, model=model, fingerprint=fingerprint)
     screen.close()
-    view = run.view()
-    lines = profile_lines(view.label, view.manifest.suite, summarise(view.outcomes))
-    screen.table(lines, stdout_is_free=True)
+    show_profile(run.view(), call)
     screen.say(f"run  {run.folder}")
 
 
@@ -115,25 +79,17 @@ def _say_what(log: Log, screen: Screen) -> None:
         )
 
 
-def _record(
-    context: click.Context,
-    log: Log,
-    screen: Screen,
-    *,
-    model: ModelSpec | None,
-    fingerprint: str | None,
-) -> StoredRun:
+def _record(call: Call, log: Log, *, model: ModelSpec | None, fingerprint: str | None) -> StoredRun:
     """Write the run folder, as for a model that answers."""
-    import shlex
-
+    from qwen_bench.cli.results import command_line
     from qwen_bench.lm_eval.importing import LogEngine
     from qwen_bench.protocol import Generation
+    from qwen_bench.record.manifest import Invocation
     from qwen_bench.record.redaction import redact_argv
-    from qwen_bench.runs.job import Job
+    from qwen_bench.runs import provenance
+    from qwen_bench.runs.job import Job, timestamp
     from qwen_bench.runs.recorder import record
 
-    options = declared.options_of(context)
-    arguments = redact_argv(tuple(context.obj or ()))
     spec = model.text if model else log.account.spec
     job = Job(
         suite=log.suite,
@@ -142,29 +98,21 @@ def _record(
         plan=log.plan,
         spec=spec,
         label=model.default_label if model else Path(spec).name,
-        runs_dir=options.runs_path,
-        run_id=options.run_id,
+        runs_dir=call.config.runs_path,
+        run_id=call.config.run_id,
         resume=None,
         retry_errors=False,
-        invocation=_invocation(arguments, log),
-        continue_command=lambda _: shlex.join(["qwen-bench", *arguments]),
+        invocation=Invocation(
+            started=timestamp(datetime.now(UTC)),
+            argv=("qwen-bench", *redact_argv(call.words)),
+            host=provenance.host_hash(),
+            hardware=provenance.hardware(),
+            # Of the process that answered.
+            packages=log.account.packages,
+        ),
+        continue_command=lambda _: command_line(call.words),
         check=lambda _: None,
         now=lambda: datetime.now(UTC),
     )
-    watcher = screen.watcher(job.label, log.plan.probes)
+    watcher = call.screen.watcher(job.label, log.plan.probes)
     return record(job, LogEngine(log, fingerprint), watcher, lambda: False)
-
-
-def _invocation(arguments: tuple[str, ...], log: Log) -> Invocation:
-    """This process; the packages are those of the process that answered."""
-    from qwen_bench.record.manifest import Invocation
-    from qwen_bench.runs import provenance
-    from qwen_bench.runs.job import timestamp
-
-    return Invocation(
-        started=timestamp(datetime.now(UTC)),
-        argv=("qwen-bench", *arguments),
-        host=provenance.host_hash(),
-        hardware=provenance.hardware(),
-        packages=log.account.packages,
-    )

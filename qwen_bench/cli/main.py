@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qwen_bench import __version__
 from qwen_bench.cli.exits import Code, Exit
 from qwen_bench.cli.text import printable, write_line
 from qwen_bench.errors import InputError, QwenBenchError, near
+from qwen_bench.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

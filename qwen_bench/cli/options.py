@@ -1,120 +1,64 @@
-"""Every option, declared once, in the groups under which `--help` prints them.
+"""Commands made of the options that `RunConfig` declares, in the groups of `--help`.
 
-Parameter names equal flag names; what a command receives is one frozen `Options`.
+Parameter names equal flag names. A command names the groups and single options it has, beside those
+that are its own, and gets them as one `RunConfig`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from qwen_bench.cli import values
+from qwen_bench.app.config import RunConfig, Source, default_of, flag_of, options, value_of
+from qwen_bench.app.option_values import Option
 
-F = TypeVar("F", bound=Callable[..., Any])
-Declaration = tuple[tuple[str, ...], dict[str, Any]]
+if TYPE_CHECKING:
+    from qwen_bench.cli.display import Screen
+    from qwen_bench.cli.exits import Exit
+
+R = TypeVar("R", "Exit | None", None)
+# Where the default of a command is not that of the option.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "compare": {"fail_on": "regression"},
+    "check": {"fail_on": "regression", "out": "qwen-bench-report"},
+    "report": {"summary": "off"},
+}
+PROBES = ("suite", "lengths", "family", "condition", "lang", "limit", "seed", "tasks_dir", "filler")
+NARROWING = ("lengths", "family", "condition", "lang")
+RUN = ("Model", "Probes", "Generation", "Run", "Verdict", "Output", "Display")
+_SOURCES: Mapping[ParameterSource | None, Source] = {
+    ParameterSource.COMMANDLINE: "command line",
+    ParameterSource.ENVIRONMENT: "environment",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Values of the options of the commands; each command has those it declares.
+class Call(NamedTuple):
+    """One call of a command.
 
     Attributes:
-        passed: names of the options given on the command line.
-        from_environment: names of those taken from a variable.
+        config: its options.
+        screen: where it prints.
+        words: of the command line, after the program's name.
     """
 
-    model: tuple[str, ...] = ()
-    baseline: str | None = None
-    engine: str = "auto"
-    replicas: int = 1
-    ray_address: str | None = None
-    base_url: str | None = None
-    concurrency: int = 8
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int | None = None
-    model_arg: tuple[str, ...] = ()
-    chat_template: str | None = None
-    trust_remote_code: bool = False
-    allow_pickle: bool = False
-    suite: str = "core"
-    lengths: tuple[int, ...] | None = None
-    family: tuple[str, ...] = ()
-    condition: tuple[str, ...] = ()
-    lang: tuple[str, ...] | None = None
-    limit: int | None = None
-    seed: int = 0
-    tasks_dir: tuple[str, ...] = ()
-    filler: str | None = None
-    policy: str = "full"
-    mode: str | None = None
-    max_new_tokens: int | None = None
-    max_thinking_tokens: int = 2048
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    sampling_seed: int = 0
-    thinking: str = "auto"
-    system: str = "default"
-    runs_dir: str = "runs"
-    run_id: str | None = None
-    resume: str | None = None
-    retry_errors: bool = False
-    max_error_rate: float = 0.0
-    fingerprint: str = "full"
-    offline: bool = False
-    dry_run: bool = False
-    margin: float = 5.0
-    alpha: float = 0.05
-    fail_on: str = "never"
-    gate: tuple[str, ...] = ()
-    allow_mismatch: tuple[str, ...] = ()
-    allow_partial: bool = False
-    html: str | None = None
-    markdown: str | None = None
-    junit: str | None = None
-    json: str | None = None
-    out: str | None = None
-    summary: str = "off"
-    display: str = "auto"
-    quiet: bool = False
-    verbose: bool = False
-    debug: bool = False
-    passed: frozenset[str] = frozenset()
-    from_environment: frozenset[str] = frozenset()
-
-    @property
-    def runs_path(self) -> Path:
-        """The run store."""
-        return Path(self.runs_dir)
-
-
-def options_of(context: click.Context) -> Options:
-    """The options of a command that click has parsed."""
-    known = {item.name for item in fields(Options)} - {"passed", "from_environment"}
-    given = {name: value for name, value in context.params.items() if name in known}
-
-    def from_source(source: ParameterSource) -> frozenset[str]:
-        return frozenset(name for name in given if context.get_parameter_source(name) is source)
-
-    return Options(
-        **given,
-        passed=from_source(ParameterSource.COMMANDLINE),
-        from_environment=from_source(ParameterSource.ENVIRONMENT),
-    )
+    config: RunConfig
+    screen: Screen
+    words: tuple[str, ...]
 
 
 class GroupedOption(click.Option):
     """An option that knows its heading in `--help`."""
 
-    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
+    def __init__(self, flags: list[str], group: str, **settings: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(flags, **settings)
         self.group = group
+
+
+class SharedOption(GroupedOption):
+    """An option of `RunConfig`."""
 
 
 class GroupedCommand(click.Command):
@@ -132,306 +76,135 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def option_group(heading: str, declarations: Iterable[Declaration]) -> Callable[[F], F]:
-    """A decorator that adds a group of options, first declared first shown."""
-    built = [
-        click.option(*names, cls=GroupedOption, group=heading, **settings)
-        for names, settings in declarations
-    ]
+def command(
+    name: str, *items: str | click.Parameter, examples: str | None = None
+) -> Callable[[Callable[..., R]], click.Command]:
+    """Makes a command of a function that takes a `Call` and the command's own options by name.
 
-    def decorate(function: F) -> F:
-        for option in reversed(built):
-            function = option(function)
-        return function
+    Args:
+        name: of the command.
+        items: arguments and options as `--help` shows them; a word is a group of `RunConfig`, less
+            what only some commands have, or the name of one option.
+        examples: below the options.
+    """
+    defaults = DEFAULTS.get(name, {})
+    shown = list(_expanded(items, defaults))
+
+    def decorate(function: Callable[..., R]) -> click.Command:
+        @click.pass_context
+        def called(context: click.Context, /, **values: Any) -> R:  # noqa: ANN401 - of options
+            from qwen_bench.cli.display import new_screen
+
+            shared = {item.name for item in shown if isinstance(item, SharedOption)}
+            config = _config(context, {key: values.pop(key) for key in shared}, defaults)
+            screen = new_screen(config)
+            try:
+                return function(Call(config, screen, tuple(context.obj or ())), **values)
+            finally:
+                screen.close()
+
+        return GroupedCommand(
+            name, params=shown, callback=called, help=function.__doc__, epilog=examples
+        )
 
     return decorate
 
 
-_SELECTION: tuple[Declaration, ...] = (
-    (("--suite",), {"default": "core", "show_default": True, "help": "Suite of probes."}),
-    (
-        ("--lengths",),
-        {
-            "callback": values.turns,
-            "metavar": "T,T,...",
-            "help": "History lengths, user turns before the question.",
-        },
-    ),
-    (
-        ("--family",),
-        {"multiple": True, "metavar": "GLOB", "help": "Only these families; repeatable."},
-    ),
-    (
-        ("--condition",),
-        {"multiple": True, "metavar": "GLOB", "help": "Only these conditions; repeatable."},
-    ),
-    (("--lang",), {"callback": values.words, "metavar": "en,zh", "help": "Only these languages."}),
-    (
-        ("--limit",),
-        {
-            "callback": values.whole(1),
-            "metavar": "N",
-            "help": "Rotations of every programme; smaller limits are nested in larger ones.",
-        },
-    ),
-)
-
-_OWN: tuple[Declaration, ...] = (
-    (
-        ("--tasks-dir",),
-        {
-            "multiple": True,
-            "metavar": "DIR",
-            "help": "Folder of your own probe families; name them with --family; repeatable.",
-        },
-    ),
-    (
-        ("--filler",),
-        {
-            "metavar": "FILE.jsonl",
-            "help": "Your own ChatML conversations as history; leaks are refused.",
-        },
-    ),
-)
-
-seed_option = option_group(
-    "Probes",
-    (
-        (
-            ("--seed",),
-            {
-                "callback": values.whole(0),
-                "default": "0",
-                "show_default": True,
-                "metavar": "N",
-                "help": "Seed of the probe construction.",
-            },
-        ),
-    ),
-)
-
-POLICY: Declaration = (
-    ("--policy",),
-    {
-        "callback": values.history_policy,
-        "default": "full",
-        "show_default": True,
-        "metavar": "POLICY",
-        "help": "Which turns of a history are sent: full, last-turns:N, last-tokens:N, qwen-v1:N.",
-    },
-)
-OFFLINE: Declaration = (
-    ("--offline",),
-    {"is_flag": True, "envvar": "HF_HUBOFFLINE", "help": "No network use at all."},
-)
+def own(
+    group: str,
+    *flags: str,
+    read: Callable[[str], Any] | None = None,
+    **settings: Any,  # noqa: ANN401 - click's
+) -> GroupedOption:
+    """An option that one command has for itself; `settings` are those of click.Option."""
+    if read is not None:
+        settings["callback"] = _callback(read, repeated=False)
+    if "default" in settings:
+        settings["show_default"] = True
+    return GroupedOption(list(flags), group, **settings)
 
 
-_selection_options = option_group("Probes", _SELECTION)
-narrowing_options = option_group(
-    "Probes",
-    tuple(
-        declaration
-        for declaration in _SELECTION
-        if declaration[0][0] in {"--lengths", "--family", "--condition", "--lang"}
-    ),
-)
-own_options = option_group("Probes", _OWN)
+def shared(
+    name: str,
+    group: str | None = None,
+    *,
+    default: Any = None,  # noqa: ANN401 - the value of an option
+    **settings: Any,  # noqa: ANN401 - click's
+) -> SharedOption:
+    """An option of `RunConfig`.
+
+    Args:
+        name: of the field.
+        group: heading, where it is not the field's.
+        default: of this command, where it is not the field's.
+        settings: of click.Option, where they are not the field's.
+    """
+    said = options()[name]
+    value = default_of(name) if default is None else default
+    made: dict[str, Any] = {"help": said.help, "envvar": said.variable}
+    if isinstance(value, bool):
+        made["is_flag"] = True
+    else:
+        made |= {"metavar": said.metavar, "multiple": said.repeated}
+        made["callback"] = _callback(lambda text: value_of(said, text), repeated=said.repeated)
+    if said.choices:
+        made["type"] = click.Choice(said.choices)
+    if said.alone:
+        made |= {"is_flag": False, "flag_value": said.alone}
+    typed = _typed(said, value)
+    if typed is not None:
+        made |= {"default": typed, "show_default": True}
+    flags = [*([said.short] if said.short else []), flag_of(name)]
+    return SharedOption(flags, group or said.group, **(made | settings))
 
 
-def probe_options(function: F) -> F:
-    """What is asked: suite, selection, seed, own families and filler."""
-    return _selection_options(seed_option(own_options(function)))
+def _typed(said: Option, value: Any) -> str | None:  # noqa: ANN401 - the value of an option
+    """A default as it would be typed; None for no default."""
+    if value is None:
+        return said.none
+    if isinstance(value, bool | tuple):
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-policy_option = option_group("Probes", (POLICY,))
+def _callback(
+    read: Callable[[str], Any], *, repeated: bool
+) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A reader as a callback of click."""
+
+    def callback(_: click.Context, __: click.Parameter, given: Any) -> Any:  # noqa: ANN401 - click's
+        if given is None:
+            return None
+        try:
+            return tuple(read(text) for text in given) if repeated else read(given)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return callback
 
 
-mode_option = option_group(
-    "Probes",
-    (
-        (
-            ("--mode",),
-            {
-                "type": click.Choice(["generate", "rank", "both"]),
-                "help": "Free answers, log-probability of the candidates, or both.",
-            },
-        ),
-    ),
-)
+def _expanded(
+    items: Sequence[str | click.Parameter], defaults: Mapping[str, Any]
+) -> Iterator[click.Parameter]:
+    """The parameters that the items of a command stand for."""
+    for item in items:
+        if isinstance(item, click.Parameter):
+            yield item
+        elif item in options():
+            yield shared(item, default=defaults.get(item))
+        else:
+            for name, said in options().items():
+                if said.group == item and (name != "out" or "out" in defaults):
+                    yield shared(name, default=defaults.get(name))
 
 
-max_error_rate_option = option_group(
-    "Run",
-    (
-        (
-            ("--max-error-rate",),
-            {
-                "callback": values.share,
-                "default": "0",
-                "show_default": True,
-                "metavar": "PCT",
-                "help": "Above it the command exits 1.",
-            },
-        ),
-    ),
-)
-
-runs_dir_option = option_group(
-    "Run",
-    (
-        (
-            ("--runs-dir",),
-            {"default": "runs", "show_default": True, "metavar": "DIR", "help": "Run store."},
-        ),
-    ),
-)
-
-run_options = option_group(
-    "Run",
-    (
-        (("--run-id",), {"metavar": "NAME", "help": "Name of the run folder."}),
-        (
-            ("--resume",),
-            {
-                "is_flag": False,
-                "flag_value": "latest",
-                "metavar": "[RUN|latest]",
-                "help": "Ask only what is missing in a run; without a value: in the newest one "
-                "with the same settings.",
-            },
-        ),
-        (("--retry-errors",), {"is_flag": True, "help": "With --resume: ask failed probes again."}),
-        (
-            ("--fingerprint",),
-            {
-                "type": click.Choice(["full", "fast"]),
-                "default": "full",
-                "show_default": True,
-                "help": "How local weights are hashed.",
-            },
-        ),
-        OFFLINE,
-        (("--dry-run",), {"is_flag": True, "help": "Print what would be asked, then exit."}),
-    ),
-)
-
-
-def verdict_options(fail_on: str | None) -> Callable[[F], F]:
-    """The Verdict group; `fail_on` is the default of its flag, None for a command without gates."""
-    gates: tuple[Declaration, ...] = (
-        (
-            ("--fail-on",),
-            {
-                "type": click.Choice(["regression", "inconclusive", "never"]),
-                "default": fail_on,
-                "show_default": True,
-                "help": "Exit 3 after a regression, 4 when it cannot be told.",
-            },
-        ),
-        (
-            ("--gate",),
-            {
-                "multiple": True,
-                "callback": values.gates,
-                "metavar": "EXPR",
-                "help": "Exit 3 unless it holds, whatever --fail-on says; repeatable. "
-                "'[base:]NAME[@LENGTH] OP POINTS', NAME one of overall, a family, diff, "
-                "error_rate, truncated_rate.",
-            },
-        ),
-    )
-    return option_group(
-        "Verdict",
-        (
-            *(gates if fail_on is not None else ()),
-            (
-                ("--margin",),
-                {
-                    "callback": values.points,
-                    "default": "5",
-                    "show_default": True,
-                    "metavar": "POINTS",
-                    "help": "Differences inside it do not matter; percentage points.",
-                },
-            ),
-            (
-                ("--alpha",),
-                {
-                    "callback": values.significance,
-                    "default": "0.05",
-                    "show_default": True,
-                    "metavar": "A",
-                    "help": "Significance level, two-sided.",
-                },
-            ),
-            (
-                ("--allow-mismatch",),
-                {
-                    "multiple": True,
-                    "metavar": "FIELD",
-                    "help": "Compare although this setting differs; repeatable.",
-                },
-            ),
-            (("--allow-partial",), {"is_flag": True, "help": "Compare unfinished runs."}),
-        ),
-    )
-
-
-_MARKDOWN: Declaration = (
-    ("--markdown",),
-    {"metavar": "FILE", "help": "Write verdict and tables as Markdown; - is stdout."},
-)
-
-markdown_option = option_group("Output", (_MARKDOWN,))
-
-output_options = option_group(
-    "Output",
-    (
-        (("--html",), {"metavar": "FILE", "help": "Write the report page; - is stdout."}),
-        _MARKDOWN,
-        (("--junit",), {"metavar": "FILE", "help": "Write JUnit XML; - is stdout."}),
-        (("--json",), {"metavar": "FILE", "help": "Write the result as JSON; - is stdout."}),
-        (
-            ("--summary",),
-            {
-                "type": click.Choice(["auto", "off"]),
-                "default": "auto",
-                "show_default": True,
-                "help": "auto: append the Markdown to the file of $GITHUB_STEP_SUMMARY.",
-            },
-        ),
-    ),
-)
-
-out_option = option_group(
-    "Output",
-    (
-        (
-            ("--out",),
-            {
-                "default": "qwen-bench-report",
-                "show_default": True,
-                "metavar": "DIR",
-                "help": "Folder for report.html, summary.md, junit.xml and compare.json.",
-            },
-        ),
-    ),
-)
-
-display_options = option_group(
-    "Display",
-    (
-        (
-            ("--display",),
-            {
-                "type": click.Choice(["auto", "rich", "plain", "none"]),
-                "default": "auto",
-                "show_default": True,
-                "help": "Live bars, whole lines, or errors only.",
-            },
-        ),
-        (("-q", "--quiet"), {"is_flag": True, "help": "Short for --display none."}),
-        (("-v", "--verbose"), {"is_flag": True, "help": "Name every wrong or failed answer."}),
-        (("--debug",), {"is_flag": True, "help": "Show tracebacks."}),
-    ),
-)
+def _config(
+    context: click.Context, values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> RunConfig:
+    """The config of a call that click has parsed."""
+    sources = {
+        name: _SOURCES[source]
+        for name in values
+        if (source := context.get_parameter_source(name)) in _SOURCES
+    }
+    return RunConfig(**{**defaults, **values}, sources=sources)

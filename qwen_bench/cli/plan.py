@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-
-from qwen_bench.cli import model_options as models
-from qwen_bench.cli import options as declared
-from qwen_bench.cli import values
-
-F = TypeVar("F", bound=Callable[..., Any])
+from qwen_bench.app.option_values import above
+from qwen_bench.cli.options import PROBES, Call, command, own, shared
 
 EXAMPLES = """\b
 Examples:
@@ -22,77 +16,91 @@ Examples:
 """
 
 
-def _option(group: str, *names: str, **settings: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's
-    """An option of this command under a heading."""
-    return click.option(*names, cls=declared.GroupedOption, group=group, **settings)
-
-
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@_option(
-    "Plan",
-    "--effect",
-    default="5",
-    show_default=True,
-    metavar="POINTS",
-    callback=values.between(0, 100),
-    help="Smallest drop to be seen, percentage points.",
+@command(
+    "plan",
+    own(
+        "Plan",
+        "--effect",
+        default="5",
+        metavar="POINTS",
+        read=above(0, 100),
+        help="Smallest drop to be seen, percentage points.",
+    ),
+    own(
+        "Plan",
+        "--power",
+        default="0.8",
+        metavar="SHARE",
+        read=above(0.05, 1),
+        help="Share of runs in which it is to be seen.",
+    ),
+    own(
+        "Plan",
+        "--discordance",
+        metavar="SHARE",
+        read=above(0, 1),
+        help="Share of probes the two models answer differently.  [default: 0.15]",
+    ),
+    own(
+        "Plan",
+        "--from",
+        multiple=True,
+        metavar="RUN",
+        help="Measure it instead: give it for the baseline and again for the candidate, or once "
+        "for a candidate that was run with --baseline.",
+    ),
+    shared(
+        "model",
+        "Cost",
+        help="Count tokens with its tokenizer and memory from its configuration; loads no weights.",
+    ),
+    own(
+        "Cost",
+        "--rate",
+        metavar="TOKENS",
+        read=above(0),
+        help="Tokens a second of your machine, for the time; else that of a recorded run.",
+    ),
+    *(
+        shared(name, "Cost")
+        for name in (
+            "device",
+            "dtype",
+            "model_arg",
+            "chat_template",
+            "trust_remote_code",
+            "offline",
+            "max_new_tokens",
+            "max_thinking_tokens",
+            "thinking",
+            "system",
+        )
+    ),
+    *PROBES,
+    "mode",
+    "policy",
+    "runs_dir",
+    shared("json", help="Write the plan as JSON; - is stdout."),
+    "Display",
+    examples=EXAMPLES,
 )
-@_option(
-    "Plan",
-    "--power",
-    default="0.8",
-    show_default=True,
-    metavar="SHARE",
-    callback=values.between(0.05, 1),
-    help="Share of runs in which it is to be seen.",
-)
-@_option(
-    "Plan",
-    "--discordance",
-    metavar="SHARE",
-    callback=values.between(0, 1),
-    help="Share of probes the two models answer differently.  [default: 0.15]",
-)
-@_option(
-    "Plan",
-    "--from",
-    multiple=True,
-    metavar="RUN",
-    help="Measure it instead: give it for the baseline and again for the candidate, or once for a "
-    "candidate that was run with --baseline.",
-)
-@models.cost_options
-@declared.probe_options
-@declared.mode_option
-@declared.policy_option
-@declared.runs_dir_option
-@_option("Output", "--json", metavar="FILE", help="Write the plan as JSON; - is stdout.")
-@declared.display_options
-@click.pass_context
 def plan(
-    context: click.Context,
-    /,
-    *,
+    call: Call,
     effect: float,
     power: float,
     discordance: float | None,
     rate: float | None,
-    **given: object,
+    **given: Any,  # noqa: ANN401 - `from` is no name in Python
 ) -> None:
     """Probes needed to see a drop, and what the selected ones cost; nothing is asked."""
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.judge import stdout_is_free
-    from qwen_bench.cli.outputs import check_targets, write_json
-    from qwen_bench.cli.planned import Wanted, make_plan
-    from qwen_bench.cli.planned_text import document, lines
+    from qwen_bench.app.outputs import check_outputs, write_json
+    from qwen_bench.app.plan_run import Wanted, make_plan
+    from qwen_bench.cli.planned_text import document
+    from qwen_bench.cli.results import show_plan
 
-    options = declared.options_of(context)
-    check_targets([("--json", options.json)])
-    screen = new_screen(options)
-    names = given["from"]
-    assert isinstance(names, tuple)  # noqa: S101 - click makes it one
-    wanted = Wanted(effect / 100, power, discordance, rate, names)
-    made = make_plan(wanted, options, screen)
-    screen.table(lines(made), stdout_is_free(options))
-    if options.json:
-        write_json(options.json, document(made))
+    check_outputs(call.config)
+    wanted = Wanted(effect / 100, power, discordance, rate, given["from"])
+    made = make_plan(wanted, call.config, call.screen)
+    show_plan(made, call)
+    if call.config.json:
+        write_json(call.config.json, document(made))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qwen_bench.cli.planned import Planned
+    from qwen_bench.app.plan_run import Planned
     from qwen_bench.engines.cost_estimate import KvCache, TokenBudget
 
 SCHEMA_VERSION = 1

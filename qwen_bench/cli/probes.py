@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qwen_bench.cli import model_options as models
-from qwen_bench.cli import options as declared
 from qwen_bench.cli.audit import audit_probes
+from qwen_bench.cli.options import PROBES, Call, command, own, shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +20,17 @@ if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
 
 
+# What says how a prompt is written; each needs --raw.
+RAW_OPTIONS = (
+    "model",
+    "chat_template",
+    "trust_remote_code",
+    "model_arg",
+    "policy",
+    "thinking",
+    "system",
+    "offline",
+)
 EXAMPLES = """\b
 Examples:
   qwen-bench probes list --suite quick --lang zh
@@ -34,87 +44,64 @@ def probes() -> None:
     """What will be asked: list, show, audit."""
 
 
-probes.add_command(audit_probes)
-
-
-@probes.command("list", cls=declared.GroupedCommand)
-@declared.probe_options
-@click.option(
-    "--json",
-    metavar="FILE",
-    help="Write every probe as JSON; - is stdout.",
-    cls=declared.GroupedOption,
-    group="Output",
-)
-@declared.display_options
-@click.pass_context
-def list_probes(context: click.Context, /, **_: object) -> None:
+@command("list", *PROBES, shared("json", help="Write every probe as JSON; - is stdout."), "Display")
+def list_probes(call: Call) -> None:
     """Count the probes of a suite by family, history length and condition."""
-    from qwen_bench.cli.asking import own_material, selection
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.judge import stdout_is_free
-    from qwen_bench.cli.outputs import check_targets, write_json
-    from qwen_bench.probes.suites import build_suite
+    from qwen_bench.app.asking import build
+    from qwen_bench.app.outputs import check_outputs, targets_of, write_json
 
-    options = declared.options_of(context)
-    check_targets([("--json", options.json)])
-    suite = build_suite(options.suite, selection(options), options.seed, own_material(options))
-    screen = new_screen(options)
-    for line in suite.screened.report() if suite.screened else ():
-        screen.say(line)
+    config = call.config
+    check_outputs(config)
+    suite = build(config, call.screen)
     found = [asked.probe for dialogue in suite.dialogues() for asked in dialogue.probes]
-    screen.table(_listing(suite, found), stdout_is_free=stdout_is_free(options))
-    if options.json:
-        write_json(options.json, _document(suite, found))
+    call.screen.table(_listing(suite, found), targets_of(config).stdout_is_free)
+    if config.json:
+        write_json(config.json, _document(suite, found))
 
 
-@probes.command("show", cls=declared.GroupedCommand)
-@click.argument("probe_id", metavar="ID")
-@click.option(
-    "--suite",
-    metavar="NAME",
-    help="Look in this suite only.",
-    cls=declared.GroupedOption,
-    group="Probes",
+@command(
+    "show",
+    click.Argument(["probe_id"], metavar="ID"),
+    own("Probes", "--suite", metavar="NAME", help="Look in this suite only."),
+    "seed",
+    "tasks_dir",
+    "filler",
+    own(
+        "Prompt",
+        "--raw",
+        is_flag=True,
+        help="Print the prompt exactly as a model gets it and nothing else; token counts go to "
+        "stderr, no weights are loaded.",
+    ),
+    shared(
+        "model",
+        "Prompt",
+        help="With --raw: whose template and tokenizer. Default: the embedded model.",
+    ),
+    *(shared(name, "Prompt") for name in RAW_OPTIONS[1:]),
+    own(
+        "Output",
+        "--jsonl",
+        is_flag=True,
+        help="Print one line of ChatML JSON and nothing else.",
+    ),
+    "Display",
 )
-@declared.seed_option
-@declared.own_options
-@models.prompt_options
-@click.option(
-    "--jsonl",
-    is_flag=True,
-    help="Print one line of ChatML JSON and nothing else.",
-    cls=declared.GroupedOption,
-    group="Output",
-)
-@declared.display_options
-@click.pass_context
-def show_probe(
-    context: click.Context,
-    /,
-    probe_id: str,
-    *,
-    suite: str | None,
-    raw: bool,
-    jsonl: bool,
-    **_: object,
-) -> None:
+def show_probe(call: Call, probe_id: str, suite: str | None, *, raw: bool, jsonl: bool) -> None:
     """Print one conversation with its question, its answer and where the evidence is."""
+    from qwen_bench.app.asking import own_material
     from qwen_bench.chat.messages import as_dicts
-    from qwen_bench.cli.asking import own_material
     from qwen_bench.cli.conversation import plain_lines, print_chat, shows_colour
-    from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.raw import check_raw_flags, print_raw
     from qwen_bench.probes.find_probe import find_probe
     from qwen_bench.probes.selection import load_canary
     from qwen_bench.resources import data_folder
 
-    options = declared.options_of(context)
-    check_raw_flags(options, raw=raw, jsonl=jsonl)
-    asked = find_probe(probe_id, suite, options.seed, own_material(options))[1]
-    screen = new_screen(options)
+    config = call.config
+    check_raw_flags(config, RAW_OPTIONS, raw=raw, jsonl=jsonl)
+    asked = find_probe(probe_id, suite, config.seed, own_material(config))[1]
     if raw:
-        print_raw(asked, options, screen)
+        print_raw(asked, config, call.screen)
     elif jsonl:
         line = {
             "type": "chatml",
@@ -123,13 +110,17 @@ def show_probe(
             "canary": load_canary(data_folder("tasks")),
         }
         click.echo(json.dumps(line, ensure_ascii=False))
-    elif shows_colour(options.display, sys.stdout, os.environ):
+    elif shows_colour(config.display, sys.stdout, os.environ):
         from rich.console import Console
 
         # Decided above; rich would look at the environment again.
         print_chat(asked, Console(file=sys.stdout, force_terminal=True, highlight=False))
     else:
-        screen.table(plain_lines(asked), stdout_is_free=True)
+        call.screen.table(plain_lines(asked), stdout_is_free=True)
+
+
+for part in (list_probes, show_probe, audit_probes):
+    probes.add_command(part)
 
 
 def _listing(suite: Suite, found: Iterable[Probe]) -> list[str]:
@@ -172,12 +163,7 @@ def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
         },
         "canary": load_canary(data_folder("tasks")),
         "refused_filler": [
-            {
-                "record": refusal.record,
-                "exchange": refusal.exchange,
-                "reason": refusal.reason,
-                "found": refusal.found,
-            }
+            {name: getattr(refusal, name) for name in ("record", "exchange", "reason", "found")}
             for refusal in (suite.screened.refused if suite.screened else ())
         ],
         "probes": [

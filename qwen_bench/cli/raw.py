@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from qwen_bench.app.asking import engine_options, read_specs
+from qwen_bench.app.config import flag_of
 from qwen_bench.chat.policy import FULL, keep
-from qwen_bench.cli.asking import EMBEDDED, engine_options
-from qwen_bench.engines.model_arguments import check_used, engine_of
-from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_prompter
 from qwen_bench.errors import InputError
 from qwen_bench.probes.probe import evidence_visible
@@ -17,21 +16,10 @@ from qwen_bench.probes.probe import evidence_visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qwen_bench.app.config import RunConfig
     from qwen_bench.chat.policy import Kept, Policy
     from qwen_bench.cli.display import Screen
-    from qwen_bench.cli.options import Options
     from qwen_bench.probes.probe import AskedProbe, Probe
-
-_OWN_FLAGS = (
-    "model",
-    "chat_template",
-    "trust_remote_code",
-    "model_arg",
-    "policy",
-    "thinking",
-    "system",
-    "offline",
-)
 
 
 class Share(NamedTuple):
@@ -42,7 +30,7 @@ class Share(NamedTuple):
     note: str = ""
 
 
-def check_raw_flags(options: Options, *, raw: bool, jsonl: bool) -> None:
+def check_raw_flags(config: RunConfig, names: Sequence[str], *, raw: bool, jsonl: bool) -> None:
     """Refuse flags that say how a prompt is written where none is.
 
     Raises:
@@ -50,32 +38,27 @@ def check_raw_flags(options: Options, *, raw: bool, jsonl: bool) -> None:
     """
     if raw and jsonl:
         raise InputError("--raw and --jsonl are two forms of output; give one")
-    for name in _OWN_FLAGS:
-        if name in options.passed and not raw:
-            raise InputError(f"--{name.replace('_', '-')} needs --raw")
-    if len(options.model) > 1:
+    for name in names:
+        if config.given(name) and not raw:
+            raise InputError(f"{flag_of(name)} needs --raw")
+    if len(config.model) > 1:
         raise InputError("--raw shows the prompt of one model; give one --model")
 
 
-def print_raw(asked: AskedProbe, options: Options, screen: Screen) -> None:
-    """Print the prompt as the model of `options` gets it.
+def print_raw(asked: AskedProbe, config: RunConfig, screen: Screen) -> None:
+    """Print the prompt as the model of the config gets it.
 
     Args:
         asked: the probe.
-        options: model, template, system text, thinking and policy.
+        config: model, template, system text, thinking and policy.
         screen: takes the counts.
 
     Raises:
         InputError: the model has no tokenizer.
         ModelError: its tokenizer or template cannot be used.
     """
-    if not options.model:
-        screen.say("no --model given: using the embedded model, SmolLM2-135M-Instruct")
-    spec = parse_spec(options.model[0] if options.model else EMBEDDED)
-    if spec.notice:
-        screen.say(f"notice: {spec.notice}")
-    engine = engine_options(options)
-    check_used(engine.model_args, [engine_of(spec, engine)])
+    (spec,) = read_specs(config.model, screen)
+    engine = engine_options(config, (spec,))
     prompter = open_prompter(spec, engine)
     kept = keep(engine.policy, asked.messages, prompter)
     prompt = prompter.prompt(kept.messages)

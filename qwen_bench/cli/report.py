@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from qwen_bench.cli import options as declared
+from qwen_bench.cli.options import NARROWING, Call, command, own
 from qwen_bench.errors import InputError
 
 EXAMPLES = """\b
@@ -17,62 +17,34 @@ Examples:
 """
 
 
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="FILE",
-    help="The page; - is stdout.",
-    cls=declared.GroupedOption,
-    group="Output",
+@command(
+    "report",
+    click.Argument(["runs"], metavar="RUN...", nargs=-1, required=True),
+    own("Output", "-o", "--output", required=True, metavar="FILE", help="The page; - is stdout."),
+    own("Output", "--title", metavar="TEXT", help="Title of the page."),
+    "markdown",
+    "runs_dir",
+    *NARROWING,
+    "max_error_rate",
+    "margin",
+    "alpha",
+    "allow_mismatch",
+    "allow_partial",
+    "Display",
+    examples=EXAMPLES,
 )
-@click.option(
-    "--title", metavar="TEXT", help="Title of the page.", cls=declared.GroupedOption, group="Output"
-)
-@declared.markdown_option
-@declared.runs_dir_option
-@declared.narrowing_options
-@declared.max_error_rate_option
-@declared.verdict_options(None)
-@declared.display_options
-@click.pass_context
-def report(
-    context: click.Context, /, runs: tuple[str, ...], output: str, title: str | None, **_: object
-) -> None:
+def report(call: Call, runs: tuple[str, ...], output: str, title: str | None) -> None:
     """Write a report page: one run gives a profile, of more the first is the baseline."""
-    from qwen_bench.cli.chosen import read_runs
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.judge import command_line, judge, named_views
-    from qwen_bench.cli.narrowing import narrowed, narrowing_words
-    from qwen_bench.cli.outputs import STDOUT, check_targets, write_markdown, write_page
+    from qwen_bench.app.comparing import compare_runs
+    from qwen_bench.app.outputs import check_targets, write_markdown, write_page
+    from qwen_bench.cli.results import command_line
     from qwen_bench.report.page import MOST_RUNS
 
-    options = declared.options_of(context)
-    screen = new_screen(options)
     if len(runs) > MOST_RUNS:
         raise InputError(f"at most {MOST_RUNS} runs in one report")
-    check_targets([("-o", output), ("--markdown", options.markdown)])
-    views = narrowed(named_views(read_runs(runs, options.runs_path, screen)), options)
-    # A page shows half-life intervals, which `judge` computes when one is written.
-    judged = judge(
-        views[0], views[1:], replace(options, html=output), note=narrowing_words(options)
-    )
-    comparisons = judged.comparisons
-    if options.markdown:
-        from qwen_bench.report.markdown import comparison_markdown, profile_markdown
-        from qwen_bench.stats.summary import summarise
-
-        text = (
-            comparison_markdown(
-                comparisons,
-                views,
-                report=None if output == STDOUT else output,
-                command=command_line(context.obj),
-            )
-            if comparisons
-            else profile_markdown(views, [summarise(view.outcomes) for view in views])
-        )
-        write_markdown(text, options, screen)
-    write_page([output], views, comparisons, screen, title=title)
+    check_targets([("-o", output), ("--markdown", call.config.markdown)])
+    config = replace(call.config, html=output)
+    judged = compare_runs(runs, config, call.screen)
+    compared = replace(judged, unjudged=())
+    write_markdown(compared, config, call.screen, command=command_line(call.words))
+    write_page([output], judged.runs, judged.comparisons, call.screen, title=title)

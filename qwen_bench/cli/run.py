@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from qwen_bench.cli import model_options as models
-from qwen_bench.cli import options as declared
+from qwen_bench.cli.options import RUN, Call, command
 from qwen_bench.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,34 +25,66 @@ Examples:
   qwen-bench run --model Qwen/Qwen3-8B --thinking on --temperature 0.6 --top-p 0.95 --top-k 20
   qwen-bench run --model Qwen/Qwen3-8B --device cuda --replicas 4
 """
+# Taken so that a model given without its flag can be told from a mistyped command.
+UNEXPECTED = click.Argument(["unexpected"], nargs=-1, metavar="")
 
 
-@click.command(cls=declared.GroupedCommand, epilog=EXAMPLES)
-@click.argument("unexpected", nargs=-1, metavar="")
-@models.model_options
-@declared.probe_options
-@declared.mode_option
-@declared.policy_option
-@models.generation_options
-@declared.runs_dir_option
-@declared.run_options
-@declared.max_error_rate_option
-@declared.verdict_options("never")
-@declared.output_options
-@declared.display_options
-@click.pass_context
-def run(context: click.Context, /, unexpected: tuple[str, ...], **_: object) -> Exit | None:
+@command("run", UNEXPECTED, *RUN, examples=EXAMPLES)
+def run(call: Call, unexpected: tuple[str, ...]) -> Exit | None:
     """Ask a model every probe of a suite; with a baseline also compare."""
-    from qwen_bench.cli.display import new_screen
-    from qwen_bench.cli.outputs import check_outputs
-    from qwen_bench.cli.recording import ask_all
+    refuse_unexpected(unexpected)
+    return ask_all(call)
 
-    if unexpected:
-        raise InputError(f"unexpected argument; the model is an option: --model {unexpected[0]}")
-    options = declared.options_of(context)
-    check_outputs(options)
-    screen = new_screen(options)
+
+def refuse_unexpected(words: tuple[str, ...]) -> None:
+    """Refuse arguments where models are options.
+
+    Raises:
+        InputError: there is one.
+    """
+    if words:
+        raise InputError(f"unexpected argument; the model is an option: --model {words[0]}")
+
+
+def ask_all(call: Call) -> Exit | None:
+    """Ask every model, then print profiles or verdicts.
+
+    Returns:
+        How the command ends; None for a plain success.
+    """
+    from qwen_bench.app.asking import check_beforehand, read_asking
+    from qwen_bench.app.comparing import judge, labelled
+    from qwen_bench.app.interrupt import StopRequest
+    from qwen_bench.app.outputs import check_outputs, prepare_folder
+    from qwen_bench.app.recording import record
+    from qwen_bench.cli.exits import Code, Exit, decisive
+    from qwen_bench.cli.results import show_dry_run, show_judged, show_profiles
+    from qwen_bench.cli.text import write_line
+    from qwen_bench.record.redaction import redact_argv
+    from qwen_bench.runs.job import RunInterruptedError
+
+    check_outputs(call.config)
+    asking = read_asking(call.config, call.screen)
+    check_beforehand(asking)
+    if call.config.dry_run:
+        show_dry_run(asking, call)
+        return None
+    prepare_folder(call.config)
+    call.screen.say(asking.header)
     try:
-        return ask_all(options, context.obj, screen)
-    finally:
-        screen.close()
+        with StopRequest(call.screen.say) as stop:
+            recorded = record(asking, call.screen, stop, redact_argv(call.words))
+    except RunInterruptedError as stopped:
+        call.screen.close()
+        for line in (str(stopped), f"  continue: {stopped.command}"):
+            write_line(sys.stderr, line)
+        return Exit(Code.INTERRUPTED)
+    call.screen.close()
+    views = labelled(recorded.runs)
+    if asking.has_base:
+        judged = judge(views, asking.config, call.screen)
+        whole = replace(judged, unjudged=(*recorded.broken, *judged.unjudged))
+        return show_judged(whole, call)
+    show_profiles(recorded.runs, views, call)
+    codes = [Code(item.exit_code) for item in recorded.broken]
+    return Exit(decisive(codes)) if codes else None

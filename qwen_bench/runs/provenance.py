@@ -15,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from qwen_bench import __version__
 from qwen_bench.record.manifest import ToolInfo
+from qwen_bench.version import __version__
 
 _PACKAGES = (
     "torch",

@@ -8,28 +8,55 @@ Knows no flags and prints nothing: it reports to a `Watcher`.
 from __future__ import annotations
 
 import errno
+import json
+import os
+import socket
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.errors import EngineError, NotComparableError, QwenBenchError, RunError
+from filelock import FileLock, Timeout
+
+from qwen_bench.errors import (
+    EngineError,
+    NotComparableError,
+    QwenBenchError,
+    RunError,
+    RunLockedError,
+)
 from qwen_bench.record.identity import differences
 from qwen_bench.record.manifest import Manifest
 from qwen_bench.record.run import final_outcomes, key_of
-from qwen_bench.runs.atomic import remove_leftovers, write_atomic
-from qwen_bench.runs.draft_manifest import draft_manifest, expected_of, folder_name, suite_info
+from qwen_bench.runs.draft_manifest import (
+    draft_manifest,
+    expected_of,
+    folder_name,
+    joined_modes,
+    suite_info,
+    widened,
+)
 from qwen_bench.runs.job import Job, RunInterruptedError, Watcher, timestamp
 from qwen_bench.runs.journal import JOURNAL_NAME, Journal, final_keys, read_journal
-from qwen_bench.runs.lock import locked
-from qwen_bench.runs.manifest_file import as_json, read_manifest, write_manifest
+from qwen_bench.runs.manifest_file import (
+    as_json,
+    read_manifest,
+    remove_leftovers,
+    write_atomic,
+    write_manifest,
+)
 from qwen_bench.runs.runner import ask, plan
-from qwen_bench.runs.store import StoredRun, latest_with_identity, read_run, torn_notice
-from qwen_bench.runs.summary_file import SUMMARY_NAME, run_summary
-from qwen_bench.runs.widening import joined_modes, widened
+from qwen_bench.runs.store import (
+    SUMMARY_NAME,
+    StoredRun,
+    latest_with_identity,
+    read_run,
+    run_summary,
+    torn_notice,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from qwen_bench.probes.suites import Suite
@@ -38,6 +65,8 @@ if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.runner import Plan
 
+LOCK_NAME = ".lock"
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -89,6 +118,56 @@ def record(job: Job, engine: Engine, watcher: Watcher, stopped: Callable[[], boo
         if not task.is_complete():
             task.carry_out(engine, watcher, stopped)
     return read_run(folder)
+
+
+@contextmanager
+def locked(folder: Path, *, started: str) -> Iterator[str | None]:
+    """Hold the write lock of a run folder.
+
+    The kernel frees it when its process ends, `kill -9` included, so there are no stale locks and
+    nobody guesses from process ids; the text in the file only serves the message.
+
+    Args:
+        folder: the run folder; it exists.
+        started: UTC time of this process, for the message other processes print.
+
+    Yields:
+        None, or a warning when the file system has no locks; the check for doubled rows is the
+        safety net then.
+
+    Raises:
+        RunLockedError: another process holds it.
+    """
+    path = folder / LOCK_NAME
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    warning = None
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunLockedError(
+            f"{folder} is in use by {_holder(path)}",
+            fix="wait until it ends, or stop it; one process writes to a run folder",
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        warning = f"{folder} is on a file system without locks; start only one process on it"
+    try:
+        if warning is None:
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": started}
+            path.write_text(json.dumps(owner), encoding="utf-8")
+        yield warning
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """Who wrote the lock text, in words."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {owner['pid']} on host {owner['host']} since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
 
 
 def _refuse_ranking(job: Job, engine: Engine) -> None:

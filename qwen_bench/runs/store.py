@@ -1,23 +1,31 @@
-"""Finding and reading run folders. Readers take no lock and never write."""
+"""Finding and reading run folders, and what is derived from one.
+
+Readers take no lock and never write. `summary.json` is what statistics make of a run, kept for
+people and scripts; readers of this package compute it again from the rows.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError, RunError, near
-from qwen_bench.record.manifest import Manifest
+from qwen_bench.record.counters import total_counters
+from qwen_bench.record.manifest import Invocation, Manifest
 from qwen_bench.record.run import Run, final_outcomes
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
 from qwen_bench.runs.manifest_file import MANIFEST_NAME, read_manifest
+from qwen_bench.stats.serialise import summary_as_dict
+from qwen_bench.stats.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from qwen_bench.record.outcome import Outcome
 
 MOST_NAMED = 5
+SUMMARY_NAME = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +125,31 @@ def torn_notice(folder: Path) -> str:
         f"notice: the last line of {folder / JOURNAL_NAME} was cut off and is dropped; "
         "that probe will be asked again"
     )
+
+
+def total_efficiency(invocations: Iterable[Invocation]) -> dict[str, Any] | None:
+    """Counters of all invocations together; None when none is known.
+
+    `invocations_without_counters` tells how many were killed before they could say.
+    """
+    efficiencies = [item.efficiency for item in invocations]
+    known = [counters for counters in efficiencies if counters is not None]
+    if not known:
+        return None
+    return total_counters(known) | {"invocations_without_counters": len(efficiencies) - len(known)}
+
+
+def run_summary(run: StoredRun) -> dict[str, Any]:
+    """What `summary.json` holds: names, counts, one summary a scorer, efficiency."""
+    manifest = run.manifest
+    return {
+        "schema_version": 1,
+        "run_id": manifest.run_id,
+        "label": manifest.model.label,
+        "fingerprint": manifest.model.fingerprint,
+        "suite": {"name": manifest.suite.name, "version": manifest.suite.version},
+        "primary": manifest.suite.primary,
+        "expected": manifest.expected.rows,
+        "modes": summary_as_dict(summarise(run.outcomes)),
+        "efficiency": total_efficiency(manifest.invocations),
+    }

@@ -229,7 +229,7 @@ def test_an_unfinished_run_is_compared_only_when_allowed(here, call):
 
 
 def test_a_run_that_is_still_written_says_how_far_it_is(here, call):
-    from qwen_bench.runs.lock import locked
+    from qwen_bench.runs.recorder import locked
 
     unfinish(here / "runs" / "b", 10)
 

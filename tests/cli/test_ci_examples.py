@@ -8,8 +8,8 @@ import click
 import pytest
 import yaml
 
+from qwen_bench.app.outputs import IN_FOLDER
 from qwen_bench.cli.main import cli
-from qwen_bench.cli.outputs import IN_FOLDER
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FOLDER = "qwen-bench-report/"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qwen_bench.cli.asking import engine_options
-from qwen_bench.cli.options import Options
+from qwen_bench.app.asking import engine_options
+from qwen_bench.app.config import RunConfig
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.runs.manifest_file import read_manifest
 
@@ -24,11 +24,11 @@ def checkpoint(tmp_path):
 
 
 def test_without_flags_engines_get_their_defaults():
-    assert engine_options(Options()) == EngineOptions()
+    assert engine_options(RunConfig()) == EngineOptions()
 
 
 def test_every_flag_reaches_the_engine():
-    given = Options(
+    given = RunConfig(
         engine="vllm",
         replicas=3,
         ray_address="auto",

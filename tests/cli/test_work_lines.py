@@ -75,7 +75,7 @@ def test_a_real_run_ends_with_its_counters(call, tmp_path):
 
 
 def test_a_resumed_run_adds_up_its_processes(call, tmp_path):
-    from qwen_bench.runs.summary_file import total_efficiency
+    from qwen_bench.runs.store import total_efficiency
     from qwen_bench.testing import tiny_checkpoint
 
     words = ("--suite", "quick", "--lang", "en", "--lengths", "1", "--family", "fact_recall")

@@ -8,14 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
+import qwen_bench
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy
 from qwen_bench.cli.main import main
 from qwen_bench.engines.legacy_chat import LegacyChat, QwenV1Counter
 from qwen_bench.errors import EngineError, InputError
-from qwen_bench.probes.selection import Selection
 from qwen_bench.protocol import Request, Sampling, Unit
-from qwen_bench.runs.python_api import record_engine
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "legacy.md"
 CHAT = (
@@ -276,7 +275,7 @@ def test_a_suite_that_ranks_is_refused_before_anything_is_asked(engine, tmp_path
     model = V1()
 
     with pytest.raises(EngineError, match="cannot rank"):
-        record_engine(engine(model), suite="quick", modes=["rank"], runs_dir=tmp_path)
+        qwen_bench.run(engine(model), suite="quick", mode="rank", runs_dir=tmp_path)
 
     assert not model.heard
     assert not list(tmp_path.iterdir())
@@ -344,14 +343,14 @@ def test_the_example_of_the_docs_leaves_runs_that_can_be_compared(tmp_path, monk
     for forgets in (False, True):
         names = {"model": Knowing(forgets=forgets), "tokenizer": Words()}
         exec(code, names)  # noqa: S102 - the example is the thing under test
-        folders.append(names["run"].folder)
+        folders.append(names["found"].run.folder)
     capsys.readouterr()
     code = main(["compare", *map(str, folders)])
 
     printed = capsys.readouterr().out
     assert code in {0, 3, 4}, printed
     assert "qwen-7b-chat" in printed
-    first = names["run"].manifest
+    first = names["found"].run.manifest
     assert first.engine.name == "legacy"
     assert first.template.source == "v1 code"
     assert first.status == "finished"
@@ -371,17 +370,19 @@ def test_a_stopped_run_goes_on_where_it_was(engine, tmp_path):
 
     small = {
         "suite": "quick",
-        "modes": ["generate"],
-        "selection": Selection(langs=("en",), lengths=(1,), limit=1),
+        "mode": "generate",
+        "lang": "en",
+        "lengths": (1,),
+        "limit": 1,
         "runs_dir": tmp_path,
     }
     with pytest.raises(RunInterruptedError) as stopped:
-        record_engine(engine(Tired()), **small)
+        qwen_bench.run(engine(Tired()), **small)
     (folder,) = tmp_path.iterdir()
 
-    run = record_engine(engine(V1()), **small, resume=folder)
+    run = qwen_bench.run(engine(V1()), **small, resume=folder).run
 
-    assert "record_engine(engine, resume=" in stopped.value.command
+    assert "run(..., resume=" in stopped.value.command
     assert run.folder == folder
     assert run.manifest.invocations[0].rows_written == 2
     assert len(run.outcomes) == run.manifest.expected.rows

@@ -8,9 +8,8 @@ import pytest
 from qwen_bench.errors import EngineError, NotComparableError, RunError, RunLockedError
 from qwen_bench.runs.job import RunInterruptedError
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
-from qwen_bench.runs.lock import locked
 from qwen_bench.runs.manifest_file import read_manifest, write_manifest
-from qwen_bench.runs.recorder import record
+from qwen_bench.runs.recorder import locked, record
 from qwen_bench.runs.store import read_run
 from qwen_bench.testing import ScriptedEngine
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
-from qwen_bench import __version__
 from qwen_bench.engines.complete_replies import complete
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import QwenBenchError
 from qwen_bench.protocol import Abilities, Engine, Identity, Reply, Unit
 from qwen_bench.record.counters import Counters
+from qwen_bench.version import __version__
 
 EngineOpener = Callable[
     [Sequence[ModelSpec], EngineOptions], AbstractContextManager[Iterator[Engine]]

@@ -1,53 +1,33 @@
-"""The work of `qwen-bench run`: one run folder a model, then profile or verdict."""
+"""Asking every model of an `Asking`: one run folder each, and which of them can be shown."""
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass, field, replace
+import shlex
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from qwen_bench.cli.asking import Asking, read_asking
-from qwen_bench.cli.beforehand import check_beforehand
-from qwen_bench.cli.dry_run import dry_run_lines
-from qwen_bench.cli.exits import Code, Exit, decisive
-from qwen_bench.cli.interrupt import StopRequest
-from qwen_bench.cli.judge import command_line, judge, named_views, present
-from qwen_bench.cli.main import show_error
-from qwen_bench.cli.outputs import (
-    prepare_folder,
-    targets_of,
-    wants_summary,
-    write_json,
-    write_markdown,
-    write_page,
-)
-from qwen_bench.cli.resuming import continue_command, effective_arguments
-from qwen_bench.cli.table import profile_lines
-from qwen_bench.cli.text import write_line
-from qwen_bench.cli.work_lines import efficiency_lines
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.probes.programmes import SYSTEM
 from qwen_bench.record.manifest import Invocation, Manifest
-from qwen_bench.record.redaction import redact_argv, redact_mapping
+from qwen_bench.record.redaction import redact_mapping
 from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
-from qwen_bench.runs.recorder import record
+from qwen_bench.runs.recorder import record as record_one
 from qwen_bench.runs.runner import Plan, plan
-from qwen_bench.runs.summary_file import run_summary, total_efficiency
 from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Unjudged
-from qwen_bench.stats.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from qwen_bench.cli.display import Screen
-    from qwen_bench.cli.options import Options
+    from qwen_bench.app.asking import Asking
+    from qwen_bench.app.interrupt import StopRequest
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
@@ -56,34 +36,62 @@ if TYPE_CHECKING:
     from qwen_bench.runs.store import StoredRun
 
 
-def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit | None:
-    """Run the command.
+class Reporter(Protocol):
+    """Who is told what happens: a terminal, or nobody."""
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+        ...
+
+    def watcher(self, label: str, probes: int) -> Watcher:
+        """Who is told of the answers of one model.
+
+        Args:
+            label: its name.
+            probes: number of probes it is asked.
+        """
+        ...
+
+    def broke(self, error: QwenBenchError) -> None:
+        """One of several models broke; the others go on."""
+        ...
+
+    def finished(self, label: str, run: StoredRun) -> None:
+        """One model is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the models of one command left.
+
+    Attributes:
+        runs: with results worth showing; a baseline first.
+        broken: models that broke while others could go on.
+    """
+
+    runs: tuple[StoredRun, ...]
+    broken: tuple[Unjudged, ...]
+
+
+def record(
+    asking: Asking, reporter: Reporter, stop: StopRequest, words: Sequence[str] | None = None
+) -> Recorded:
+    """Ask every model; one of several that breaks is reported and the others go on.
 
     Args:
-        original: its options.
-        arguments: the words of the command line, for the manifest and the resume command.
-        screen: where to print.
+        asking: whom, and what.
+        reporter: is told what happens.
+        stop: asked between batches.
+        words: of the command line, secrets removed; None from Python.
 
-    Returns:
-        How it ends; None for a plain success.
+    Raises:
+        RunInterruptedError: the user stopped it.
+        QwenBenchError: the only model broke, or the baseline.
     """
-    asking = read_asking(original, screen)
-    check_beforehand(asking)
-    if asking.options.dry_run:
-        screen.table(dry_run_lines(asking), stdout_is_free=True)
-        return None
-    prepare_folder(asking.options)
-    screen.say(asking.header)
-    session = _Session(asking, redact_argv(arguments), screen)
-    try:
-        session.record_models()
-    except RunInterruptedError as stop:
-        screen.close()
-        for line in (str(stop), f"  continue: {stop.command}"):
-            write_line(sys.stderr, line)
-        return Exit(Code.INTERRUPTED)
-    screen.close()
-    return session.finish()
+    session = _Session(asking, reporter, stop, words)
+    session.record_models()
+    return session.recorded()
 
 
 @dataclass(slots=True)
@@ -91,37 +99,42 @@ class _Session:
     """The models of one command, in order.
 
     Attributes:
-        runs: finished runs by position in `asking.specs`.
+        runs: finished runs by position in `asking.models`.
         broken: models that broke while others could go on.
     """
 
     asking: Asking
-    arguments: tuple[str, ...]
-    screen: Screen
+    reporter: Reporter
+    stop: StopRequest
+    words: Sequence[str] | None
     runs: dict[int, StoredRun] = field(default_factory=dict)
     broken: list[Unjudged] = field(default_factory=list)
 
     def record_models(self) -> None:
-        """Run every model; one of several that breaks is reported and the others go on.
-
-        Raises:
-            RunInterruptedError: the user stopped it.
-            QwenBenchError: the only model broke, or the baseline.
-        """
-        specs = self.asking.specs
+        """Run every model."""
         position = 0
-        with StopRequest(self.screen.say) as stop:
-            while position < len(specs):
-                try:
-                    with open_engines(
-                        specs[position:], self.asking.engine, solver=self._solver
-                    ) as engines:
-                        for engine in engines:
-                            self._record(position, engine, stop)
-                            position += 1
-                except QwenBenchError as error:
-                    self._excuse(position, error)
-                    position += 1
+        while position < len(self.asking.models):
+            try:
+                with self._opened(position) as engines:
+                    for engine in engines:
+                        self._record(position, engine)
+                        position += 1
+            except QwenBenchError as error:
+                self._excuse(position, error)
+                position += 1
+
+    def _opened(self, position: int) -> AbstractContextManager[Iterator[Engine]]:
+        """Engines of the models from a position on, up to one that Python gave."""
+        asking = self.asking
+        given = asking.models[position].engine
+        if given is not None:
+            return nullcontext(iter((given,)))
+        specs = []
+        for item in asking.models[position:]:
+            if item.engine is not None:
+                break
+            specs.append(item.spec)
+        return open_engines(specs, asking.engine, solver=self._solver)
 
     def _solver(self, spec: ModelSpec) -> SolverEngine:
         """The solver that a SPEC names."""
@@ -130,22 +143,21 @@ class _Session:
     def _excuse(self, position: int, error: QwenBenchError) -> None:
         """Report a broken candidate when others can go on without it."""
         runs_base = self.asking.has_base and self.asking.stored_base is None
-        candidates = len(self.asking.specs) - int(runs_base)
+        candidates = len(self.asking.models) - int(runs_base)
         if candidates < 2 or (runs_base and position == 0):
             raise error
-        self.screen.close()
         self._report(self.asking.labels[position], error)
 
     def _report(self, label: str, error: QwenBenchError) -> None:
         """Say what broke, and remember it for the outputs and the exit."""
-        show_error(error, debug=self.asking.options.debug)
+        self.reporter.broke(error)
         self.broken.append(Unjudged(label, error.message, error.exit_code))
 
-    def _record(self, position: int, engine: Engine, stop: StopRequest) -> None:
+    def _record(self, position: int, engine: Engine) -> None:
         """One model."""
         asking = self.asking
-        options = asking.options
-        if stop.requested:
+        config = asking.config
+        if self.stop.requested:
             raise RunInterruptedError(0, len(asking.plan.keys), self._continue_command(None))
         suite, whole = self._answerable(position, engine)
         job = Job(
@@ -153,24 +165,28 @@ class _Session:
             modes=asking.modes,
             generation=asking.generation,
             plan=whole,
-            spec=asking.specs[position].text,
+            spec=asking.models[position].spec.text,
             label=asking.labels[position],
-            runs_dir=options.runs_path,
-            run_id=options.run_id,
+            runs_dir=config.runs_path,
+            run_id=config.run_id,
             resume=asking.resume,
-            retry_errors=options.retry_errors,
+            retry_errors=config.retry_errors,
             invocation=self._invocation(),
             continue_command=self._continue_command,
             check=self._check_against_base,
             now=_now,
             policy=str(asking.engine.policy),
         )
-        watcher = self.screen.watcher(job.label, whole.probes)
-        run = record(job, engine, _Armed(watcher, stop), stop.stopped)
+        watcher = self.reporter.watcher(job.label, whole.probes)
+        run = record_one(job, engine, _Armed(watcher, self.stop), self.stop.stopped)
         self.runs[position] = run
-        _warn_of_long(run, self.screen)
-        for line in efficiency_lines(job.label, total_efficiency(run.manifest.invocations)):
-            self.screen.say(line)
+        long = [row for row in run.outcomes if row.status == "too_long"]
+        if long and len(long) < len(run.outcomes):
+            lengths = ", ".join(map(str, sorted({row.length for row in long})))
+            self.reporter.say(
+                f"warning: {len(long)} probes recorded as too_long, lengths {lengths}"
+            )
+        self.reporter.finished(job.label, run)
 
     def _answerable(self, position: int, engine: Engine) -> tuple[Suite, Plan]:
         """The suite as this engine can be asked it: without a system role, no rules in one.
@@ -190,7 +206,7 @@ class _Session:
                 "need one are asked",
                 fix="ask other families, or pass another template with --chat-template FILE",
             )
-        self.screen.say(
+        self.reporter.say(
             f"warning: the chat template of {label} takes no system message; "
             f"{', '.join(f for f in suite.families if f not in narrowed.families)} is left out of "
             "its run"
@@ -199,14 +215,16 @@ class _Session:
 
     def _invocation(self) -> Invocation:
         """This process, for the manifest."""
-        options = self.asking.options
-        effective = effective_arguments(options, self.asking.original)
+        effective = self.asking.config.arguments()
+        passed = {
+            name: item["value"]
+            for name, item in effective.items()
+            if self.asking.config.given(name)
+        }
         return Invocation(
             started=timestamp(_now()),
-            argv=("qwen-bench", *self.arguments),
-            args_passed=redact_mapping(
-                {name: effective[name]["value"] for name in sorted(options.passed)}
-            ),
+            argv=() if self.words is None else ("qwen-bench", *self.words),
+            args_passed=redact_mapping(passed),
             args_effective=redact_mapping(effective),
             host=provenance.host_hash(),
             hardware=provenance.hardware(),
@@ -215,8 +233,10 @@ class _Session:
 
     def _continue_command(self, folder: Path | None) -> str:
         """One line that finishes everything."""
-        alone = len(self.asking.specs) == 1
-        return continue_command(self.arguments, folder if alone else None)
+        if self.words is None:
+            return f"run(..., resume={str(folder) if folder is not None else 'latest'!r})"
+        alone = len(self.asking.models) == 1
+        return continue_command(self.words, folder if alone else None)
 
     def _check_against_base(self, manifest: Manifest) -> None:
         """Refuse a candidate that could not be compared afterwards, before it is asked anything.
@@ -229,7 +249,7 @@ class _Session:
             return
         old, new = base.manifest, manifest
         known = must_match_fields(old, new)
-        blocking = refused(differing_settings(old, new), self.asking.options.allow_mismatch, known)
+        blocking = refused(differing_settings(old, new), self.asking.config.allow_mismatch, known)
         if blocking:
             raise NotComparableError(
                 f"this run could not be compared with the baseline {base.manifest.run_id}",
@@ -237,65 +257,27 @@ class _Session:
                 fix=fixes(blocking, new),
             )
 
-    def finish(self) -> Exit | None:
-        """Profile or verdict, and the exit."""
-        runs = [self.runs[position] for position in sorted(self.runs)]
-        if self.asking.stored_base is not None:
-            runs.insert(0, self.asking.stored_base)
-        runs = self._without_unusable(runs)
-        if self.asking.has_base:
-            views = named_views(runs)
-            judged = judge(views[0], views[1:], self.asking.options)
-            return present(
-                replace(judged, unjudged=(*self.broken, *judged.unjudged)),
-                views,
-                self.asking.options,
-                self.screen,
-                command=command_line(self.arguments),
-            )
-        self._profiles(runs)
-        codes = [Code(item.exit_code) for item in self.broken]
-        return Exit(decisive(codes)) if codes else None
-
-    def _without_unusable(self, runs: list[StoredRun]) -> list[StoredRun]:
+    def recorded(self) -> Recorded:
         """The runs that have results worth showing.
 
         Raises:
             RunError: the only model, or the baseline, has none.
         """
+        has_base = self.asking.has_base
+        runs = [self.runs[position] for position in sorted(self.runs)]
+        if self.asking.stored_base is not None:
+            runs.insert(0, self.asking.stored_base)
         kept = []
         for number, run in enumerate(runs):
             try:
-                _refuse_unanswered(run, self.asking.options.max_error_rate / 100)
+                _refuse_unanswered(run, self.asking.config.max_error_rate / 100)
             except RunError as error:
-                base = number == 0 and self.asking.has_base
-                if base or len(runs) - int(self.asking.has_base) < 2:
+                if (number == 0 and has_base) or len(runs) - int(has_base) < 2:
                     raise
                 self._report(run.manifest.model.label, error)
             else:
                 kept.append(run)
-        return kept
-
-    def _profiles(self, runs: Sequence[StoredRun]) -> None:
-        """One table a model, and the files asked for."""
-        options = self.asking.options
-        targets = targets_of(options)
-        views = named_views(runs)
-        summaries = [summarise(view.outcomes) for view in views]
-        for number, (view, summary) in enumerate(zip(views, summaries, strict=True)):
-            lines = profile_lines(view.label, view.manifest.suite, summary)
-            self.screen.table(
-                [*([""] if number else []), *lines], stdout_is_free=targets.stdout_is_free
-            )
-        if options.json and runs:
-            write_json(options.json, run_summary(runs[0]))
-        if runs and (targets.markdown or wants_summary(options, os.environ)):
-            from qwen_bench.report.markdown import profile_markdown
-
-            write_markdown(profile_markdown(views, summaries), options, self.screen)
-        if targets.html and runs:
-            comparisons = judge(views[0], views[1:], options).comparisons
-            write_page(targets.html, views, comparisons, self.screen)
+        return Recorded(tuple(kept), tuple(self.broken))
 
 
 @dataclass(slots=True)
@@ -355,9 +337,32 @@ def _refuse_unanswered(run: StoredRun, limit: float) -> None:
         )
 
 
-def _warn_of_long(run: StoredRun, screen: Screen) -> None:
-    """Name what did not fit the context window."""
-    long = [row for row in run.outcomes if row.status == "too_long"]
-    if long and len(long) < len(run.outcomes):
-        lengths = ", ".join(str(length) for length in sorted({row.length for row in long}))
-        screen.say(f"warning: {len(long)} probes recorded as too_long, lengths {lengths}")
+def continue_command(words: Sequence[str], folder: Path | None) -> str:
+    """The command line that continues what was interrupted.
+
+    Args:
+        words: of this process, after the program's name; secrets already removed.
+        folder: the one run to continue; None where several were asked for, each of which is found
+            again by its settings.
+    """
+    kept = _without(words, "--resume", optional_value=True)
+    if folder is not None:
+        kept = _without(kept, "--run-id", optional_value=False)
+    target = ["--resume"] if folder is None else ["--resume", str(folder)]
+    return shlex.join(["qwen-bench", *kept, *target])
+
+
+def _without(words: Sequence[str], flag: str, *, optional_value: bool) -> list[str]:
+    """The words without a flag and its value."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+            if not (optional_value and word.startswith("-")):
+                continue
+        if word == flag:
+            skip = True
+        elif not word.startswith(f"{flag}="):
+            kept.append(word)
+    return kept

@@ -1,19 +1,22 @@
-"""The work of `qwen-bench plan`: suite, recorded runs and model behind the typed words."""
+"""How many probes a difference needs and what asking them costs: suite, recorded runs, model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from qwen_bench.chat.rendering import effective_thinking
-from qwen_bench.cli.asking import engine_options, generation_of, own_material, selection
-from qwen_bench.cli.recorded import (
-    answer_tokens,
-    measured_on,
-    rate_of,
-    rate_of_model,
-    recorded_pair,
+from qwen_bench.app.asking import (
+    build,
+    engine_options,
+    generation_of,
+    modes_of,
+    own_material,
+    read_specs,
+    selection,
 )
+from qwen_bench.app.comparing import read_runs
+from qwen_bench.chat.rendering import effective_thinking
 from qwen_bench.engines.cost_estimate import (
     ANSWER_TOKENS,
     KvCache,
@@ -22,13 +25,12 @@ from qwen_bench.engines.cost_estimate import (
     estimate_tokens,
     kv_cache,
 )
-from qwen_bench.engines.model_arguments import check_used, engine_of
-from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
-from qwen_bench.errors import InputError
+from qwen_bench.errors import InputError, RunError
 from qwen_bench.probes.suites import Suite, build_suite
-from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.runner import units
+from qwen_bench.runs.store import find_run, read_run, readable_runs, total_efficiency
+from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.planning import (
     DISCORDANCE,
     Assumed,
@@ -36,20 +38,24 @@ from qwen_bench.stats.planning import (
     Need,
     Resolution,
     design,
+    measured,
     need,
     resolution,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
+    from qwen_bench.app.config import RunConfig
+    from qwen_bench.app.recording import Reporter
     from qwen_bench.chat.policy import Policy
-    from qwen_bench.cli.display import Screen
-    from qwen_bench.cli.options import Options
     from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.engines.prompter import Prompter
     from qwen_bench.protocol import Unit
+    from qwen_bench.record.manifest import Manifest
+    from qwen_bench.record.outcome import Mode
     from qwen_bench.runs.store import StoredRun
 
 
@@ -66,7 +72,7 @@ class Wanted:
         power: share of runs in which it is to be seen.
         discordance: stated share of changed pairs; None for the default or a measured one.
         rate: stated tokens a second; None where a recorded run may say it.
-        recorded: names of `--from`.
+        recorded: baseline and candidate to measure the changed pairs on, or the candidate alone.
     """
 
     difference: float
@@ -133,46 +139,44 @@ class Planned:
         return self.forward_tokens / self.speed.tokens_per_second if self.speed else None
 
 
-def make_plan(wanted: Wanted, options: Options, screen: Screen) -> Planned:
+def make_plan(wanted: Wanted, config: RunConfig, reporter: Reporter) -> Planned:
     """Make a plan; no weights are loaded and nothing is asked.
 
     Args:
-        wanted: what this command adds to the options.
-        options: suite, selection, policy, model and run store.
-        screen: is told what was chosen for the user.
+        wanted: what is to be seen, and what is assumed.
+        config: suite, selection, policy, model and run store.
+        reporter: is told what was chosen for the user.
 
     Raises:
-        InputError: something typed is not what it should be, or cannot be planned.
+        InputError: something given is not what it should be, or cannot be planned.
         ModelError: the model's tokenizer, template or configuration cannot be used.
         RunError: a recorded run is damaged, or shows no difference.
         NotComparableError: the recorded runs cannot be paired.
     """
-    engine = engine_options(options)
-    spec = _spec(options, engine, screen)
+    if len(config.model) > 1:
+        raise InputError("a plan counts the tokens of one model; give one --model")
+    specs = read_specs(config.model, reporter) if config.model else ()
+    spec = specs[0] if specs else None
+    engine = engine_options(config, specs or None)
     if wanted.recorded and wanted.discordance is not None:
         raise InputError("--discordance and --from are two answers to one question; give one")
-    runs = recorded_pair(wanted.recorded, options.runs_path, screen) if wanted.recorded else ()
-    assumed = measured_on(*runs) if runs else Assumed(wanted.discordance or DISCORDANCE)
+    runs = _recorded_pair(wanted.recorded, config, reporter) if wanted.recorded else ()
+    assumed = _measured_on(*runs) if runs else Assumed(wanted.discordance or DISCORDANCE)
     _check_difference(wanted, assumed)
-    chosen = selection(options)
-    own = own_material(options)
-    suite = build_suite(options.suite, chosen, options.seed, own)
-    for line in suite.screened.report() if suite.screened else ():
-        screen.say(line)
-    modes = tuple(mode for mode in MODES if options.mode in {mode, "both"}) or suite.modes
+    suite = build(config, reporter)
+    modes = modes_of(config, suite)
     primary = suite.primary if suite.primary in modes else modes[0]
-    one = build_suite(
-        options.suite, replace(chosen, limit=1, conditions=("main",)), options.seed, own
-    )
+    least = replace(selection(config), limit=1, conditions=("main",))
+    one = build_suite(config.suite, least, config.seed, own_material(config))
     selected = _design(suite, primary)
-    generation = generation_of(options, suite)
+    generation = generation_of(config, suite)
     prompter = open_prompter(spec, engine) if spec else None
     cache = cache_of(spec, engine)
     tokens = _tokens(units(suite.dialogues(), modes, generation), prompter, cache, engine.policy)
     thinks = (
         prompter is not None and effective_thinking(prompter.settings, prompter.tokenizer) == "on"
     )
-    said = answer_tokens(runs)
+    said = _answer_tokens(runs)
     budget = generation.max_new_tokens + (generation.max_thinking_tokens if thinks else 0)
     needed = need(_design(one, primary), assumed, wanted.difference, wanted.power)
     return Planned(
@@ -191,22 +195,9 @@ def make_plan(wanted: Wanted, options: Options, screen: Screen) -> Planned:
         answers_measured=said is not None,
         thinks=thinks,
         max_thinking_tokens=generation.max_thinking_tokens,
-        speed=_speed(wanted, runs, spec, options),
+        speed=_speed(wanted, runs, spec, config),
         measured_on=tuple(run.manifest.run_id for run in runs),
     )
-
-
-def _spec(options: Options, engine: EngineOptions, screen: Screen) -> ModelSpec | None:
-    """The model named, if any."""
-    if len(options.model) > 1:
-        raise InputError("a plan counts the tokens of one model; give one --model")
-    if not options.model:
-        return None
-    spec = parse_spec(options.model[0])
-    check_used(engine.model_args, [engine_of(spec, engine)])
-    if spec.notice:
-        screen.say(f"notice: {spec.notice}")
-    return spec
 
 
 def _check_difference(wanted: Wanted, assumed: Assumed) -> None:
@@ -272,12 +263,114 @@ def _tokens(
 
 
 def _speed(
-    wanted: Wanted, runs: tuple[StoredRun, ...], spec: ModelSpec | None, options: Options
+    wanted: Wanted, runs: Sequence[StoredRun], spec: ModelSpec | None, config: RunConfig
 ) -> Speed | None:
     """The rate that was stated, else that of the runs given, else of a run of the model."""
     if wanted.rate is not None:
         return Speed(wanted.rate, "stated")
-    found = rate_of(runs)
+    found = _first_rate(run.manifest for run in reversed(runs))
     if found is None and spec is not None:
-        found = rate_of_model(spec, options.runs_path, options.device)
-    return Speed(*found) if found else None
+        found = rate_of_model(spec, config.runs_path, config.device)
+    return found
+
+
+def rate_of_model(spec: ModelSpec, runs_dir: Path, device: str) -> Speed | None:
+    """The rate of the newest recorded run of a SPEC.
+
+    Args:
+        spec: of the model.
+        runs_dir: the run store.
+        device: only runs on this kind of device count, unless `auto`.
+    """
+    kind = device.partition(":")[0]
+    text = spec.text.removeprefix(f"{spec.label}=")
+    return _first_rate(
+        manifest
+        for _, manifest in readable_runs(runs_dir)
+        if manifest.model.spec.removeprefix(f"{manifest.model.label}=") == text
+        and kind in {"auto", str(manifest.engine.device).partition(":")[0]}
+    )
+
+
+def _first_rate(manifests: Iterable[Manifest]) -> Speed | None:
+    """Tokens a second, over all invocations, of the first run that knows it."""
+    for manifest in manifests:
+        total = total_efficiency(manifest.invocations)
+        if total and total["tokens_per_second"]:
+            return Speed(float(total["tokens_per_second"]), manifest.run_id)
+    return None
+
+
+def _answer_tokens(runs: Iterable[StoredRun]) -> float | None:
+    """Mean number of generated tokens of an answer; None where no row knows it."""
+    known = [
+        row.output_tokens
+        for run in runs
+        for row in run.outcomes
+        if row.mode == "generate" and row.output_tokens is not None
+    ]
+    return fmean(known) if known else None
+
+
+def _recorded_pair(
+    names: Sequence[str], config: RunConfig, reporter: Reporter
+) -> tuple[StoredRun, StoredRun]:
+    """Baseline and candidate as named with `--from`.
+
+    A single name is a candidate; its baseline is the one its last invocation was given: that run
+    folder, or the newest run of that SPEC over the same suite.
+
+    Raises:
+        InputError: a name is no run, is given twice, there are three, or no baseline is known.
+        RunError: a run folder is damaged.
+    """
+    if len(names) > 2:
+        raise InputError("--from takes a baseline and a candidate", why=f"{len(names)} are given")
+    *bases, candidate = read_runs(names, config, reporter)
+    if bases:
+        return bases[0], candidate
+    folder = _baseline_of(candidate, config.runs_path)
+    if folder is None:
+        raise InputError(
+            f"{names[0]} does not say which run it was compared with",
+            why="a plan is measured on two runs of the same probes",
+            fix=f"--from BASE_RUN --from {names[0]}",
+        )
+    reporter.say(f"baseline of {names[0]}: {folder}")
+    return read_run(folder), candidate
+
+
+def _baseline_of(candidate: StoredRun, runs_dir: Path) -> Path | None:
+    """Folder of the baseline a run was made with; None when it had none or it is gone."""
+    for invocation in reversed(candidate.manifest.invocations):
+        said = (invocation.args_effective.get("baseline") or {}).get("value")
+        if not isinstance(said, str):
+            continue
+        try:
+            return find_run(said, runs_dir)
+        except InputError:
+            pass
+        for folder, manifest in readable_runs(runs_dir):
+            same = manifest.suite.sha256 == candidate.manifest.suite.sha256
+            if manifest.model.spec == said and same and manifest.status == "finished":
+                return folder
+    return None
+
+
+def _measured_on(base: StoredRun, candidate: StoredRun) -> Assumed:
+    """Discordance and correlation of two runs under the primary scorer.
+
+    Raises:
+        NotComparableError: the two cannot be paired.
+        RunError: they hold no difference to measure.
+    """
+    paired = pair(base.view(), candidate.view(), allow_partial=True, max_error_rate=1.0)
+    mode = candidate.manifest.suite.primary
+    pairs = [(item.base, item.candidate) for item in paired.pairs if item.base.mode == mode]
+    try:
+        return measured(pairs)
+    except ValueError as error:
+        raise RunError(
+            f"nothing can be measured on these runs: {error}",
+            fix="give runs of two different checkpoints, or state it: --discordance SHARE",
+        ) from error

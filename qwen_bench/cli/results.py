@@ -1,0 +1,212 @@
+"""Printing what the app found, and the exit code it comes to; the one caller of line renderers."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from qwen_bench.app.outputs import targets_of, write_outputs, write_profiles
+from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
+from qwen_bench.cli.planned_text import duration
+from qwen_bench.cli.planned_text import lines as plan_lines
+from qwen_bench.cli.table import comparison_lines, policy_lines, profile_lines
+from qwen_bench.cli.work_lines import efficiency_lines, short_size, short_tokens
+from qwen_bench.record.redaction import redact_argv
+from qwen_bench.runs.store import total_efficiency
+from qwen_bench.stats.gates import gate_words, verdict_fails
+from qwen_bench.stats.policy_split import policy_split
+from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.verdict import about, sentences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qwen_bench.app.asking import Asking
+    from qwen_bench.app.comparing import Judged
+    from qwen_bench.app.config import RunConfig
+    from qwen_bench.app.dry_run import DryRun
+    from qwen_bench.app.plan_run import Planned
+    from qwen_bench.cli.options import Call
+    from qwen_bench.engines.cost_estimate import TokenBudget
+    from qwen_bench.record.run import Run
+    from qwen_bench.runs.store import StoredRun
+    from qwen_bench.stats.results import Comparison, GateResult
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The command as it can be typed again, without its secrets.
+
+    Args:
+        words: after the program's name.
+    """
+    return shlex.join(["qwen-bench", *redact_argv(words)])
+
+
+def show_judged(judged: Judged, call: Call) -> Exit:
+    """Print the tables, write the files asked for, and say how the command ends.
+
+    Returns:
+        The exit; its text is empty where nothing gates.
+    """
+    config = call.config
+    codes = [code_of(comparison, config.fail_on) for comparison in judged.comparisons]
+    code = decisive([*codes, *(Code(item.exit_code) for item in judged.unjudged)])
+    for number, comparison in enumerate(judged.comparisons):
+        lines = comparison_lines(
+            comparison,
+            judged.runs[0].manifest.suite,
+            sentences(comparison),
+            remarks=_policy_remarks(comparison, judged.runs),
+        )
+        _table([*lines, *_gate_lines(comparison.gates)], call, number)
+    write_outputs(
+        judged, config, call.screen, exit_code=int(code), command=command_line(call.words)
+    )
+    return _ending(code, judged.comparisons, config)
+
+
+def show_profiles(runs: Sequence[StoredRun], views: Sequence[Run], call: Call) -> None:
+    """Print one table a run, and write the files asked for.
+
+    Args:
+        runs: as recorded.
+        views: the same under labels that differ.
+        call: of the command.
+    """
+    for number, view in enumerate(views):
+        show_profile(view, call, number)
+    if runs:
+        write_profiles(runs, call.config, call.screen)
+
+
+def show_profile(run: Run, call: Call, number: int = 0) -> None:
+    """Print the profile of one of several runs."""
+    lines = profile_lines(run.label, run.manifest.suite, summarise(run.outcomes))
+    _table(lines, call, number)
+
+
+def show_dry_run(asking: Asking, call: Call) -> None:
+    """Print what would be asked, one line a model, and about what it costs."""
+    from qwen_bench.app.dry_run import dry_run
+
+    suite, plan = asking.suite, asking.plan
+    header = (
+        f"{plan.probes} probes ({len(suite.families)} families, {len(suite.langs)} languages, "
+        f"{len(suite.lengths)} lengths, {plan.clusters} skeletons) · {plan.dialogues} dialogues"
+    )
+    lines = [header]
+    for model in dry_run(asking):
+        lines.append(f"{model.label}: {model.done} answers are there, {model.missing} to ask")
+        if model.tokens is not None:
+            lines.append(f"  {' · '.join(_costs(model, model.tokens))}")
+    call.screen.table(lines, stdout_is_free=True)
+
+
+def _costs(model: DryRun, tokens: TokenBudget) -> list[str]:
+    """Tokens, memory of keys and values, and time; the last two where they are known."""
+    cache = model.cache
+    window = f" of {cache.window:,}" if cache and cache.window else ""
+    naive, shared = short_tokens(tokens.naive), short_tokens(tokens.shared)
+    parts = [
+        f"about {naive} prompt tokens naive, {shared} shared (from characters)",
+        f"longest about {tokens.longest:,}{window}",
+    ]
+    if cache is not None:
+        parts.append(f"K/V {short_size(cache.bytes_of(tokens.longest))} for it")
+    if model.seconds is not None and model.speed is not None:
+        parts.append(f"about {duration(model.seconds)} at the rate of {model.speed.source}")
+    return parts
+
+
+def show_plan(made: Planned, call: Call) -> None:
+    """Print a plan."""
+    _table(plan_lines(made), call)
+
+
+def work_of(label: str, run: StoredRun) -> list[str]:
+    """What answering took, in at most two lines."""
+    return efficiency_lines(label, total_efficiency(run.manifest.invocations))
+
+
+def _table(lines: Sequence[str], call: Call, number: int = 0) -> None:
+    """One of several tables of a command."""
+    free = targets_of(call.config).stdout_is_free
+    call.screen.table([*([""] if number else []), *lines], stdout_is_free=free)
+
+
+def code_of(comparison: Comparison, fail_on: str) -> Code:
+    """Exit code of one comparison: `--fail-on` rules the verdict, an unmet gate always fails."""
+    failed = verdict_fails(comparison.verdict.word, fail_on)
+    if any(not gate.passed for gate in comparison.gates):
+        return Code.REGRESSED
+    if failed and comparison.verdict.word == "regressed":
+        return Code.REGRESSED
+    return Code.INCONCLUSIVE if failed else Code.DONE
+
+
+def _ending(code: Code, comparisons: Sequence[Comparison], config: RunConfig) -> Exit:
+    """The exit with its meaning: what failed, or that the verdict decides nothing."""
+    if code is Code.REGRESSED:
+        return Exit(code, _failed(comparisons, config))
+    if code is Code.INCONCLUSIVE:
+        more = [c.verdict.more_probes for c in comparisons if c.verdict.word == "inconclusive"]
+        known = [number for number in more if number is not None]
+        hint = f"; about {about(max(known))} more probes would settle it" if known else ""
+        return Exit(code, f"{MEANING[code]}{hint}")
+    if code is not Code.DONE:
+        return Exit(code)
+    words = ", ".join(dict.fromkeys(str(item.verdict.word) for item in comparisons))
+    count = sum(len(item.gates) for item in comparisons)
+    parts = [f"no regression found ({words})"] if config.fail_on != "never" else []
+    if config.fail_on == "never" and config.given("fail_on"):
+        parts.append(f"the verdict decides nothing with --fail-on never ({words})")
+    if count:
+        parts.append("the gate is met" if count == 1 else f"all {count} gates are met")
+    return Exit(code, ", ".join(parts))
+
+
+def _failed(comparisons: Sequence[Comparison], config: RunConfig) -> str:
+    """What failed, and where to look."""
+    never = config.fail_on == "never"
+    regressed = not never and any(c.verdict.word == "regressed" for c in comparisons)
+    unmet = [
+        f"{gate.expr} ({item.candidate.label})" if len(comparisons) > 1 else gate.expr
+        for item in comparisons
+        for gate in item.gates
+        if not gate.passed
+    ]
+    parts = [MEANING[Code.REGRESSED]] if regressed else []
+    if unmet:
+        plural = "" if len(unmet) == 1 else "s"
+        parts.append(f"{len(unmet)} gate{plural} not met ({', '.join(unmet)})")
+    page = targets_of(config).page
+    return " and ".join(parts) + (f", see {page}#flips" if page and regressed else "")
+
+
+def _gate_lines(gates: Sequence[GateResult]) -> list[str]:
+    """Value, interval and outcome of every gate; nothing without gates."""
+    if not gates:
+        return []
+    rows = [(gate.expr, *gate_words(gate), gate) for gate in gates]
+    width = max(4, *(len(row[0]) for row in rows))
+    lines = ["", f" {'gate':<{width}}     value   95 % interval"]
+    for expr, value, spread, gate in rows:
+        word = "met" if gate.passed else "NOT MET"
+        note = f" ({gate.note})" if gate.note else ""
+        lines.append(f" {expr:<{width}}   {value:>7}   {spread:>15}   {word}{note}")
+    return lines
+
+
+def _policy_remarks(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
+    """What a history policy cut on either side; nothing where every turn was sent."""
+    lines: list[str] = []
+    for run in runs:
+        if run.run_id in {comparison.base.run_id, comparison.candidate.run_id}:
+            main = [
+                row
+                for row in run.outcomes
+                if row.mode == comparison.primary and row.condition == "main"
+            ]
+            split = policy_split(main)
+            lines += policy_lines(split, run.label) if split else []
+    return lines
