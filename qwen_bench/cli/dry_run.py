@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qwen_bench.cli.asking import Asking
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.protocol import Unit
-    from qwen_bench.record.run import Key
+    from qwen_bench.record.outcome import Key
 
 
 def dry_run_lines(asking: Asking) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.gates import Gate
     from qwen_bench.stats.results import Comparison

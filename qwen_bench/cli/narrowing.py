@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.cli.options import Options
     from qwen_bench.record.manifest import SuiteInfo
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
 
 # Their length counts evidence turns, so a choice of history lengths does not concern them.
 _WITHOUT_LENGTH = {"adjacent", "blind"}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qwen_bench.cli.display import Screen
     from qwen_bench.cli.options import Options
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.results import Comparison
 
 STDOUT = "-"

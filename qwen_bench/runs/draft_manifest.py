@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.protocol import Generation
-from qwen_bench.record.identity import with_identity
 from qwen_bench.record.manifest import (
     EngineInfo,
     Expected,
@@ -18,9 +17,10 @@ from qwen_bench.record.manifest import (
     SuiteInfo,
     TemplateInfo,
 )
-from qwen_bench.record.outcome import SCORER_VERSION
+from qwen_bench.record.marks import with_identity
 from qwen_bench.record.redaction import redact_mapping, redact_text
 from qwen_bench.runs.provenance import tool_info
+from qwen_bench.scoring.score import SCORER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

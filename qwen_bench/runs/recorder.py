@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwen_bench.errors import EngineError, NotComparableError, QwenBenchError, RunError
-from qwen_bench.record.identity import differences
 from qwen_bench.record.manifest import Manifest
-from qwen_bench.record.run import final_outcomes, key_of
+from qwen_bench.record.marks import differences
+from qwen_bench.record.outcome import final_outcomes, key_of
 from qwen_bench.runs.atomic import remove_leftovers, write_atomic
 from qwen_bench.runs.draft_manifest import draft_manifest, expected_of, folder_name, suite_info
 from qwen_bench.runs.job import Job, RunInterruptedError, Watcher, timestamp

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.errors import InputError, RunError, near
 from qwen_bench.record.manifest import Manifest
-from qwen_bench.record.run import Run, final_outcomes
+from qwen_bench.record.outcome import Run, final_outcomes
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
 from qwen_bench.runs.manifest_file import MANIFEST_NAME, read_manifest
 

@@ -9,6 +9,8 @@ from qwen_bench.protocol import Reply
 from qwen_bench.record.outcome import Outcome
 from qwen_bench.scoring.judge import Verdict, judge_ranking, judge_text
 
+SCORER_VERSION = "1.0"
+
 
 def score_reply(
     probe: Probe,

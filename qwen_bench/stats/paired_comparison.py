@@ -27,8 +27,7 @@ from qwen_bench.stats.verdict import points, turns_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.clusters import Bools
     from qwen_bench.stats.pairing import Pairing
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwen_bench.errors import NotComparableError, RunError
-from qwen_bench.record.run import Run, final_outcomes, key_of
+from qwen_bench.record.outcome import Run, final_outcomes, key_of
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Accounting, SettingDifference
 from qwen_bench.stats.sanity import pairing_warnings

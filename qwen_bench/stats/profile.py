@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.stats.bootstrap import REPLICATES, Resampler
 from qwen_bench.stats.effective_length import EffectiveLengths, effective_lengths
 from qwen_bench.stats.half_life import REPLICATES as FITS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval

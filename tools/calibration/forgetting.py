@@ -17,7 +17,7 @@ from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
 from qwen_bench.protocol import Generation
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Run
 from qwen_bench.runs.draft_manifest import draft_manifest
 from qwen_bench.runs.runner import ask, plan
 from qwen_bench.solvers import SolverEngine
