@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from qwen_bench.chat.builtin import CHATML
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
 from qwen_bench.record.counters import Counters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from qwen_bench.chat.thinking import split_thought
+from qwen_bench.chat.messages import split_thought
 from qwen_bench.errors import QwenBenchError
 from qwen_bench.probes.probe import Probe
 from qwen_bench.protocol import Reply, Score

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import opens_thought
 from qwen_bench.errors import DataError, InputError, QwenBenchError
 from qwen_bench.lm_eval.documents import Choice, choice_of, chosen_suite, document, probe_of
 from qwen_bench.lm_eval.harness_replies import ranked, written

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qwen_bench.chat.lint import check_rendering
-from qwen_bench.chat.messages import Message, as_dicts
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import Message, as_dicts, opens_thought
+from qwen_bench.chat.rendering import check_rendering
 from qwen_bench.errors import TemplateError
 from qwen_bench.lm_eval.documents import (
     OPENAI_ONLY,
