@@ -215,7 +215,7 @@ def write_files(
         code: of the command.
         command: the command line, secrets removed.
     """
-    from qwen_bench.stats.serialise import compare_document
+    from qwen_bench.stats.compare_document import compare_document
 
     targets = targets_of(options) if judged.comparisons else _without_figures(options)
     for target in targets.json:
@@ -245,7 +245,7 @@ def _without_figures(options: Options) -> Targets:
 
 def _policy_remarks(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     """What a history policy cut on either side; nothing where every turn was sent."""
-    from qwen_bench.stats.policy_split import policy_split
+    from qwen_bench.stats.summary import policy_split
 
     lines: list[str] = []
     for run in runs:

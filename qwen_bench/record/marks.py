@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.record.manifest import Manifest
 
-Pairing = Literal["must match", "warn", "expected"]
+SettingClass = Literal["must match", "warn", "expected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Mark:
         off: what stands for "none" on the command line.
     """
 
-    pairing: Pairing | None = None
+    pairing: SettingClass | None = None
     identity: bool = False
     identity_of: Callable[[Any], object] | None = None
     workers: bool = False

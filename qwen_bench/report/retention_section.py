@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.profile import Profile
     from qwen_bench.stats.results import Comparison
-    from qwen_bench.stats.retention import Retention
-    from qwen_bench.stats.retention_change import Shift
+    from qwen_bench.stats.retention import Retention, Shift
 
 
 @dataclass(frozen=True, slots=True)

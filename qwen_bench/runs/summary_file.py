@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.record.counters import total_counters
-from qwen_bench.stats.serialise import summary_as_dict
-from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.summary import summarise, summary_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

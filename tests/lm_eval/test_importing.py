@@ -10,9 +10,9 @@ from qwen_bench.lm_eval.documents import Choice, probes_at
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.runs.store import read_run
+from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.serialise import compare_document
 
 CELLS = (
     ("fact_recall", 1),
