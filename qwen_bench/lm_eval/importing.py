@@ -10,8 +10,8 @@ from typing import TypeVar
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import InputError
+from qwen_bench.lm_eval.documents import DEFAULT, WHOLE
 from qwen_bench.lm_eval.harness_identity import Account, find_results, read_account, unverified
-from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE
 from qwen_bench.lm_eval.samples import Sample, read_samples
 from qwen_bench.probes.probe import LANGS, Probe
 from qwen_bench.probes.programmes import PROGRAMMES
@@ -171,9 +171,9 @@ def _suite(samples: Samples) -> tuple[Suite, int]:
 
 
 def _rotation(probe: Probe) -> int:
-    """Rotation that the skeleton of a probe belongs to, from 0."""
-    skeleton = int(probe.cluster.rpartition("-")[2])
-    return skeleton // PROGRAMMES[probe.programme].rotation
+    """Rotation that the cluster of a probe belongs to, from 0."""
+    number = int(probe.cluster.rpartition("-")[2])
+    return number // PROGRAMMES[probe.programme].rotation
 
 
 def _only(what: str, values: set[T]) -> T:
