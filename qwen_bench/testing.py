@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from qwen_bench.chat.builtin import CHATML
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, Manifest, ModelInfo, TemplateInfo
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Run
 
 Family = Literal["qwen2", "qwen3", "llama", "qwen3_5", "gemma3"]
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

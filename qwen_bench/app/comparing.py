@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.app.config import RunConfig
     from qwen_bench.app.recording import Reporter
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.results import Comparison
 
 # Their length counts evidence turns, so a choice of history lengths does not concern them.

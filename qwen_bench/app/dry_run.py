@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qwen_bench.app.asking import Asking
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.protocol import Unit
-    from qwen_bench.record.run import Key
+    from qwen_bench.record.outcome import Key
 
 
 @dataclass(frozen=True, slots=True)

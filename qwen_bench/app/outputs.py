@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qwen_bench.app.config import RunConfig
     from qwen_bench.app.recording import Reporter
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.results import Comparison
 
@@ -265,7 +265,7 @@ def write_outputs(
         exit_code: of the command.
         command: the command line, secrets removed.
     """
-    from qwen_bench.stats.serialise import compare_document
+    from qwen_bench.stats.compare_document import compare_document
 
     targets, runs = targets_of(config), judged.runs
     if not judged.comparisons:

@@ -18,7 +18,7 @@ from qwen_bench.app.interrupt import StopRequest
 from qwen_bench.app.outputs import check_targets, write_page
 from qwen_bench.app.recording import record
 from qwen_bench.errors import InputError
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Run
 from qwen_bench.runs.store import StoredRun, find_run, read_run
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from qwen_bench.audit.findings import Findings, Line, Share
 from qwen_bench.audit.solver_table import FAMILIES, by_construction, cell_of
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
-from qwen_bench.scoring.judge import judge_text
+from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.fixed_choice import sees
 from qwen_bench.solvers.solver_engine import find_solver, window_of
 

@@ -1,4 +1,4 @@
-"""ChatML JSONL, one conversation a line: read as a stream, checked, and written.
+"""ChatML JSONL, one conversation a line: read as a stream and checked, or made into a line.
 
 The format is that of the Qwen1.5 and Qwen2 fine-tuning examples, which equals the OpenAI message
 list. Knows nothing of templates or tokens.
@@ -7,17 +7,20 @@ list. Knows nothing of templates or tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from qwen_bench.chat.messages import ROLES, Conversation, Message, Role
+from qwen_bench.chat.messages import ROLES, Conversation, Message, Role, as_dicts
 from qwen_bench.errors import DataError, InputError, near
 
+Fault = Callable[..., DataError]
 _RECORD_KEYS = frozenset({"messages", "type", "id", "source", "topic", "canary"})
 _MESSAGE_KEYS = frozenset({"role", "content", "loss"})
 _UNSUPPORTED = frozenset({"chat_template_kwargs", "reasoning_content", "tool_calls", "tools"})
+_KINDS = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
 _FORM = 'one JSON object a line: {"messages": [{"role": "user", "content": "..."}, ...]}'
 
 
@@ -59,24 +62,14 @@ def read_records(path: Path) -> Iterator[ChatRecord]:
         yield from _records(path, stream)
 
 
-def write_records(path: Path, records: Iterable[ChatRecord]) -> int:
-    """Write conversations, one a line, keys in a fixed order; returns their number."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as stream:
-        for record in records:
-            stream.write(record_line(record) + "\n")
-            count += 1
-    return count
-
-
 def record_line(record: ChatRecord) -> str:
     """The JSON of one conversation; ``loss`` stands only where an assistant text is context."""
-    messages: list[dict[str, object]] = []
-    for message, trained in zip(record.messages, record.trained, strict=True):
-        item: dict[str, object] = {"role": message.role, "content": message.content}
-        if message.role == "assistant" and not trained:
-            item["loss"] = False
-        messages.append(item)
+    messages: list[dict[str, object]] = [
+        {**message, "loss": False}
+        if message["role"] == "assistant" and not trained
+        else {**message}
+        for message, trained in zip(as_dicts(record.messages), record.trained, strict=True)
+    ]
     content: dict[str, object] = {"type": "chatml", "id": record.id}
     if record.source is not None:
         content["source"] = record.source
@@ -89,35 +82,37 @@ def _records(path: Path, stream: BinaryIO) -> Iterator[ChatRecord]:
         line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         if not line.strip():
             continue
-        record = _record(path, number, line)
+        fault = partial(DataError, path, number)
+        record = _record(line, f"{path.name}:{number}", fault)
         if record.id in lines:
-            raise DataError(path, number, f"id: '{record.id}' was used in line {lines[record.id]}")
+            raise fault(f"id: '{record.id}' was used in line {lines[record.id]}")
         lines[record.id] = number
         yield record
     if not lines:
         raise DataError(path, None, "holds no conversation", fix=_FORM)
 
 
-def _record(path: Path, number: int, line: bytes) -> ChatRecord:
-    content = _json_object(path, number, line)
+def _record(line: bytes, place: str, fault: Fault) -> ChatRecord:
+    """The record of a line, named by its place if it has no id; a fault knows file and line."""
+    content = _json_object(line, fault)
     if content.get("type", "chatml") != "chatml":
-        raise DataError(path, number, f"type: {content['type']!r} is not 'chatml'")
+        raise fault(f"type: {content['type']!r} is not 'chatml'")
     raw = content.get("messages")
     if raw is None:
-        raise DataError(path, number, "messages: missing", fix=_FORM)
+        raise fault("messages: missing", fix=_FORM)
     if not isinstance(raw, list):
-        raise DataError(path, number, f"messages: {_kind(raw)}, not a list", fix=_FORM)
+        raise fault(f"messages: {_kind(raw)}, not a list", fix=_FORM)
     if not raw:
-        raise DataError(path, number, "messages: empty")
-    pairs = [_message(path, number, i, item) for i, item in enumerate(raw)]
+        raise fault("messages: empty")
+    pairs = [_message(f"messages[{i}]", item, fault) for i, item in enumerate(raw)]
     messages = tuple(message for message, _ in pairs)
-    _check_order(path, number, messages)
+    _check_order(messages, fault)
     keys = {*content, *(key for item in raw for key in item)}
     for key in sorted(keys & _UNSUPPORTED):
-        raise DataError(path, number, f"{key}: not supported in training", fix=f"remove {key}")
-    source = _text(path, number, content, "source")
+        raise fault(f"{key}: not supported in training", fix=f"remove {key}")
+    source = _text(content, "source", fault)
     return ChatRecord(
-        id=_text(path, number, content, "id") or f"{path.name}:{number}",
+        id=_text(content, "id", fault) or place,
         messages=messages,
         trained=tuple(trained for _, trained in pairs),
         source=source,
@@ -125,81 +120,69 @@ def _record(path: Path, number: int, line: bytes) -> ChatRecord:
     )
 
 
-def _text(path: Path, number: int, content: Mapping[str, object], key: str) -> str | None:
+def _text(content: Mapping[str, object], key: str, fault: Fault) -> str | None:
     value = content.get(key)
     if value is not None and not isinstance(value, str):
-        raise DataError(path, number, f"{key}: {_kind(value)}, not text")
+        raise fault(f"{key}: {_kind(value)}, not text")
     return value
 
 
-def _json_object(path: Path, number: int, line: bytes) -> Mapping[str, object]:
+def _json_object(line: bytes, fault: Fault) -> Mapping[str, object]:
     try:
-        text = line.decode("utf-8")
+        content = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         byte = f"0x{line[error.start]:02X}"
-        raise DataError(path, number, f"byte {byte} is not UTF-8; convert the file first") from None
-    try:
-        content = json.loads(text)
+        raise fault(f"byte {byte} is not UTF-8; convert the file first") from None
     except (ValueError, RecursionError) as error:
         column = getattr(error, "colno", 1)
         what = str(getattr(error, "msg", error))
         what = what[:1].lower() + what[1:]
-        raise DataError(path, number, f"not valid JSON at column {column}: {what}") from None
+        raise fault(f"not valid JSON at column {column}: {what}") from None
     if isinstance(content, list):
-        raise DataError(path, number, "this is a JSON array, not one object a line", fix=_FORM)
+        raise fault("this is a JSON array, not one object a line", fix=_FORM)
     if not isinstance(content, dict):
-        raise DataError(path, number, f"{_kind(content)}, not a JSON object", fix=_FORM)
+        raise fault(f"{_kind(content)}, not a JSON object", fix=_FORM)
     return content
 
 
-def _message(path: Path, number: int, index: int, item: object) -> tuple[Message, bool]:
-    place = f"messages[{index}]"
+def _message(place: str, item: object, fault: Fault) -> tuple[Message, bool]:
+    """A message, and whether its text is a training target."""
     if not isinstance(item, dict):
-        raise DataError(path, number, f"{place}: {_kind(item)}, not an object")
+        raise fault(f"{place}: {_kind(item)}, not an object")
     role, content = item.get("role"), item.get("content")
-    known = _role(role)
+    known: Role | None = next((name for name in ROLES if name == role), None)
     if known is None:
         told = "missing" if "role" not in item else f"{role!r} is not one"
-        hint = f" ({near(role, ROLES)})" if isinstance(role, str) else ""
         if isinstance(role, str):
-            told = f"'{role}' is not system, user, assistant or tool"
-        raise DataError(path, number, f"{place}.role: {told}{hint}")
+            told = f"'{role}' is not system, user, assistant or tool ({near(role, ROLES)})"
+        raise fault(f"{place}.role: {told}")
     if not isinstance(content, str):
         told = _kind(content) if "content" in item else "missing"
-        raise DataError(path, number, f"{place}.content: {told}, not text")
+        raise fault(f"{place}.content: {told}, not text")
     if not content.strip() and known != "system":
-        raise DataError(path, number, f"{place}.content: blank")
+        raise fault(f"{place}.content: blank")
     loss = item.get("loss", True)
     if not isinstance(loss, bool) or ("loss" in item and known != "assistant"):
-        raise DataError(path, number, f"{place}.loss: true or false, on assistant messages only")
+        raise fault(f"{place}.loss: true or false, on assistant messages only")
     return Message(known, content), known == "assistant" and loss
 
 
-def _role(value: object) -> Role | None:
-    return next((role for role in ROLES if role == value), None)
-
-
-def _check_order(path: Path, number: int, messages: Conversation) -> None:
+def _check_order(messages: Conversation, fault: Fault) -> None:
     previous: Role | None = None
     for i, message in enumerate(messages):
         role = message.role
         if role == "system":
             if i:
-                what = f"messages[{i}]: a system message; only messages[0] may be one"
-                raise DataError(path, number, what)
+                raise fault(f"messages[{i}]: a system message; only messages[0] may be one")
             continue
         if previous is None and role != "user":
-            what = f"messages[{i}]: {role}; a conversation starts with user"
-            raise DataError(path, number, what)
-        if role == previous and role != "tool":
-            raise DataError(path, number, f"messages[{i}]: {role} after {previous}")
-        if role == "tool" and previous == "user":
-            raise DataError(path, number, f"messages[{i}]: tool after user")
+            raise fault(f"messages[{i}]: {role}; a conversation starts with user")
+        if (role == previous and role != "tool") or (role == "tool" and previous == "user"):
+            raise fault(f"messages[{i}]: {role} after {previous}")
         previous = role
     if all(message.role != "assistant" for message in messages):
-        raise DataError(path, number, "messages: no assistant message, nothing to train on")
+        raise fault("messages: no assistant message, nothing to train on")
 
 
 def _kind(value: object) -> str:
-    names = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
+    return _KINDS.get(type(value), "number")

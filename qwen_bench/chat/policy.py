@@ -18,10 +18,10 @@ from qwen_bench.errors import InputError, near
 
 PolicyKind = Literal["full", "last-turns", "last-tokens", "qwen-v1"]
 _FORMS = "the forms are full, last-turns:N, last-tokens:N, qwen-v1:N"
-_LIMITED: dict[str, tuple[PolicyKind, str]] = {
-    "last-turns": ("last-turns", "turns"),
-    "last-tokens": ("last-tokens", "tokens"),
-    "qwen-v1": ("qwen-v1", "tokens"),
+_UNITS: dict[PolicyKind, str] = {
+    "last-turns": "turns",
+    "last-tokens": "tokens",
+    "qwen-v1": "tokens",
 }
 # <|im_start|> and <|im_end|>: one id each, whatever the tokenizer makes of other text.
 _MARKERS = 2
@@ -74,7 +74,7 @@ class TokenCounter(Protocol):
         ...
 
 
-class Kept(NamedTuple):
+class SentConversation(NamedTuple):
     """What a policy leaves of a conversation.
 
     Attributes:
@@ -96,21 +96,25 @@ def parse_policy(text: str) -> Policy:
         if colon:
             raise InputError(f"the history policy full takes no number, not '{number}'")
         return FULL
-    if name not in _LIMITED:
+    kind = next((known for known in _UNITS if known == name), None)
+    if kind is None:
         raise InputError(
-            f"unknown history policy '{name}'; {near(name, ('full', *_LIMITED))}", fix=_FORMS
+            f"unknown history policy '{name}'; {near(name, ('full', *_UNITS))}", fix=_FORMS
         )
-    kind, unit = _LIMITED[name]
     if not number:
         raise InputError(f"the history policy {name} needs a number: {name}:N", fix=_FORMS)
     if not re.fullmatch(r"[+-]?[0-9]{1,9}", number):
-        raise InputError(f"--policy {name}: '{number}' is not a number of {unit}", fix=_FORMS)
+        raise InputError(
+            f"--policy {name}: '{number}' is not a number of {_UNITS[kind]}", fix=_FORMS
+        )
     if int(number) < 1:
-        raise InputError(f"--policy {name}: {int(number)} {unit} is below 1", fix=_FORMS)
+        raise InputError(f"--policy {name}: {int(number)} {_UNITS[kind]} is below 1", fix=_FORMS)
     return Policy(kind, int(number))
 
 
-def keep(policy: Policy, messages: Conversation, tokens: TokenCounter | None = None) -> Kept:
+def keep(
+    policy: Policy, messages: Conversation, tokens: TokenCounter | None = None
+) -> SentConversation:
     """The conversation as a client with this policy sends it.
 
     A turn begins with a user message. A conversation of one user message has no turn to drop.
@@ -124,58 +128,47 @@ def keep(policy: Policy, messages: Conversation, tokens: TokenCounter | None = N
         ValueError: such a policy without `tokens`.
     """
     if policy.limit is None:
-        return Kept(messages, 0)
-    opening, turns, question = _parts(messages)
+        return SentConversation(messages, 0)
+    parts = _parts(messages)
     if policy.kind == "last-turns":
-        kept = min(policy.limit, len(turns))
+        kept = min(policy.limit, len(parts.turns))
     elif tokens is None:
         raise ValueError(f"the policy {policy} needs a token counter")
     elif policy.kind == "last-tokens":
-        kept = _fitting(opening, turns, question, policy.limit, tokens)
+        kept = _fitting(parts, policy.limit, tokens)
     else:
-        kept = _kept_by_qwen_v1(turns, tokens.system_text(messages), policy.limit, tokens)
-    return Kept(_joined(opening, _newest(turns, kept), question), len(turns) - kept)
+        kept = _kept_by_qwen_v1(parts.turns, tokens.system_text(messages), policy.limit, tokens)
+    return SentConversation(parts.with_newest(kept), len(parts.turns) - kept)
 
 
-class _Parts(NamedTuple):
+class _ConversationParts(NamedTuple):
     """A conversation taken apart: system message, turns, question."""
 
     opening: Conversation
     turns: tuple[Conversation, ...]
     question: Message
 
+    def with_newest(self, count: int) -> Conversation:
+        """The conversation with the newest turns only."""
+        kept = self.turns[len(self.turns) - count :]
+        return (*self.opening, *(message for turn in kept for message in turn), self.question)
 
-def _parts(messages: Conversation) -> _Parts:
+
+def _parts(messages: Conversation) -> _ConversationParts:
     history, question = messages[:-1], messages[-1]
     starts = [place for place, message in enumerate(history) if message.role == "user"]
     edges = [*starts, len(history)]
     turns = tuple(history[start:end] for start, end in pairwise(edges))
-    return _Parts(history[: edges[0]], turns, question)
+    return _ConversationParts(history[: edges[0]], turns, question)
 
 
-def _newest(turns: tuple[Conversation, ...], count: int) -> tuple[Conversation, ...]:
-    return turns[len(turns) - count :]
-
-
-def _joined(
-    opening: Conversation, turns: Sequence[Conversation], question: Message
-) -> Conversation:
-    return (*opening, *(message for turn in turns for message in turn), question)
-
-
-def _fitting(
-    opening: Conversation,
-    turns: tuple[Conversation, ...],
-    question: Message,
-    limit: int,
-    tokens: TokenCounter,
-) -> int:
+def _fitting(parts: _ConversationParts, limit: int, tokens: TokenCounter) -> int:
     """How many of the newest turns fit; found by halving, as a further turn never shortens it."""
 
     def size(count: int) -> int:
-        return tokens.prompt_tokens(_joined(opening, _newest(turns, count), question))
+        return tokens.prompt_tokens(parts.with_newest(count))
 
-    return bisect_right(range(1, len(turns) + 1), limit, key=size)
+    return bisect_right(range(1, len(parts.turns) + 1), limit, key=size)
 
 
 def _kept_by_qwen_v1(

@@ -1,34 +1,44 @@
 """From messages to the prompt text a model sees.
 
 The checkpoint's own template does the work, through `apply_chat_template`; this module decides
-which template, adds the system option, passes flags only when they were set, and checks the
-result. It does not know token ids and imports no tokenizer library.
+which template, adds the system option, passes flags only when they were set, and checks that the
+result still holds the whole conversation. Some templates drop, merge or empty messages without an
+error; a model then looks forgetful although it was never told. Knows no token ids and imports no
+tokenizer library.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jinja2
 
-from qwen_bench.chat.builtin import CHATML
-from qwen_bench.chat.lint import check_rendering, default_system_text
-from qwen_bench.chat.messages import Conversation, Message, as_dicts
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import Conversation, Message, as_dicts, opens_thought
 from qwen_bench.errors import InputError, TemplateError
 
 Thinking = Literal["auto", "on", "off"]
-TemplateSource = Literal["model", "file", "built-in"]
+IM_START = "<|im_start|>"
+IM_END = "<|im_end|>"
+CHATML = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+"""ChatML without a default system text; only `--chat-template chatml` chooses it."""
 SWITCH: dict[Thinking, dict[str, bool]] = {
     "auto": {},
     "on": {"enable_thinking": True},
     "off": {"enable_thinking": False},
 }
 """Template flags by thinking mode. Qwen templates compare with ``is true``: only bools work."""
+_ONE_QUESTION = (Message("user", "Hello"),)
+_THOUGHT = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 
 
 class ChatTokenizer(Protocol):
@@ -50,7 +60,7 @@ class ChatTemplate:
     """
 
     text: str
-    source: TemplateSource
+    source: Literal["model", "file", "built-in"]
     name: str
 
     @property
@@ -159,10 +169,8 @@ def prompt_text(
             it loses part of the conversation.
     """
     if not messages or messages[-1].role != "user":
-        last = (
-            f"message {len(messages) - 1} is from the {messages[-1].role}" if messages else "none"
-        )
-        raise TemplateError(f"a prompt ends with a user message; {last}")
+        last = f"message {len(messages) - 1} is from the {messages[-1].role}" if messages else ""
+        raise TemplateError(f"a prompt ends with a user message; {last or 'none'}")
     full = with_system(messages, settings, tokenizer)
     text = render(full, settings.template, tokenizer, thinking=settings.thinking)
     check_rendering(full, text)
@@ -190,4 +198,95 @@ def effective_thinking(settings: ChatSettings, tokenizer: ChatTokenizer) -> str:
     return "on" if opens_thought(used) else "none"
 
 
-_ONE_QUESTION = (Message("user", "Hello"),)
+class RenderedBlock(NamedTuple):
+    """One ``<|im_start|>role newline content <|im_end|>`` of a rendering.
+
+    `closed` is False for the open assistant header at the end of a prompt.
+    """
+
+    role: str
+    content: str
+    closed: bool
+
+
+def blocks(text: str) -> tuple[RenderedBlock, ...]:
+    r"""Split a ChatML rendering into its blocks; text before the first one is ignored.
+
+    >>> blocks("<|im_start|>user\nHi<|im_end|>\n")
+    (RenderedBlock(role='user', content='Hi', closed=True),)
+    """
+    found = []
+    for piece in text.split(IM_START)[1:]:
+        role, _, rest = piece.partition("\n")
+        content, closer, _ = rest.partition(IM_END)
+        found.append(RenderedBlock(role, content, bool(closer)))
+    return tuple(found)
+
+
+def default_system_text(rendered: str) -> str | None:
+    """System text a template adds by itself, read from the rendering of one user message."""
+    first = next(iter(blocks(rendered)), None)
+    return first.content if first is not None and first.role == "system" else None
+
+
+def check_rendering(messages: Sequence[Message], text: str) -> None:
+    """Make sure every content follows its own role header, in order, and nothing else does.
+
+    Edge whitespace may be trimmed and a thought may stand before an assistant's content, as Qwen
+    templates do. For renderings that are not ChatML only the order of the contents is checked.
+
+    Args:
+        messages: the conversation, ending with a user message.
+        text: its rendering with a generation prompt.
+
+    Raises:
+        TemplateError: a message is missing, merged, emptied or out of order; the turn is named.
+    """
+    if IM_START not in text:
+        _check_order(messages, text)
+        return
+    found = list(blocks(text))
+    if messages[0].role != "system" and found and found[0].role == "system":
+        del found[0]
+    for index, message in enumerate(messages):
+        block = found[index] if index < len(found) else None
+        if block is None or not block.closed or not _holds(block, message):
+            raise _lost(messages, index)
+    extra = found[len(messages) :]
+    if len(extra) != 1 or extra[0].closed or extra[0].role != "assistant":
+        raise TemplateError(
+            "the rendered prompt does not end with one open assistant turn",
+            why=f"{len(extra)} blocks follow the {len(messages)} messages",
+            fix="pass another template with --chat-template FILE or chatml",
+        )
+
+
+def _holds(block: RenderedBlock, message: Message) -> bool:
+    wanted, content = message.content.strip(), block.content
+    if message.role == "system":
+        return block.role == "system" and content.strip().endswith(wanted)
+    if message.role == "tool":
+        return block.role in {"tool", "user"} and wanted in content
+    if message.role == "assistant":
+        wanted, content = _THOUGHT.sub("", wanted), _THOUGHT.sub("", content)
+    return block.role == message.role and content.strip() == wanted
+
+
+def _check_order(messages: Sequence[Message], text: str) -> None:
+    cursor = 0
+    for index, message in enumerate(messages):
+        at = text.find(message.content.strip(), cursor)
+        if at < 0:
+            raise _lost(messages, index)
+        cursor = at + len(message.content.strip())
+
+
+def _lost(messages: Sequence[Message], index: int) -> TemplateError:
+    total = sum(message.role == "user" for message in messages)
+    turn = sum(message.role == "user" for message in messages[: index + 1])
+    what = f"turn {turn} of {total}" if turn else "the system message"
+    return TemplateError(
+        f"the rendered prompt lost {what}; this model cannot be tested for retention as configured",
+        why=f"message {index} ({messages[index].role}) does not follow its own role header",
+        fix="pass another template with --chat-template FILE or chatml",
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.app.config import RunConfig
-    from qwen_bench.chat.policy import Kept, Policy
+    from qwen_bench.chat.policy import Policy, SentConversation
     from qwen_bench.cli.display import Screen
     from qwen_bench.probes.probe import AskedProbe, Probe
 
@@ -75,7 +75,7 @@ def print_raw(asked: AskedProbe, config: RunConfig, screen: Screen) -> None:
         screen.say(line)
 
 
-def _shares(probe: Probe, kept: Kept, sizes: Sequence[int]) -> list[Share]:
+def _shares(probe: Probe, kept: SentConversation, sizes: Sequence[int]) -> list[Share]:
     """Tokens of system message, turns, question and generation prompt; they add up to the prompt.
 
     Args:
@@ -104,7 +104,7 @@ def _shares(probe: Probe, kept: Kept, sizes: Sequence[int]) -> list[Share]:
     return [*found, Share("question", rest[-1]), Share("generation prompt", generation)]
 
 
-def _cut(policy: Policy, kept: Kept, probe: Probe) -> list[str]:
+def _cut(policy: Policy, kept: SentConversation, probe: Probe) -> list[str]:
     """What the history policy left out."""
     if policy == FULL:
         return []

@@ -14,8 +14,7 @@ from qwen_bench.cli.work_lines import efficiency_lines, short_size, short_tokens
 from qwen_bench.record.redaction import redact_argv
 from qwen_bench.runs.store import total_efficiency
 from qwen_bench.stats.gates import gate_words, verdict_fails
-from qwen_bench.stats.policy_split import policy_split
-from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.summary import policy_split, summarise
 from qwen_bench.stats.verdict import about, sentences
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from qwen_bench.app.plan_run import Planned
     from qwen_bench.cli.options import Call
     from qwen_bench.engines.cost_estimate import TokenBudget
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.results import Comparison, GateResult
 

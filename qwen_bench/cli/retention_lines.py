@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from qwen_bench.stats.verdict import points
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.effective_length import EffectiveLength
     from qwen_bench.stats.half_life import HalfLife
-    from qwen_bench.stats.half_life_ratio import HalfLifeRatio
     from qwen_bench.stats.isotonic import Crossing
-    from qwen_bench.stats.paired_retention import PairedRetention
+    from qwen_bench.stats.paired_retention import HalfLifeRatio, PairedRetention
+    from qwen_bench.stats.profile import EffectiveLength
     from qwen_bench.stats.results import Cell, Gap, ModeComparison
 
 _UNKNOWN = "not measurable"

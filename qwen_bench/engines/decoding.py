@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from qwen_bench.chat.thinking import THINK_CLOSE, THINK_OPEN
+from qwen_bench.chat.messages import THINK_CLOSE, THINK_OPEN
 from qwen_bench.protocol import GREEDY, Sampling
 
 _TAIL = 8

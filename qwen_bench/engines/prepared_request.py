@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from qwen_bench.chat.messages import opens_thought, split_thought
 from qwen_bench.chat.policy import Policy, keep
-from qwen_bench.chat.thinking import opens_thought, split_thought
 from qwen_bench.engines.decoding import Written
 from qwen_bench.engines.prompter import Prompt, Prompter
 from qwen_bench.protocol import Reply, Request, Score

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from qwen_bench.chat.lint import IM_START, default_system_text
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.rendering import (
+    IM_START,
     ChatSettings,
     choose_template,
+    default_system_text,
     prompt_text,
     render,
     with_system,

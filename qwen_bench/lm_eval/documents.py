@@ -1,6 +1,7 @@
-"""Probes as the documents of a task, and back: which probes a cell holds, and in what form.
+"""Cells, the tasks of the plugin, and the documents in them: which probes, and in what form.
 
-Knows suites; knows nothing of the harness, so that importing a log needs none.
+A cell is a family at a history length. Knows suites; knows nothing of the harness, so that
+importing a log needs none.
 """
 
 from __future__ import annotations
@@ -13,17 +14,73 @@ from typing import Any
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.errors import InputError, near
 from qwen_bench.lm_eval.log_errors import TaskError
-from qwen_bench.lm_eval.metric_cells import DEFAULT, PREFIX, WHOLE, cells_of
 from qwen_bench.probes.probe import LANGS, AskedProbe, Lang
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite, load_suite_names
 
+PREFIX = "qwen_bench"
+DEFAULT = "core"
+WHOLE = "full"
 OPENAI_ONLY = "openai_only"
 _SETTINGS = ("suite", "lang", "limit", "seed", OPENAI_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TaskCell:
+    """A family at a history length.
+
+    Attributes:
+        ranked: whether candidates can be ranked; not where a rule asks for a form of reply.
+    """
+
+    family: str
+    length: int
+    ranked: bool
+
+    def task(self, *, rank: bool) -> str:
+        """Name of its task."""
+        return f"{prefix(DEFAULT, rank=rank)}_{self.family}_h{self.length}"
+
+    @property
+    def alias(self) -> str:
+        """Name in tables of results."""
+        turns = "turn" if self.length == 1 else "turns"
+        return f"{self.family.replace('_', ' ')}, {self.length} {turns}"
+
+
+def prefix(suite: str, *, rank: bool) -> str:
+    """Name of a suite's group, and how the tags of its cells begin.
+
+    >>> prefix("core", rank=False), prefix("full", rank=True)
+    ('qwen_bench', 'qwen_bench_full_rank')
+    """
+    words = [PREFIX, *([] if suite == DEFAULT else [suite]), *(["rank"] if rank else [])]
+    return "_".join(words)
+
+
+@lru_cache(maxsize=4)
+def cells_of(suite: str) -> tuple[TaskCell, ...]:
+    """TaskCells of a suite's main condition, in the order of its families and lengths.
+
+    Raises:
+        InputError: no such suite.
+    """
+    built = build_suite(suite, Selection(conditions=("main",), langs=("en",), limit=1))
+    ranked = {
+        (asked.probe.family, asked.probe.length): bool(asked.probe.rank_candidates)
+        for dialogue in built.dialogues()
+        for asked in dialogue.probes
+    }
+    return tuple(
+        TaskCell(family, length, ranked[family, length])
+        for family in built.families
+        for length in built.lengths
+        if (family, length) in ranked
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeChoice:
     """Which probes of a cell are asked.
 
     Attributes:
@@ -37,7 +94,7 @@ class Choice:
     seed: int
 
 
-def read_choice(settings: Mapping[str, Any], family: str, length: int, task: str) -> Choice:
+def read_choice(settings: Mapping[str, Any], family: str, length: int, task: str) -> ProbeChoice:
     """The probes that a user's settings choose in a cell.
 
     Args:
@@ -66,11 +123,11 @@ def read_choice(settings: Mapping[str, Any], family: str, length: int, task: str
         raise TaskError(f"{task}: limit is a number of rotations from 1, not {limit!r}")
     if not _is_whole(seed):
         raise TaskError(f"{task}: seed is a whole number, not {seed!r}")
-    return Choice(suite, tuple(lang for lang in LANGS if lang in langs) or None, limit, seed)
+    return ProbeChoice(suite, tuple(lang for lang in LANGS if lang in langs) or None, limit, seed)
 
 
 @lru_cache(maxsize=8)
-def chosen_suite(choice: Choice, length: int) -> Suite:
+def chosen_suite(choice: ProbeChoice, length: int) -> Suite:
     """The suite narrowed to a choice and a history length, main condition.
 
     Raises:
@@ -83,11 +140,11 @@ def chosen_suite(choice: Choice, length: int) -> Suite:
 
 
 @lru_cache(maxsize=8)
-def probes_at(choice: Choice, length: int) -> Mapping[str, AskedProbe]:
+def probes_at(choice: ProbeChoice, length: int) -> Mapping[str, AskedProbe]:
     """All chosen probes at a history length by id.
 
-    Skeletons are in their own order, so that smaller limits are nested in larger ones; the probes
-    of one skeleton stand together.
+    Clusters are in their own order, so that smaller limits are nested in larger ones; the probes
+    of one cluster stand together.
     """
     return {
         asked.probe.id: asked
@@ -96,7 +153,7 @@ def probes_at(choice: Choice, length: int) -> Mapping[str, AskedProbe]:
     }
 
 
-def probes_of_cell(choice: Choice, family: str, length: int, task: str) -> list[AskedProbe]:
+def probes_of_cell(choice: ProbeChoice, family: str, length: int, task: str) -> list[AskedProbe]:
     """The chosen probes of a cell.
 
     Raises:
@@ -109,7 +166,7 @@ def probes_of_cell(choice: Choice, family: str, length: int, task: str) -> list[
     return [asked for asked in found if asked.probe.family == family]
 
 
-def document(asked: AskedProbe, choice: Choice) -> dict[str, Any]:
+def document(asked: AskedProbe, choice: ProbeChoice) -> dict[str, Any]:
     """A probe as the harness stores it; every document has the same keys and types."""
     probe = asked.probe
     suite = chosen_suite(choice, probe.length)
@@ -138,11 +195,11 @@ def document(asked: AskedProbe, choice: Choice) -> dict[str, Any]:
     }
 
 
-def choice_of(doc: Mapping[str, Any]) -> Choice:
+def choice_of(doc: Mapping[str, Any]) -> ProbeChoice:
     """The choice a document was made with."""
     suite = doc["suite"]
     langs = tuple(lang for lang in LANGS if lang in suite["langs"])
-    return Choice(suite["name"], langs or None, suite["limit"], suite["seed"])
+    return ProbeChoice(suite["name"], langs or None, suite["limit"], suite["seed"])
 
 
 def probe_of(doc: Mapping[str, Any]) -> AskedProbe:
@@ -166,18 +223,13 @@ def _check_cell(suite: str, family: str, length: int, task: str) -> None:
     lengths = [cell.length for cell in cells if cell.family == family]
     if length in lengths:
         return
-    if not lengths:
-        families = ", ".join(dict.fromkeys(cell.family for cell in cells))
-        raise TaskError(
-            f"{task}: the suite {suite} does not ask {family}",
-            why=f"its families: {families}",
-            fix=f"leave this task out, or choose another suite in --metadata, such as {WHOLE}",
-        )
-    raise TaskError(
-        f"{task}: the suite {suite} does not ask {family} at history length {length}",
-        why=f"it asks at {', '.join(map(str, lengths))} turns",
-        fix=f"leave this task out, or choose another suite in --metadata, such as {WHOLE}",
-    )
+    what = f"{task}: the suite {suite} does not ask {family}"
+    why = f"its families: {', '.join(dict.fromkeys(cell.family for cell in cells))}"
+    if lengths:
+        what += f" at history length {length}"
+        why = f"it asks at {', '.join(map(str, lengths))} turns"
+    fix = f"leave this task out, or choose another suite in --metadata, such as {WHOLE}"
+    raise TaskError(what, why=why, fix=fix)
 
 
 def _is_whole(value: object) -> bool:

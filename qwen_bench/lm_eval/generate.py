@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE, Cell, cells_of, prefix
+from qwen_bench.lm_eval.documents import DEFAULT, WHOLE, TaskCell, cells_of, prefix
 from qwen_bench.probes.selection import load_canary, load_suite_files
 from qwen_bench.resources import data_folder
 
@@ -109,11 +109,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _asked(suite: str, *, rank: bool) -> Iterator[Cell]:
+def _asked(suite: str, *, rank: bool) -> Iterator[TaskCell]:
     return (cell for cell in cells_of(suite) if cell.ranked or not rank)
 
 
-def _task(cell: Cell, *, rank: bool) -> str:
+def _task(cell: TaskCell, *, rank: bool) -> str:
     names = [prefix(suite, rank=rank) for suite in (DEFAULT, WHOLE) if cell in cells_of(suite)]
     tags = [tag for name in names for tag in (f"{name}_{cell.family}", f"{name}_h{cell.length}")]
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_bench.errors import DataError, InputError
-from qwen_bench.lm_eval.metric_cells import PREFIX
+from qwen_bench.lm_eval.documents import PREFIX
 from qwen_bench.protocol import Identity
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
 
@@ -89,9 +89,7 @@ class Account:
     @property
     def max_new_tokens(self) -> int | None:
         """Budget of a generated answer; None where nothing was generated."""
-        settings = self._generation_settings()
-        found = [int(settings[name]) for name in _BUDGETS if settings.get(name) is not None]
-        return found[0] if found else None
+        return answer_budget(self._generation_settings())
 
     def identity(self, fingerprint: str) -> Identity:
         """The account in the words of the manifest.
@@ -102,6 +100,12 @@ class Account:
         Raises:
             DataError: its tasks were asked with different settings.
         """
+        asked: dict[str, Any] = {
+            "backend": self._config.get("model"),
+            "base_url": self.model_arguments.get("base_url"),
+        }
+        asked_a_server = asked["base_url"] or "completions" in str(asked["backend"])
+        switch = str(self.model_arguments.get("enable_thinking")).lower()
         return Identity(
             model=ModelInfo(
                 spec=self.spec,
@@ -117,15 +121,15 @@ class Account:
             template=TemplateInfo(
                 chat_template_sha256=_sha256(self.results.get("chat_template")),
                 source="model",
-                thinking=Thinking(requested=self._thinking()),
+                thinking=Thinking(requested=_THINKING.get(switch, "auto")),
             ),
             generation=DecodingInfo(**self._generation()),
             engine=EngineInfo(
                 name=ENGINE,
                 version=self.results.get("lm_eval_version"),
-                device=None if self._asked_a_server else self._config.get("device"),
+                device=None if asked_a_server else self._config.get("device"),
                 batch_size=self._config.get("batch_size"),
-                **self._backend(),
+                **asked,
             ),
             warnings=self._warnings(fingerprint),
         )
@@ -134,11 +138,6 @@ class Account:
     def _config(self) -> Mapping[str, Any]:
         found = self.results.get("config")
         return found if isinstance(found, Mapping) else {}
-
-    @property
-    def _asked_a_server(self) -> bool:
-        backend = str(self._config.get("model"))
-        return bool(self.model_arguments.get("base_url")) or "completions" in backend
 
     def _generation_settings(self) -> Mapping[str, Any]:
         """Settings of the generating tasks, which must be the same for all."""
@@ -153,13 +152,6 @@ class Account:
         settings: dict[str, Any] = json.loads(kinds.pop()) if kinds else {}
         return settings
 
-    def _backend(self) -> dict[str, Any]:
-        """What the harness asked, for the engine's own part of the manifest."""
-        return {
-            "backend": self._config.get("model"),
-            "base_url": self.model_arguments.get("base_url"),
-        }
-
     def _generation(self) -> dict[str, Any]:
         settings = self._generation_settings()
         samples = bool(settings.get("do_sample"))
@@ -172,10 +164,6 @@ class Account:
             "seed": self._config.get("torch_seed") if samples else None,
             "system_sha256": _sha256(self.results.get("system_instruction")),
         }
-
-    def _thinking(self) -> str:
-        given = str(self.model_arguments.get("enable_thinking")).lower()
-        return _THINKING.get(given, "auto")
 
     def _warnings(self, fingerprint: str) -> tuple[str, ...]:
         settings = self._generation_settings()
@@ -208,6 +196,11 @@ def read_account(path: Path) -> Account:
     if not isinstance(results, dict) or "configs" not in results:
         raise DataError(path, None, "not a results file of lm-eval: the key configs is missing")
     return Account(path, results)
+
+
+def answer_budget(settings: Mapping[str, Any]) -> int | None:
+    """Most tokens of a generated answer, under whatever name the settings give it."""
+    return next((int(settings[name]) for name in _BUDGETS if settings.get(name) is not None), None)
 
 
 def unverified(spec: str) -> str:

@@ -10,8 +10,8 @@ from typing import TypeVar
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import InputError
+from qwen_bench.lm_eval.documents import DEFAULT, WHOLE
 from qwen_bench.lm_eval.harness_identity import Account, find_results, read_account, unverified
-from qwen_bench.lm_eval.metric_cells import DEFAULT, WHOLE
 from qwen_bench.lm_eval.samples import Sample, read_samples
 from qwen_bench.probes.probe import LANGS, Probe
 from qwen_bench.probes.selection import Selection

@@ -1,23 +1,24 @@
-"""Reads the samples that the harness logged: which probe, and what was answered.
+"""Samples that the harness logged: which probe, and what was answered, as a reply of an engine.
 
 A sample counts only if its document is what the installed suites make of its id; scores in the log
-are not looked at. Needs no harness.
+are not looked at: one scorer judges both. Needs no harness.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import opens_thought, split_thought
 from qwen_bench.errors import DataError, InputError, QwenBenchError
-from qwen_bench.lm_eval.documents import Choice, choice_of, chosen_suite, document, probe_of
-from qwen_bench.lm_eval.harness_replies import ranked, written
-from qwen_bench.probes.probe import AskedProbe
-from qwen_bench.protocol import Reply
+from qwen_bench.lm_eval.documents import ProbeChoice, choice_of, chosen_suite, document, probe_of
+from qwen_bench.probes.probe import AskedProbe, Probe
+from qwen_bench.protocol import Reply, Score
 from qwen_bench.record.outcome import Mode
 
 _FILLED_LATER = "candidate_tokens"
@@ -32,7 +33,7 @@ class Sample:
     """
 
     asked: AskedProbe
-    choice: Choice
+    choice: ProbeChoice
     reply: Reply
 
 
@@ -50,12 +51,11 @@ def read_samples(files: Sequence[Path], *, thoughts_cut: bool) -> dict[tuple[str
     found: dict[tuple[str, Mode], Sample] = {}
     for file in files:
         for number, line in _lines(file):
-            sample = _Line(file, number).sample(line, thoughts_cut=thoughts_cut)
+            fault = partial(DataError, file, number)
+            sample = _sample(line, fault, thoughts_cut=thoughts_cut)
             known = found.setdefault((sample.reply.id, sample.reply.mode), sample)
             if known != sample:
-                raise DataError(
-                    file,
-                    number,
+                raise fault(
                     f"{sample.reply.id} was answered before, and differently",
                     fix="import the samples of one run of the harness at a time",
                 )
@@ -75,71 +75,62 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line of a file, for messages."""
+def _sample(line: bytes, fault: Callable[..., DataError], *, thoughts_cut: bool) -> Sample:
+    """The sample of a line; a fault knows file and line.
 
-    file: Path
-    number: int
+    Raises:
+        DataError: it is none of these tasks.
+    """
+    try:
+        record = json.loads(line)
+        doc = record["doc"]
+        arguments = [record["arguments"][f"gen_args_{i}"] for i in range(len(record["arguments"]))]
+        answers = [answer[0] if answer else None for answer in record["resps"]]
+        choice, probe_id, length = choice_of(doc), doc["id"], doc["length"]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise fault(
+            "not a sample of a qwen_bench task",
+            fix="give the samples_qwen_bench_*.jsonl of lm-eval run --log_samples",
+        ) from error
+    asked = _checked(doc, choice, probe_id, length, fault)
+    try:
+        reply = _reply(asked, arguments, answers, doc, thoughts_cut=thoughts_cut)
+    except (ValueError, KeyError, TypeError, IndexError, QwenBenchError) as error:
+        raise fault(f"the answer to {probe_id} cannot be read: {error}") from error
+    return Sample(asked, choice, reply)
 
-    def fault(self, what: str, fix: str | Sequence[str] = ()) -> DataError:
-        return DataError(self.file, self.number, what, fix=fix)
 
-    def sample(self, line: bytes, *, thoughts_cut: bool) -> Sample:
-        """The sample of a line.
-
-        Raises:
-            DataError: it is none of these tasks.
-        """
-        try:
-            record = json.loads(line)
-            doc = record["doc"]
-            arguments = [
-                record["arguments"][f"gen_args_{i}"] for i in range(len(record["arguments"]))
-            ]
-            answers = [answer[0] if answer else None for answer in record["resps"]]
-            choice, probe_id, length = choice_of(doc), doc["id"], doc["length"]
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise self.fault(
-                "not a sample of a qwen_bench task",
-                "give the samples_qwen_bench_*.jsonl of lm-eval run --log_samples",
-            ) from error
-        asked = self._checked(doc, choice, probe_id, length)
-        try:
-            reply = _reply(asked, arguments, answers, doc, thoughts_cut=thoughts_cut)
-        except (ValueError, KeyError, TypeError, IndexError, QwenBenchError) as error:
-            raise self.fault(f"the answer to {probe_id} cannot be read: {error}") from error
-        return Sample(asked, choice, reply)
-
-    def _checked(
-        self, doc: Mapping[str, Any], choice: Choice, probe_id: str, length: int
-    ) -> AskedProbe:
-        """The probe of a document, which must be what it would be today."""
-        try:
-            suite = chosen_suite(choice, length)
-        except QwenBenchError as error:
-            raise self.fault(error.message) from error
-        made, installed = str(doc["suite"]["sha256"]), suite.sha256
-        if made != installed:
-            raise self.fault(
-                f"made with other definitions of the suite {choice.suite}: {made[:12]}, installed "
-                f"is {installed[:12]}",
-                "import with the version of qwen-bench that lm-eval used",
-            )
-        try:
-            asked = probe_of(doc)
-        except KeyError as error:
-            raise self.fault(f"no probe '{probe_id}' in the suite {choice.suite}") from error
-        wanted = document(asked, choice)
-        changed = [
-            name for name in wanted if name != _FILLED_LATER and wanted[name] != doc.get(name)
-        ]
-        if changed:
-            raise self.fault(
-                f"{probe_id}: {', '.join(changed)} in the log is not what the suite asks",
-                "the log was edited, or made by other code; it cannot be imported",
-            )
-        return asked
+def _checked(
+    doc: Mapping[str, Any],
+    choice: ProbeChoice,
+    probe_id: str,
+    length: int,
+    fault: Callable[..., DataError],
+) -> AskedProbe:
+    """The probe of a document, which must be what it would be today."""
+    try:
+        suite = chosen_suite(choice, length)
+    except QwenBenchError as error:
+        raise fault(error.message) from error
+    made, installed = str(doc["suite"]["sha256"]), suite.sha256
+    if made != installed:
+        raise fault(
+            f"made with other definitions of the suite {choice.suite}: {made[:12]}, installed "
+            f"is {installed[:12]}",
+            fix="import with the version of qwen-bench that lm-eval used",
+        )
+    try:
+        asked = probe_of(doc)
+    except KeyError as error:
+        raise fault(f"no probe '{probe_id}' in the suite {choice.suite}") from error
+    wanted = document(asked, choice)
+    changed = [name for name in wanted if name != _FILLED_LATER and wanted[name] != doc.get(name)]
+    if changed:
+        raise fault(
+            f"{probe_id}: {', '.join(changed)} in the log is not what the suite asks",
+            fix="the log was edited, or made by other code; it cannot be imported",
+        )
+    return asked
 
 
 def _reply(
@@ -159,3 +150,55 @@ def _reply(
     text = answers[0] if answers else None
     opened = prompt is not None and opens_thought(prompt) and not thoughts_cut
     return written(asked.probe, text, opened=opened, prompt=prompt)
+
+
+def written(probe: Probe, text: str | None, *, opened: bool, prompt: str | None = None) -> Reply:
+    """A generated answer.
+
+    Args:
+        probe: what was asked.
+        text: the answer; None where there was none.
+        opened: the prompt ended inside a thought, so that the answer only closes it.
+        prompt: the rendered prompt; None where a server rendered it.
+    """
+    made = partial(Reply, probe.id, "generate", prompt_sha256=_sha256(prompt))
+    if text is None:
+        lost = "the log holds no reply"
+        return made("error", reason="empty", error_type="NoReply", error_message=lost)
+    answer = split_thought(text, prompt_opened=opened)
+    if not answer.complete:
+        return made("truncated", reason="thinking", text=answer.text)
+    return made("ok", text=answer.text)
+
+
+def ranked(
+    probe: Probe, sums: Sequence[float], tokens: Sequence[int], prompt: str | None = None
+) -> Reply:
+    """Log-probabilities of the candidates.
+
+    Args:
+        probe: what was asked.
+        sums: log-probability of each rank candidate, in the probe's order.
+        tokens: number of tokens of each.
+        prompt: the rendered prompt.
+
+    Raises:
+        QwenBenchError: their number is not that of the candidates.
+    """
+    candidates = probe.rank_candidates
+    if not len(candidates) == len(sums) == len(tokens):
+        raise QwenBenchError(
+            f"{probe.id}: {len(sums)} log-probabilities and {len(tokens)} token counts for "
+            f"{len(candidates)} candidates"
+        )
+    scores = tuple(
+        Score(text, total, None, count)
+        for text, total, count in zip(candidates, sums, tokens, strict=True)
+    )
+    return Reply(probe.id, "rank", "ok", scores=scores, prompt_sha256=_sha256(prompt))
+
+
+def _sha256(text: str | None) -> str | None:
+    if text is None:
+        return None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

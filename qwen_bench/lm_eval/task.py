@@ -10,20 +10,20 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from qwen_bench.chat.lint import check_rendering
-from qwen_bench.chat.messages import Message, as_dicts
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import Message, as_dicts, opens_thought
+from qwen_bench.chat.rendering import check_rendering
 from qwen_bench.errors import TemplateError
 from qwen_bench.lm_eval.documents import (
     OPENAI_ONLY,
+    PREFIX,
     document,
     probe_of,
     probes_of_cell,
     read_choice,
 )
-from qwen_bench.lm_eval.harness_replies import ranked, written
+from qwen_bench.lm_eval.harness_identity import answer_budget
 from qwen_bench.lm_eval.log_errors import TaskError, check_harness
-from qwen_bench.lm_eval.metric_cells import PREFIX
+from qwen_bench.lm_eval.samples import ranked, written
 from qwen_bench.scoring.score import score_reply
 
 check_harness()
@@ -36,7 +36,6 @@ except ImportError:
     from lm_eval.api.task import ConfigurableTask as _RankingBase
 
 _LOG = logging.getLogger(__name__)
-_BUDGETS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 Document = dict[str, Any]
 
 
@@ -182,9 +181,9 @@ class _Conversation:
         return prompt
 
     def build_all_requests(self, **options: Any) -> Any:  # noqa: ANN401 - the harness's own
-        """Build the requests; say so when `--limit` cuts through a skeleton."""
+        """Build the requests; say so when `--limit` cuts through a cluster."""
         limit = options.get("limit")
-        size = self._skeleton_size()
+        size = self._cluster_size()
         if limit and limit % size:
             _LOG.warning(
                 "%s: --limit %d cuts through a skeleton; multiples of %d keep languages and "
@@ -198,8 +197,8 @@ class _Conversation:
     def _name(self) -> str:
         return str(self.config.task)  # type: ignore[attr-defined]  # as above
 
-    def _skeleton_size(self) -> int:
-        """Documents of one skeleton, the same for all of a cell."""
+    def _cluster_size(self) -> int:
+        """Documents of one cluster, the same for all of a cell."""
         cell = self.config.dataset_kwargs["cell"]  # type: ignore[attr-defined]  # as above
         settings = (self.config.metadata or {}).get(PREFIX) or {}  # type: ignore[attr-defined]
         choice = read_choice(settings, cell["family"], cell["length"], self._name())
@@ -235,9 +234,10 @@ class _Conversation:
 
     def _answer_tokens(self, doc: Document) -> int:
         """Room that the answer needs."""
-        settings = self.config.generation_kwargs or {}  # type: ignore[attr-defined]  # as above
-        found = [int(settings[name]) for name in _BUDGETS if settings.get(name) is not None]
-        return found[0] if found else max(self._tokens(text) for text in doc["candidates"])
+        budget = answer_budget(self.config.generation_kwargs or {})  # type: ignore[attr-defined]
+        if budget is None:
+            return max(self._tokens(text) for text in doc["candidates"])
+        return budget
 
 
 class ConversationTask(_Conversation, _GenerationBase):  # type: ignore[misc]  # untyped base

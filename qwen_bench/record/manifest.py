@@ -261,7 +261,7 @@ class Manifest(Section):
     status: Annotated[RunStatus, Mark()]
     """`running` without a process that holds the lock means crashed."""
     identity: Annotated[str, Mark()]
-    """Hash over everything that changes answers; see `qwen_bench.record.identity`."""
+    """Hash over everything that changes answers; see `qwen_bench.record.marks`."""
     tool: ToolInfo
     """The program."""
     suite: SuiteInfo

@@ -2,10 +2,15 @@
 
 A mark stands beside its field in `qwen_bench.record.manifest`; whoever decides by a field reads its
 mark, so that there is no second list of fields to keep in step. A field without a mark is an error.
+
+The identity of a run comes from weights, text and settings, never from names; the selection
+(lengths, limit, languages, families, conditions, modes) is not in it, so a run can be extended.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-Pairing = Literal["must match", "warn", "expected"]
+    from qwen_bench.record.manifest import Manifest
+
+SettingClass = Literal["must match", "warn", "expected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Mark:
         off: what stands for "none" on the command line.
     """
 
-    pairing: Pairing | None = None
+    pairing: SettingClass | None = None
     identity: bool = False
     identity_of: Callable[[Any], object] | None = None
     workers: bool = False
@@ -96,3 +103,48 @@ def _declared(section: type[BaseModel]) -> tuple[tuple[str, Mark | None], ...]:
             raise TypeError(f"{section.__name__}.{name} needs one mark")
         found.append((name, None if inner else marks[0]))
     return tuple(found)
+
+
+def identity_fields(manifest: Manifest) -> dict[str, Any]:
+    """Every setting that changes answers, by dotted name; absent and null are the same."""
+    found = {}
+    for field in marked_fields(manifest):
+        if field.mark.identity:
+            value = field.read(manifest)
+            value = field.mark.identity_of(value) if field.mark.identity_of else value
+            found[field.path] = list(value) if isinstance(value, tuple) else value
+    return {name: value for name, value in sorted(found.items()) if value is not None}
+
+
+def with_identity(manifest: Manifest) -> Manifest:
+    """The manifest with its `identity`, the SHA-256 of its identity fields as canonical JSON."""
+    text = json.dumps(
+        identity_fields(manifest),
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+        allow_nan=False,
+    )
+    return manifest.model_copy(update={"identity": hashlib.sha256(text.encode()).hexdigest()})
+
+
+def differences(old: Manifest, new: Manifest) -> list[tuple[str, Any, Any]]:
+    """(field, old, new) of every setting that forbids continuing `old` with `new`.
+
+    The scorer is added here although it is not part of the identity: one run never mixes scorers.
+    """
+    before, after = _with_scorer(old), _with_scorer(new)
+    return [
+        (name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _with_scorer(manifest: Manifest) -> dict[str, Any]:
+    """Identity fields and the scorer's."""
+    scorer = manifest.scorer
+    found = {"scorer.version": scorer.version, "scorer.sha256": scorer.sha256}
+    return identity_fields(manifest) | {
+        name: value for name, value in found.items() if value is not None
+    }

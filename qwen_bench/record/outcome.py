@@ -1,15 +1,19 @@
-"""The outcome of one probe in one mode: a row of a run, and what statistics read."""
+"""The outcome of one probe in one mode, and a run of them: what statistics and reports read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from qwen_bench.record.manifest import Manifest
 
 Mode = Literal["generate", "rank"]
 MODES: tuple[Mode, ...] = ("generate", "rank")
 Status = Literal["ok", "truncated", "refused", "too_long", "error"]
 STATUSES: tuple[Status, ...] = ("ok", "truncated", "refused", "too_long", "error")
-SCORER_VERSION = "1.0"
+Key = tuple[str, Mode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Outcome:
         length: history length T in user turns.
         distance: user turns between evidence and question; None for blind.
         position: 0 oldest to 1 newest; None for blind.
-        cluster: skeleton; outcomes of one cluster are not independent.
+        cluster: outcomes of one cluster are not independent.
         policy: history policy of the run.
         twin_group: probes that differ only in the fact under test.
         evidence_visible: False when the policy cut a turn the answer needs, and for blind.
@@ -68,3 +72,44 @@ class Outcome:
     def value(self) -> int:
         """1 if right, else 0: a missing score counts as 0, failures stay in the denominator."""
         return 1 if self.score == 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One model's answers to a suite.
+
+    Attributes:
+        label: name in tables and charts.
+        manifest: what was run, on what, by what.
+        outcomes: rows of `results.jsonl`; superseded ones may be among them.
+    """
+
+    label: str
+    manifest: Manifest
+    outcomes: Sequence[Outcome]
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run folder."""
+        return self.manifest.run_id
+
+
+def key_of(outcome: Outcome) -> Key:
+    """Probe id and mode: the key of a row, on which two runs are joined."""
+    return outcome.probe_id, outcome.mode
+
+
+def final_outcomes(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """One row for each probe and mode, sorted by that key.
+
+    The last row that is not an error counts; without one, the last error.
+
+    Args:
+        outcomes: rows in the order they were written.
+    """
+    final: dict[Key, Outcome] = {}
+    for row in outcomes:
+        key = key_of(row)
+        if row.status != "error" or key not in final or final[key].status == "error":
+            final[key] = row
+    return tuple(final[key] for key in sorted(final))

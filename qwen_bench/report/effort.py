@@ -14,7 +14,7 @@ from qwen_bench.report.text import byte_size, count, duration, rate
 
 if TYPE_CHECKING:
     from qwen_bench.record.manifest import Manifest
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
 
 
 class Effort(NamedTuple):

@@ -24,7 +24,7 @@ from qwen_bench.report.text import (
 from qwen_bench.stats.isotonic import crossing, crossing_words
 
 if TYPE_CHECKING:
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.results import Accuracy, ModeSummary
 
 STATUS_FIELDS = (

@@ -28,7 +28,7 @@ from qwen_bench.stats.verdict import sentences, turns_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.results import Cell, Comparison, GateResult, Unjudged
 
 MOST_LOST = 20

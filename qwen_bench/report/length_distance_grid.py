@@ -15,7 +15,7 @@ from qwen_bench.report.charts.style import own_settings
 from qwen_bench.report.charts.svg import figure_to_svg
 from qwen_bench.report.figures import Chart
 from qwen_bench.report.text import percent, plain, plural, points
-from qwen_bench.stats.slices import Bin, distance_bin, distance_slices, make_rows
+from qwen_bench.stats.clusters import Bin, distance_bin, distance_slices, make_rows
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome

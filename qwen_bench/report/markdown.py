@@ -25,7 +25,7 @@ from qwen_bench.stats.gates import gate_words
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.results import (
         Accuracy,
         Cell,

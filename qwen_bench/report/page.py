@@ -35,7 +35,7 @@ from qwen_bench.stats.verdict import sentences
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
     from qwen_bench.record.manifest import SuiteInfo
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.results import Cell, Comparison, ModeSummary
 
 MOST_RUNS = 5

@@ -8,15 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.report.answers import REASON_WORDS
 from qwen_bench.report.text import plain, redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
 
 LONGEST_QUOTE = 200
 

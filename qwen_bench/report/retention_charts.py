@@ -12,7 +12,7 @@ from qwen_bench.report.charts.style import own_settings
 from qwen_bench.report.charts.svg import figure_to_svg
 from qwen_bench.report.figures import Chart
 from qwen_bench.report.text import percent, plain, plural
-from qwen_bench.stats.effective_length import RETAINED
+from qwen_bench.stats.profile import RETAINED
 
 if TYPE_CHECKING:
     from qwen_bench.stats.profile import Profile

@@ -19,12 +19,11 @@ from qwen_bench.stats.paired_retention import ALL
 from qwen_bench.stats.profile import profile
 
 if TYPE_CHECKING:
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Run
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.profile import Profile
     from qwen_bench.stats.results import Comparison
-    from qwen_bench.stats.retention import Retention
-    from qwen_bench.stats.retention_change import Shift
+    from qwen_bench.stats.retention import Retention, Shift
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,11 @@ from qwen_bench.stats.half_life import NOT_EXPONENTIAL
 from qwen_bench.stats.retention import NOT_MEASURABLE, UNSTABLE
 
 if TYPE_CHECKING:
-    from qwen_bench.stats.effective_length import EffectiveLength, EffectiveLengths
     from qwen_bench.stats.half_life import HalfLife
-    from qwen_bench.stats.half_life_ratio import HalfLifeRatio
     from qwen_bench.stats.isotonic import Crossing
-    from qwen_bench.stats.retention import Retention
-    from qwen_bench.stats.retention_change import Shift
+    from qwen_bench.stats.paired_retention import HalfLifeRatio
+    from qwen_bench.stats.profile import EffectiveLength, EffectiveLengths
+    from qwen_bench.stats.retention import Retention, Shift
 
 NO_INTERVAL = "interval not computed"
 _SHARES_SHOWN = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qwen_bench.probes.definitions import declared_chances
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.report import text
 from qwen_bench.report.answers import Reading, changed, rebuild, wrong
 from qwen_bench.report.behaviour import (
@@ -39,8 +39,7 @@ from qwen_bench.report.retention_section import (
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.results import Comparison, ModeComparison, ModeSummary
 
 MODE_NAMES = {"generate": "Written answers (generate)", "rank": "Ranked answers (rank)"}

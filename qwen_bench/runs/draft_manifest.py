@@ -14,7 +14,6 @@ from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
 from qwen_bench.protocol import Generation
-from qwen_bench.record.identity import with_identity
 from qwen_bench.record.manifest import (
     EngineInfo,
     Expected,
@@ -26,9 +25,11 @@ from qwen_bench.record.manifest import (
     SuiteInfo,
     TemplateInfo,
 )
-from qwen_bench.record.outcome import MODES, SCORER_VERSION
+from qwen_bench.record.marks import with_identity
+from qwen_bench.record.outcome import MODES
 from qwen_bench.record.redaction import redact_mapping, redact_text
 from qwen_bench.runs.provenance import tool_info
+from qwen_bench.scoring.score import SCORER_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

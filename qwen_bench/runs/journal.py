@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from qwen_bench.errors import RunError
-from qwen_bench.record.outcome import Outcome
-from qwen_bench.record.run import Key, key_of
+from qwen_bench.record.outcome import Key, Outcome, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -25,9 +25,9 @@ from qwen_bench.errors import (
     RunError,
     RunLockedError,
 )
-from qwen_bench.record.identity import differences
 from qwen_bench.record.manifest import Manifest
-from qwen_bench.record.run import final_outcomes, key_of
+from qwen_bench.record.marks import differences
+from qwen_bench.record.outcome import final_outcomes, key_of
 from qwen_bench.runs.draft_manifest import (
     draft_manifest,
     expected_of,

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Key
+    from qwen_bench.record.outcome import Key, Outcome
 
     _Pending = dict[tuple[str, Mode], AskedProbe]
 

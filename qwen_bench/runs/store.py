@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from qwen_bench.errors import InputError, RunError, near
 from qwen_bench.record.counters import total_counters
 from qwen_bench.record.manifest import Invocation, Manifest
-from qwen_bench.record.run import Run, final_outcomes
+from qwen_bench.record.outcome import Run, final_outcomes
 from qwen_bench.runs.journal import JOURNAL_NAME, read_journal
 from qwen_bench.runs.manifest_file import MANIFEST_NAME, read_manifest
-from qwen_bench.stats.serialise import summary_as_dict
-from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.summary import summarise, summary_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

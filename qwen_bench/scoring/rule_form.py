@@ -23,8 +23,15 @@ def follows(rule: Rule, raw: str) -> bool:
     reply lies between the two marks whole. A JSON object has the one key and a non-empty string,
     and may stand in a code fence.
     """
-    visible = visible_part(raw)
-    return _follows(rule, _comparable(raw[visible.start : visible.end]))
+    text = _visible_text(raw)
+    marks = [_comparable(mark) for mark in rule.marks]
+    if rule.kind == "suffix":
+        return _is_last(marks[0].casefold(), text.casefold())
+    if rule.kind == "prefix":
+        return _is_first(marks[0].casefold(), text.casefold())
+    if rule.kind == "wrap":
+        return _is_between(marks[0], marks[1], text)
+    return _is_object(marks[0], text)
 
 
 def judge_rule(rule: Rule, gold: str, raw: str) -> str:
@@ -34,15 +41,14 @@ def judge_rule(rule: Rule, gold: str, raw: str) -> str:
         `correct`; `followed` or `not_followed` for the wrong form; `empty` without a word besides
         the marks; `no_answer` for reasoning that never ends.
     """
-    visible = visible_part(raw)
-    if visible.unfinished_thought:
+    if visible_part(raw).unfinished_thought:
         return "no_answer"
-    text = _comparable(raw[visible.start : visible.end])
-    if gold == "plain" and (_follows(rule, text) or (is_tag(rule) and _holds_mark(rule, text))):
+    text, obeyed = _visible_text(raw), follows(rule, raw)
+    if gold == "plain" and (obeyed or (is_tag(rule) and _holds_mark(rule, text))):
         return "followed"
     if not _says_something(rule, text):
         return "empty"
-    if gold == "marked" and not _follows(rule, text):
+    if gold == "marked" and not obeyed:
         return "not_followed"
     return "correct"
 
@@ -51,15 +57,9 @@ def _comparable(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip()
 
 
-def _follows(rule: Rule, text: str) -> bool:
-    marks = [_comparable(mark) for mark in rule.marks]
-    if rule.kind == "suffix":
-        return _is_last(marks[0].casefold(), text.casefold())
-    if rule.kind == "prefix":
-        return _is_first(marks[0].casefold(), text.casefold())
-    if rule.kind == "wrap":
-        return _is_between(marks[0], marks[1], text)
-    return _is_object(marks[0], text)
+def _visible_text(raw: str) -> str:
+    visible = visible_part(raw)
+    return _comparable(raw[visible.start : visible.end])
 
 
 def _is_last(mark: str, text: str) -> bool:

@@ -8,13 +8,12 @@ is what it would be with draws of its own, and the order of computation cannot m
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-from qwen_bench.stats.seeds import child_generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +26,18 @@ _MAX_BLOCKS = 20
 _ZERO = 1e-12
 
 Multiplicities = NDArray[np.float32]
+
+
+def child_generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A PCG64 generator that depends on the seed and the names only.
+
+    Args:
+        seed: the seed stored in the report, 0 or more.
+        names: what the numbers are for; other names give independent streams.
+    """
+    digest = hashlib.sha256("|".join(str(name) for name in names).encode()).digest()
+    words = [int.from_bytes(digest[i : i + 4], "big") for i in range(0, 16, 4)]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
 
 
 class Resampler:

@@ -148,12 +148,7 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
 
 
 def seen(measured: Measured, margin: float) -> Achieved | None:
-    """What a slice could have seen, from its own standard error; None where that is 0.
-
-    Args:
-        measured: the slice.
-        margin: a fraction.
-    """
+    """What a slice could have seen, from its own standard error; None where that is 0."""
     if measured.error <= _ZERO:
         return None
     return achieved(measured.error, measured.cell.clusters, margin, measured.independent)

@@ -10,20 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.manifest import Manifest
-from qwen_bench.record.marks import MarkedField, marked_fields
-from qwen_bench.stats.results import SettingClass, SettingDifference
+from qwen_bench.record.marks import MarkedField, SettingClass, marked_fields
+from qwen_bench.stats.results import SettingDifference
 
 _ORDER: tuple[SettingClass, ...] = ("must match", "warn", "expected")
 _NONE = "none"
 
 
 def differing_settings(base: Manifest, candidate: Manifest) -> tuple[SettingDifference, ...]:
-    """Every setting that differs between two manifests, must-match ones first.
-
-    Args:
-        base: manifest of the baseline.
-        candidate: manifest of the candidate.
-    """
+    """Every setting that differs between two manifests, must-match ones first."""
     found = [
         _named(field.path, field.read(base), field.read(candidate), field.mark.pairing)
         for field in _compared(base, candidate)

@@ -116,13 +116,8 @@ def _check_bound(gate: Gate) -> None:
 def check_gate(gate: Gate, families: Collection[str], lengths: Collection[int]) -> None:
     """Refuse a gate on something that was never asked.
 
-    Args:
-        gate: as parsed.
-        families: those asked.
-        lengths: history lengths asked.
-
     Raises:
-        InputError: an unknown name, or no probes at that length.
+        InputError: a name that is no family asked, or a length that was not.
     """
     known = [*NAMES, *sorted(families)]
     if gate.name not in known:
@@ -238,11 +233,7 @@ def verdict_fails(word: Word | None, fail_on: str) -> bool:
 
 
 def gate_words(result: GateResult) -> tuple[str, str]:
-    """Value and interval of a gate for people, in points; differences carry their sign.
-
-    Args:
-        result: an evaluated gate; without data both texts say so.
-    """
+    """Value and interval of a gate for people, in points; differences carry their sign."""
     if result.value is None:
         return "no data", "no interval"
     sign = "+" if result.name == DIFFERENCE else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwen_bench.stats.clusters import Floats, Ints
+from qwen_bench.stats.clusters import FEWEST_BINS, Floats, Ints, ModelRows, distance_slices
 from qwen_bench.stats.decay import LEAST_SPAN, Decay, censored, fit, fit_many
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 from qwen_bench.stats.isotonic import Crossing, crossing
@@ -27,7 +27,6 @@ from qwen_bench.stats.retention import (
     control_rates,
     unmeasurable,
 )
-from qwen_bench.stats.slices import FEWEST_BINS, Rows, distance_slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +80,7 @@ def place_text(place: Crossing) -> str:
     return f"{'>' if place.state == 'beyond' else '<'} {place.at:g}"
 
 
-def half_life(rows: Rows, resampler: Resampler | None) -> HalfLife:
+def half_life(rows: ModelRows, resampler: Resampler | None) -> HalfLife:
     """Half-life and crossing at the largest history length.
 
     Args:
@@ -139,7 +138,7 @@ class DistanceSlice:
         guess: g in the family shares of the slice.
     """
 
-    rows: Rows
+    rows: ModelRows
     bins: Sequence[Bools]
     chosen: Bools
     distances: Ints
@@ -202,7 +201,7 @@ class DistanceSlice:
         return np.hstack([right.reshape(shape), asked.reshape(shape).astype(np.float64)])
 
 
-def distance_slice(rows: Rows) -> DistanceSlice | str:
+def distance_slice(rows: ModelRows) -> DistanceSlice | str:
     """The distance slice, or why there is no half-life."""
     bins = list(distance_slices(rows).values())
     if len(bins) < FEWEST_BINS:

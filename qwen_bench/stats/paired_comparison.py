@@ -2,7 +2,8 @@
 
 Primary endpoint, declared before any run: the macro-averaged paired difference over the main
 condition under the primary scorer. Rows per length and language are the same average over the
-families asked there, families are Holm-adjusted, conditions are exploratory (raw p, no word).
+families asked there, families are Holm-adjusted, conditions are exploratory (raw p, no word). The
+gap between languages pairs questions by probe ids that differ in the language alone.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from qwen_bench.errors import NotComparableError
 from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
-from qwen_bench.stats.intervals import FEWEST_CLUSTERS, PERCENTILE_CLUSTERS
-from qwen_bench.stats.languages import language_gap
+from qwen_bench.stats.clusters import Ints, index_rows
+from qwen_bench.stats.intervals import (
+    FEWEST_CLUSTERS,
+    PERCENTILE_CLUSTERS,
+    difference_interval,
+)
 from qwen_bench.stats.paired_retention import by_language
-from qwen_bench.stats.results import Cell, Comparison, ModeComparison, Side
+from qwen_bench.stats.results import Cell, Comparison, Gap, LanguageGap, ModeComparison, Side
 from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
 from qwen_bench.stats.significance import holm
 from qwen_bench.stats.verdict import points, turns_of
@@ -27,13 +32,14 @@ from qwen_bench.stats.verdict import points, turns_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.record.run import Run
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.clusters import Bools
     from qwen_bench.stats.pairing import Pairing
 
 
 Key = TypeVar("Key", int, str)
+Pair = tuple["Outcome", "Outcome"]
+ENGLISH, CHINESE = "en", "zh"
 
 
 def compare(
@@ -66,20 +72,14 @@ def compare(
     modes: dict[str, ModeComparison] = {}
     warnings: list[str] = []
     for mode in sorted({item.base.mode for item in pairing.pairs}):
-        pairs = [(item.base, item.candidate) for item in pairing.pairs if item.base.mode == mode]
+        pairs = [item for item in pairing.pairs if item.base.mode == mode]
         if not any(base.condition == "main" for base, _ in pairs):
             continue
         data = columns(pairs)
         resampler = Resampler(seed)
         overall = measure(data, data.main, resampler)
-        ids = tuple(str(base.probe_id) for base, _ in pairs)
-        cells = _mode(data, ids, overall, resampler, margin=margin, alpha=alpha)
-        modes[mode] = replace(
-            cells,
-            languages=language_gap(pairs, resampler),
-            achieved=seen(overall, margin),
-            retention=by_language(pairs, resampler, fits=fits),
-        )
+        cells = _mode(pairs, data, overall, resampler, margin=margin, alpha=alpha, fits=fits)
+        modes[mode] = cells
         if mode == primary:
             warnings += _statistical(overall)
             turns = {turns_of(length): c for length, c in cells.by_length.items()}
@@ -131,9 +131,8 @@ def adjust_over_candidates(comparisons: Sequence[Comparison]) -> tuple[Compariso
 
 def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[Cell]:
     """One cell of each candidate with its p-value adjusted over all of them."""
-    p_values = holm([1.0 if cell.p is None else cell.p for cell in cells])
     found = []
-    for cell, p, comparison in zip(cells, p_values, comparisons, strict=True):
+    for cell, p, comparison in zip(cells, _holm(cells), comparisons, strict=True):
         same = replace(cell, p_adjusted=p)
         if cell.word in {"regressed", "improved"} and p > comparison.alpha:
             note = f"test and interval disagree after adjusting for {len(cells)} candidates"
@@ -142,16 +141,22 @@ def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[
     return found
 
 
+def _holm(cells: Sequence[Cell]) -> tuple[float, ...]:
+    """Adjusted p-values; a cell without a test has 1."""
+    return holm([1.0 if cell.p is None else cell.p for cell in cells])
+
+
 def _mode(
+    pairs: Sequence[Pair],
     data: Columns,
-    ids: Sequence[str],
     overall: Measured,
     resampler: Resampler,
     *,
     margin: float,
     alpha: float,
+    fits: int,
 ) -> ModeComparison:
-    """All cells of one scorer."""
+    """All cells of one scorer, and what stands beside them."""
     answered: Cell | None = None
     cell = judge(overall, margin, alpha)
     answered_main = data.main & data.answered
@@ -159,18 +164,29 @@ def _mode(
         if answered_main.any():
             answered = judge(measure(data, answered_main, resampler), margin, alpha)
         cell = held(cell, answered)
+
+    def sliced(keys: Sequence[Key], *, adjusted: bool = False) -> dict[Key, Cell]:
+        return _slices(data, keys, resampler, margin, alpha, adjusted=adjusted)
+
+    def flipped(change: int) -> tuple[str, ...]:
+        places = np.flatnonzero(data.main & (data.candidate - data.base == change))
+        return tuple(pairs[int(place)][0].probe_id for place in places)
+
     return ModeComparison(
         overall=cell,
         answered_only=answered,
-        by_length=_slices(data, data.lengths, resampler, margin, alpha),
-        by_family=_slices(data, data.families, resampler, margin, alpha, adjusted=True),
-        by_lang=_slices(data, data.langs, resampler, margin, alpha),
+        by_length=sliced(data.lengths),
+        by_family=sliced(data.families, adjusted=True),
+        by_lang=sliced(data.langs),
         by_condition={
             name: measure(data, chosen, resampler).cell
             for name, chosen in _masks(data.conditions, np.ones_like(data.main)).items()
         },
-        lost_ids=_flipped(data, ids, -1),
-        gained_ids=_flipped(data, ids, 1),
+        lost_ids=flipped(-1),
+        gained_ids=flipped(1),
+        languages=language_gap(pairs, resampler),
+        achieved=seen(overall, margin),
+        retention=by_language(pairs, resampler, fits=fits),
     )
 
 
@@ -181,36 +197,25 @@ def _slices(
     margin: float,
     alpha: float,
     *,
-    adjusted: bool = False,
-) -> dict[Key, Cell]:
-    """Judged cells of the main condition by key, sorted by it; optionally Holm-adjusted."""
-    cells = _judged(data, _masks(keys, data.main), resampler, margin, alpha, adjusted=adjusted)
-    if bool((data.main & ~data.answered).any()):
-        masks = _masks(keys, data.main & data.answered)
-        other = _judged(data, masks, resampler, margin, alpha, adjusted=adjusted)
-        cells = {key: held(cell, other.get(key)) for key, cell in cells.items()}
-    return cells
-
-
-def _judged(
-    data: Columns,
-    masks: Mapping[Key, Bools],
-    resampler: Resampler,
-    margin: float,
-    alpha: float,
-    *,
     adjusted: bool,
 ) -> dict[Key, Cell]:
-    """Measure and judge each slice."""
-    measured = {key: measure(data, chosen, resampler) for key, chosen in masks.items()}
-    p_values: Mapping[Key, float] = {}
-    if adjusted:
-        raw = [1.0 if item.cell.p is None else item.cell.p for item in measured.values()]
-        p_values = dict(zip(measured, holm(raw), strict=True))
-    return {
-        key: judge(item, margin, alpha, p_adjusted=p_values.get(key))
-        for key, item in measured.items()
-    }
+    """Judged cells of the main condition by key, sorted by it; optionally Holm-adjusted."""
+
+    def judged(chosen: Bools) -> dict[Key, Cell]:
+        found = {key: measure(data, mask, resampler) for key, mask in _masks(keys, chosen).items()}
+        p_values: dict[Key, float] = {}
+        if adjusted:
+            p_values = dict(zip(found, _holm([item.cell for item in found.values()]), strict=True))
+        return {
+            key: judge(item, margin, alpha, p_adjusted=p_values.get(key))
+            for key, item in found.items()
+        }
+
+    cells = judged(data.main)
+    if bool((data.main & ~data.answered).any()):
+        other = judged(data.main & data.answered)
+        cells = {key: held(cell, other.get(key)) for key, cell in cells.items()}
+    return cells
 
 
 def _masks(keys: Sequence[Key], chosen: Bools) -> dict[Key, Bools]:
@@ -218,12 +223,6 @@ def _masks(keys: Sequence[Key], chosen: Bools) -> dict[Key, Bools]:
     column = np.array(keys)
     found = {key: chosen & (column == key) for key in sorted(set(keys))}
     return {key: mask for key, mask in found.items() if mask.any()}
-
-
-def _flipped(data: Columns, ids: Sequence[str], change: int) -> tuple[str, ...]:
-    """Ids of main-condition pairs that changed in one direction."""
-    places = np.flatnonzero(data.main & (data.candidate - data.base == change))
-    return tuple(ids[int(place)] for place in places)
 
 
 def _statistical(overall: Measured) -> list[str]:
@@ -243,17 +242,16 @@ def _statistical(overall: Measured) -> list[str]:
 
 
 def _guessable(
-    pairing: Pairing,
-    pairs: Sequence[tuple[Outcome, Outcome]],
-    chances: Mapping[str, float] | None,
+    pairing: Pairing, pairs: Sequence[Pair], chances: Mapping[str, float] | None
 ) -> list[str]:
     """Families either model answers without the history."""
     known = declared_chances() if chances is None else chances
-    sides = (pairing.base.label, pairing.candidate.label)
     return [
         text
-        for place, label in enumerate(sides)
-        for text in guessable_warnings(label, [pair[place] for pair in pairs], known)
+        for run, rows in zip(
+            (pairing.base, pairing.candidate), zip(*pairs, strict=True), strict=True
+        )
+        for text in guessable_warnings(run.label, rows, known)
     ]
 
 
@@ -262,7 +260,7 @@ def _worst_case(pairing: Pairing, primary: str) -> list[str]:
     if not pairing.partial or not (pairing.only_base or pairing.only_candidate):
         return []
     sums: dict[str, list[int]] = {}
-    rows = [(pair.base, pair.candidate.value - pair.base.value) for pair in pairing.pairs]
+    rows = [(base, candidate.value - base.value) for base, candidate in pairing.pairs]
     rows += [(row, -row.value) for row in pairing.only_base]
     rows += [(row, row.value) for row in pairing.only_candidate]
     for row, change in rows:
@@ -279,3 +277,48 @@ def _worst_case(pairing: Pairing, primary: str) -> list[str]:
 def _side(view: Run) -> Side:
     """A run as outputs name it."""
     return Side(view.run_id, view.label, view.manifest.model.fingerprint)
+
+
+def language_gap(pairs: Sequence[Pair], resampler: Resampler) -> LanguageGap | None:
+    """Macro-averaged accuracy in Chinese minus that in English, of both models.
+
+    The interval is that of the endpoint, by the cluster bootstrap.
+
+    Args:
+        pairs: (baseline, candidate) rows of one scorer; other conditions than main are left out.
+        resampler: source of the draws.
+
+    Returns:
+        None where no question was asked in both languages.
+    """
+    both = _twins(pairs)
+    if not both:
+        return None
+    index = index_rows(
+        [english[0].cluster for english, _ in both], [english[0].family for english, _ in both]
+    )
+    everything = np.ones(len(both), dtype=np.bool_)
+    gaps: Ints = np.array([[zh[k].value - en[k].value for k in (0, 1)] for en, zh in both])
+
+    def gap(values: Ints, reach: float) -> Gap:
+        table = index.table(values, everything)
+        interval = difference_interval(table, resampler, reach=reach)
+        return Gap(table.macro, interval.low, interval.high, interval.reason)
+
+    return LanguageGap(
+        n=len(both),
+        base=gap(gaps[:, 0], 1.0),
+        candidate=gap(gaps[:, 1], 1.0),
+        change=gap(gaps[:, 1] - gaps[:, 0], 2.0),
+    )
+
+
+def _twins(pairs: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
+    """The English and the Chinese pair of every question asked in both, by the rest of the id."""
+    found: dict[str, dict[str, Pair]] = {ENGLISH: {}, CHINESE: {}}
+    for pair in pairs:
+        row = pair[0]
+        if row.condition == "main" and row.lang in found:
+            found[row.lang][row.probe_id.replace(f"/{row.lang}/", "/", 1)] = pair
+    common = sorted(found[ENGLISH].keys() & found[CHINESE].keys())
+    return [(found[ENGLISH][name], found[CHINESE][name]) for name in common]

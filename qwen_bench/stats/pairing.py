@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qwen_bench.errors import NotComparableError, RunError
-from qwen_bench.record.run import Run, final_outcomes, key_of
+from qwen_bench.record.outcome import Run, final_outcomes, key_of
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Accounting, SettingDifference
 from qwen_bench.stats.sanity import pairing_warnings
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """The outcomes of two runs for one probe in one mode."""
 
     base: Outcome
@@ -98,12 +97,7 @@ def pair(
     only_base = tuple(left[key] for key in sorted(left.keys() - right.keys()))
     only_candidate = tuple(right[key] for key in sorted(right.keys() - left.keys()))
     accounting = _account(pairs, len(only_base), len(only_candidate))
-    texts = pairing_warnings(
-        [(item.base, item.candidate) for item in pairs],
-        (base.label, base.manifest),
-        (candidate.label, candidate.manifest),
-        settings,
-    )
+    texts = pairing_warnings(pairs, base, candidate, settings)
     return Pairing(
         base=base,
         candidate=candidate,
@@ -119,10 +113,6 @@ def pair(
 
 def check_usable(views: Sequence[Run], *, allow_partial: bool) -> bool:
     """Whether a run is unfinished; refuses that unless allowed, and runs without any answer.
-
-    Args:
-        views: runs to be compared.
-        allow_partial: accept runs that are not finished.
 
     Raises:
         NotComparableError: a run is empty, or not finished.
@@ -198,19 +188,19 @@ def _check_errors(view: Run, rows: Sequence[Outcome], limit: float) -> None:
 def _account(pairs: Sequence[Pair], only_base: int, only_candidate: int) -> Accounting:
     """Where every row went; `paired`, `only_base` and `only_candidate` add up to the union."""
 
-    def either(status: str) -> int:
-        return sum(status in (item.base.status, item.candidate.status) for item in pairs)
+    def count(status: str, *sides: int) -> int:
+        return sum(any(item[side].status == status for side in sides) for item in pairs)
 
     return Accounting(
         paired=len(pairs),
         only_base=only_base,
         only_candidate=only_candidate,
-        error=either("error"),
-        too_long=either("too_long"),
-        truncated_base=sum(item.base.status == "truncated" for item in pairs),
-        truncated_candidate=sum(item.candidate.status == "truncated" for item in pairs),
-        refused_base=sum(item.base.status == "refused" for item in pairs),
-        refused_candidate=sum(item.candidate.status == "refused" for item in pairs),
+        error=count("error", 0, 1),
+        too_long=count("too_long", 0, 1),
+        truncated_base=count("truncated", 0),
+        truncated_candidate=count("truncated", 1),
+        refused_base=count("refused", 0),
+        refused_candidate=count("refused", 1),
     )
 
 

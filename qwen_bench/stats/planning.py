@@ -1,6 +1,6 @@
 """Before a run: how many probes resolve a difference, and what a selection of probes can resolve.
 
-The endpoint is a macro average over families of probes that share skeletons. Both cost power, so n
+The endpoint is a macro average over families of probes that share clusters. Both cost power, so n
 independent pairs become n x effect probes with
 
     effect = [n sum w_i^2] x [1 + (q - 1) rho],   q = sum_c W_c^2 / sum_i w_i^2
@@ -50,11 +50,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How the main probes of a selection weigh and how they share skeletons.
+    """How the main probes of a selection weigh and how they share clusters.
 
     Attributes:
         probes: main probes.
-        clusters: skeletons.
+        clusters: number of them.
         squares: sum over probes of w_i^2.
         cluster_squares: sum over clusters of W_c^2.
     """
@@ -75,11 +75,7 @@ class Design:
         return self.probes / self.clusters
 
     def effect(self, correlation: float) -> float:
-        """Probes for each independent pair of the same information.
-
-        Args:
-            correlation: rho.
-        """
+        """Probes for each independent pair of the same information, at a correlation rho."""
         return self.probes * self.squares * design_effect(self.per_cluster, correlation)
 
     def standard_error(self, discordance: float, correlation: float) -> float:
@@ -172,7 +168,7 @@ class Need:
         rotations: whole rotations of the selection that hold at least as many probes, and at
             least the ten clusters without which there is no verdict.
         probes_asked: main probes of these rotations.
-        clusters: skeletons of these rotations.
+        clusters: clusters of these rotations.
         power: with that many; at least what was asked for.
     """
 

@@ -1,4 +1,4 @@
-"""What a comparison can see: probes needed for a difference, and the difference n probes can show.
+"""What a comparison can see: pairs needed for a difference, and what a standard error can show.
 
 Independent pairs follow the normal approximation of McNemar's test; any other statistic needs only
 its standard error. Knows no suite: how many probes share a cluster, and how alike they are, comes
@@ -13,7 +13,6 @@ from statistics import NormalDist
 
 POWER = 0.8
 ALPHA = 0.05
-_BISECTIONS = 100
 _ROUNDING = 1e-9
 
 
@@ -81,34 +80,6 @@ def pairs_needed(
     return (spread / size) ** 2
 
 
-def detectable(
-    pairs: int, discordant: float, *, power: float = POWER, alpha: float = ALPHA
-) -> float | None:
-    """Smallest difference that some independent pairs can show; the inverse of `pairs_needed`.
-
-    Args:
-        pairs: at least 1.
-        discordant: pd, expected share of pairs with different outcomes.
-        power: share of runs in which the difference is to be found.
-        alpha: level of the two-sided test.
-
-    Returns:
-        None where even the largest possible difference, pd itself, needs more pairs: it is not
-        detectable at any size.
-    """
-    if pairs_needed(discordant, discordant, power=power, alpha=alpha) > pairs:
-        return None
-    low, high = 0.0, discordant
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        # A difference near 0 needs more pairs than there are, and 0 itself infinitely many.
-        if middle > 0 and pairs_needed(middle, discordant, power=power, alpha=alpha) <= pairs:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
 def design_effect(per_cluster: float, correlation: float) -> float:
     """How much clustering inflates the variance: 1 + (q - 1) rho.
 
@@ -128,11 +99,6 @@ def clusters_needed(pairs: int, per_cluster: int, correlation: float) -> int:
         correlation: rho, intra-cluster correlation of the paired differences.
     """
     return _up(pairs * design_effect(per_cluster, correlation) / per_cluster)
-
-
-def mean_error(deviation: float, clusters: int) -> float:
-    """Standard error of a mean of cluster means, from their standard deviation."""
-    return deviation / sqrt(clusters)
 
 
 def detectable_by_error(error: float, *, power: float = POWER, alpha: float = ALPHA) -> float:
@@ -157,17 +123,6 @@ def loss_called_regressed(error: float, margin: float, *, power: float = POWER) 
         power: share of runs that are to say so.
     """
     return margin + detectable_by_error(error, power=power)
-
-
-def error_for_regressed(loss: float, margin: float, *, power: float = POWER) -> float | None:
-    """Largest standard error at which a true loss is called "regressed"; None inside the margin.
-
-    Args:
-        loss: true loss, a positive fraction.
-        margin: m, a fraction.
-        power: share of runs that are to say so.
-    """
-    return (loss - margin) / multiplier(power) if loss > margin else None
 
 
 def error_for_within_noise(margin: float, *, power: float = POWER) -> float:

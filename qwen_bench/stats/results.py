@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from qwen_bench.record.marks import SettingClass
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
 
 Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive"]
-SettingClass = Literal["must match", "warn", "expected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Accuracy:
 
     Attributes:
         n: probes, failures included.
-        clusters: skeletons they come from.
+        clusters: clusters they come from.
         low, high: 95 % interval; None when there are too few clusters for one.
         truncated, refused, too_long, error: counts of these statuses, all inside n.
     """

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from qwen_bench.stats.clusters import Bools, Floats
+from qwen_bench.stats.clusters import FEWEST_BINS, Bools, Floats, ModelRows, distance_slices
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
-from qwen_bench.stats.slices import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -66,7 +65,7 @@ class Retention:
 
     Attributes:
         n: probes, failures included.
-        clusters: skeletons with a probe in the slice.
+        clusters: clusters with a probe in the slice.
         accuracy: pooled.
         blind, adjacent: g and acc0 in the family shares of the slice; None without control rows.
         value: R; None where it is not measurable.
@@ -86,7 +85,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve(Generic[Key]):
+class RetentionCurve(Generic[Key]):
     """R over the slices of one axis.
 
     Attributes:
@@ -125,7 +124,7 @@ class Totals:
         masks: slices of the main condition, (rows,) each.
     """
 
-    def __init__(self, rows: Rows, masks: Sequence[Bools]) -> None:
+    def __init__(self, rows: ModelRows, masks: Sequence[Bools]) -> None:
         self.families = len(rows.families)
         by_family = [rows.family == code for code in range(self.families)]
         controls = [
@@ -182,7 +181,7 @@ def _mixed(asked: Floats, n: Floats, rates: Floats) -> Floats:
     return total
 
 
-def control_rates(rows: Rows) -> tuple[float | None, float | None]:
+def control_rates(rows: ModelRows) -> tuple[float | None, float | None]:
     """Pooled blind and adjacent accuracy (g, acc0); None without such rows."""
     blind, adjacent = rows.value[rows.blind], rows.value[rows.adjacent]
     return (
@@ -200,7 +199,9 @@ def unmeasurable(blind: float | None, adjacent: float | None) -> str:
     return ""
 
 
-def curve(rows: Rows, slices: Mapping[Key, Bools], resampler: Resampler) -> Curve[Key]:
+def curve(
+    rows: ModelRows, slices: Mapping[Key, Bools], resampler: Resampler
+) -> RetentionCurve[Key]:
     """R of each slice with the cluster bootstrap of the whole ratio.
 
     Accuracy, blind and adjacent accuracy of a replicate come from the same resampled clusters.
@@ -231,7 +232,7 @@ def curve(rows: Rows, slices: Mapping[Key, Bools], resampler: Resampler) -> Curv
         points[key] = Retention(
             int(mask.sum()), clusters, accuracy, blind, adjacent, value, low, high, note
         )
-    return Curve(points, drawn)
+    return RetentionCurve(points, drawn)
 
 
 def interval(drawn: Floats, clusters: int) -> tuple[float | None, float | None, str]:
@@ -257,3 +258,40 @@ def interval(drawn: Floats, clusters: int) -> tuple[float | None, float | None, 
 def _known(number: float) -> float | None:
     """The number as a float, None for NaN."""
     return None if np.isnan(number) else float(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A difference of two R with its 95 % interval; `note` says why a number is missing."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
+
+
+def position_indices(rows: ModelRows, resampler: Resampler) -> tuple[Shift, Shift]:
+    """Recency and primacy at the largest history length.
+
+    Recency is R(nearest bin) - R(middle bins), primacy R(farthest bin) - R(middle bins), the middle
+    bins pooled.
+    """
+    bins = list(distance_slices(rows).values())
+    if len(bins) < FEWEST_BINS:
+        missing = Shift(None, None, None, f"{NOT_MEASURABLE}: fewer than 3 distance bins")
+        return missing, missing
+    middle: Bools = np.logical_or.reduce(bins[1:-1])
+    parts = curve(rows, {"near": bins[0], "middle": middle, "far": bins[-1]}, resampler)
+    points, drawn = parts.points, parts.replicates
+    return (
+        shift(points["middle"], points["near"], drawn[:, 1], drawn[:, 0]),
+        shift(points["middle"], points["far"], drawn[:, 1], drawn[:, 2]),
+    )
+
+
+def shift(before: Retention, after: Retention, first: Floats, second: Floats) -> Shift:
+    """Second R minus first R, with the interval of the paired replicates."""
+    if before.value is None or after.value is None:
+        return Shift(None, None, None, before.note or after.note)
+    low, high, note = interval(second - first, min(before.clusters, after.clusters))
+    return Shift(after.value - before.value, low, high, note)

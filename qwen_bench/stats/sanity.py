@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.manifest import Manifest
 from qwen_bench.stats.retention import guessable
 
 if TYPE_CHECKING:
-    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.results import Cell, SettingDifference
 
 _SAME_OUTPUT_SHARE = 0.99
@@ -19,37 +18,26 @@ _FEW_PAIRS = 30
 _LONGEST_SETTING = 40
 _THINKING_TAGS = ("<think>", "</think>")
 
-Named = tuple[str, Manifest]
-
 
 def pairing_warnings(
     pairs: Sequence[tuple[Outcome, Outcome]],
-    base: Named,
-    candidate: Named,
+    base: Run,
+    candidate: Run,
     settings: Sequence[SettingDifference],
 ) -> list[str]:
-    """Warnings that need the rows and manifests, not the statistics.
-
-    Args:
-        pairs: (baseline, candidate) rows, at least one.
-        base: label and manifest of the baseline.
-        candidate: label and manifest of the candidate.
-        settings: differences between the manifests.
-    """
+    """Warnings that need the pairs, at least one, and the settings, not the statistics."""
     texts = [
         f"{'allowed mismatch' if item.kind == 'must match' else 'the sides differ in'} "
         f"{item.field}: {_short(item.base)} -> {_short(item.candidate)}"
         for item in settings
         if item.kind != "expected"
     ]
-    if base[1].model.fingerprint == candidate[1].model.fingerprint:
+    if base.manifest.model.fingerprint == candidate.manifest.model.fingerprint:
         texts.append("both sides are the same model")
     else:
         texts += _same_outputs(pairs)
-    for place, (label, manifest) in enumerate((base, candidate)):
-        rows = [pair[place] for pair in pairs]
-        texts += _truncated(label, rows) + _unended(label, rows) + _thinking(label, rows)
-        texts += [f"{label}: {text}" for text in manifest.warnings]
+    for run, rows in zip((base, candidate), zip(*pairs, strict=True), strict=True):
+        texts += [f"{run.label}: {text}" for text in (*_of_rows(rows), *run.manifest.warnings)]
     return texts
 
 
@@ -121,24 +109,15 @@ def _same_outputs(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[str]:
     return [f"{same} of {len(pairs)} outputs are identical: is the adapter applied?"]
 
 
-def _truncated(label: str, rows: Sequence[Outcome]) -> list[str]:
-    """Answers cut by the token budget."""
-    count = sum(row.status == "truncated" for row in rows)
-    if count <= _TRUNCATED_SHARE * len(rows):
-        return []
-    share = 100 * count / len(rows)
-    return [f"{label}: {count} of {len(rows)} answers were truncated ({share:.1f} %)"]
-
-
-def _unended(label: str, rows: Sequence[Outcome]) -> list[str]:
-    """Thoughts that never came to an answer."""
-    count = sum(row.reason == "no_answer" for row in rows)
-    if not count:
-        return []
-    return [f"{label}: {count} of {len(rows)} answers ended inside a thought and count as wrong"]
-
-
-def _thinking(label: str, rows: Sequence[Outcome]) -> list[str]:
-    """Thoughts that reached the scorer."""
-    count = sum(any(tag in (row.output or "") for tag in _THINKING_TAGS) for row in rows)
-    return [f"{label}: {count} outputs contain thinking tags"] if count else []
+def _of_rows(rows: Sequence[Outcome]) -> list[str]:
+    """Answers cut by the token budget, thoughts without an answer, thoughts the scorer saw."""
+    texts = []
+    cut = sum(row.status == "truncated" for row in rows)
+    if cut > _TRUNCATED_SHARE * len(rows):
+        share = 100 * cut / len(rows)
+        texts.append(f"{cut} of {len(rows)} answers were truncated ({share:.1f} %)")
+    if unended := sum(row.reason == "no_answer" for row in rows):
+        texts.append(f"{unended} of {len(rows)} answers ended inside a thought and count as wrong")
+    if tagged := sum(any(tag in (row.output or "") for tag in _THINKING_TAGS) for row in rows):
+        texts.append(f"{tagged} outputs contain thinking tags")
+    return texts

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwen_bench.stats.seeds import child_generator
+from qwen_bench.stats.bootstrap import child_generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,23 +1,27 @@
 """Accuracy of one run, with intervals, in every slice that is shown.
 
 Averages over several families are macro averages, like the endpoint: every family counts the same.
-A missing score counts as wrong everywhere.
+A missing score counts as wrong everywhere. Under a history policy what the client cut stands apart
+from what the model forgot, in the same weights, so that accuracy is the sum of its part with the
+evidence in sight and its part without.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import fsum
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
-from qwen_bench.stats.policy_split import policy_split
-from qwen_bench.stats.results import Accuracy, ModeSummary
+from qwen_bench.stats.results import Accuracy, ModeSummary, PolicySplit, Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,12 +50,7 @@ def summarise(outcomes: Iterable[Outcome], *, seed: int = 0) -> dict[str, ModeSu
 
 
 def accuracy(rows: Sequence[Outcome], resampler: Resampler) -> Accuracy:
-    """Macro-averaged accuracy of some rows with its interval and status counts.
-
-    Args:
-        rows: of one scorer, one per probe.
-        resampler: source of the bootstrap draws.
-    """
+    """Macro-averaged accuracy of rows of one scorer with its interval and status counts."""
     tokens = [row.prompt_tokens for row in rows if row.prompt_tokens is not None]
     return _accuracy(
         [(row.cluster, row.family, row.value) for row in rows],
@@ -144,3 +143,55 @@ def _group_score(rows: Sequence[Outcome], resampler: Resampler) -> Accuracy:
         Counter(status for group in members for status in {str(row.status) for row in group}),
         resampler,
     )
+
+
+def policy_split(rows: Sequence[Outcome]) -> PolicySplit | None:
+    """Visible and invisible part of the accuracy; None without rows or without a policy.
+
+    Args:
+        rows: of one run, one scorer and the main condition.
+    """
+    policies = {row.policy for row in rows} - {"full"}
+    if not policies:
+        return None
+    lengths = sorted({row.length for row in rows})
+    return PolicySplit(
+        policy=", ".join(sorted(policies)),
+        overall=visibility(rows),
+        by_length={
+            length: visibility([row for row in rows if row.length == length]) for length in lengths
+        },
+    )
+
+
+def visibility(rows: Sequence[Outcome]) -> Visibility:
+    """The figures of one slice, of one row or more; a missing score counts as wrong."""
+    families = Counter(row.family for row in rows)
+
+    def share(chosen: Sequence[Outcome]) -> float:
+        return fsum(1 / families[row.family] for row in chosen) / len(families)
+
+    seen = [row for row in rows if row.evidence_visible]
+    share_visible = share(seen)
+    visible_part = share([row for row in seen if row.value])
+    return Visibility(
+        n=len(rows),
+        visible=len(seen),
+        accuracy=share([row for row in rows if row.value]),
+        share_visible=share_visible,
+        accuracy_given_visible=visible_part / share_visible if seen else None,
+        visible_part=visible_part,
+        invisible_part=share([row for row in rows if row.value and not row.evidence_visible]),
+    )
+
+
+def summary_as_dict(summary: Mapping[str, ModeSummary]) -> dict[str, Any]:
+    """A run's summary by scorer; history lengths become text keys."""
+    return {mode: _text_keys(asdict(summary[mode])) for mode in sorted(summary)}
+
+
+def _text_keys(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON values
+    """The same tree with text keys."""
+    if isinstance(value, Mapping):
+        return {str(key): _text_keys(item) for key, item in value.items()}
+    return value

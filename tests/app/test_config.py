@@ -7,8 +7,7 @@ import pytest
 
 from qwen_bench.app.config import RunConfig, flag_of, options
 from qwen_bench.app.option_values import SETTING, Meaning, option, option_of
-from qwen_bench.record.identity import identity_fields
-from qwen_bench.record.marks import marked_fields
+from qwen_bench.record.marks import identity_fields, marked_fields
 from qwen_bench.runs.store import read_run
 from qwen_bench.testing import make_manifest
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.chat.lint import blocks, check_rendering, default_system_text
 from qwen_bench.chat.messages import Message
+from qwen_bench.chat.rendering import blocks, check_rendering, default_system_text
 from qwen_bench.errors import TemplateError
 
 TALK = (

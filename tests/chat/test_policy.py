@@ -121,7 +121,7 @@ def test_qwen_v1_counts_a_system_message_of_the_conversation(qwen, system):
 
 
 def test_qwen_v1_counts_nothing_where_the_template_writes_no_system_block(qwen):
-    from qwen_bench.chat.builtin import CHATML
+    from qwen_bench.chat.rendering import CHATML
     from qwen_bench.engines.prompter import Prompter
 
     own = Prompter(qwen.tokenizer, ChatSettings(ChatTemplate(CHATML, "built-in", "chatml")))

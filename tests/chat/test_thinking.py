@@ -2,19 +2,19 @@
 
 import pytest
 
-from qwen_bench.chat.thinking import Answer, opens_thought, split_thought
+from qwen_bench.chat.messages import SplitReply, opens_thought, split_thought
 
 
 @pytest.mark.parametrize(
     ("text", "opened", "expected"),
     [
-        ("Li.", False, Answer("Li.", None, complete=True)),
-        ("<think>\nhm\n</think>\n\nLi.", False, Answer("Li.", "hm", complete=True)),
-        ("hm</think>\n\nLi.", True, Answer("Li.", "hm", complete=True)),
-        ("a</think>b</think>Li.", True, Answer("Li.", "a</think>b", complete=True)),
-        ("hm", True, Answer("", "hm", complete=False)),
-        ("\n<think>hm", False, Answer("", "hm", complete=False)),
-        ("", False, Answer("", None, complete=True)),
+        ("Li.", False, SplitReply("Li.", None, complete=True)),
+        ("<think>\nhm\n</think>\n\nLi.", False, SplitReply("Li.", "hm", complete=True)),
+        ("hm</think>\n\nLi.", True, SplitReply("Li.", "hm", complete=True)),
+        ("a</think>b</think>Li.", True, SplitReply("Li.", "a</think>b", complete=True)),
+        ("hm", True, SplitReply("", "hm", complete=False)),
+        ("\n<think>hm", False, SplitReply("", "hm", complete=False)),
+        ("", False, SplitReply("", None, complete=True)),
     ],
 )
 def test_a_reply_is_split_into_thought_and_answer(text, opened, expected):

@@ -4,9 +4,9 @@ import pytest
 
 from qwen_bench.cli.retention_lines import half_life_words, length_words
 from qwen_bench.stats.decay import Decay
-from qwen_bench.stats.effective_length import EffectiveLength
 from qwen_bench.stats.half_life import HalfLife
 from qwen_bench.stats.isotonic import Crossing
+from qwen_bench.stats.profile import EffectiveLength
 
 LONG = ("--suite", "core", "--limit", "1", "--mode", "generate")
 

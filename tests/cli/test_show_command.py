@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from qwen_bench.chat.builtin import CHATML
 from qwen_bench.chat.jsonl import read_records
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.cli.conversation import shows_colour
 from qwen_bench.probes.find_probe import find_probe
 from qwen_bench.testing import tiny_checkpoint

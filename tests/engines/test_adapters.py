@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import DynamicCache
 
-from qwen_bench.chat.builtin import CHATML
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hf.engine import HfEngine

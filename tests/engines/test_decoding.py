@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.chat.thinking import split_thought
+from qwen_bench.chat.messages import split_thought
 from qwen_bench.engines.decoding import Budget, Row, Stopping, advance, filtered
 from qwen_bench.protocol import GREEDY, Request, Sampling
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from qwen_bench.chat.builtin import CHATML
 from qwen_bench.chat.messages import Message
-from qwen_bench.chat.rendering import ChatSettings, ChatTemplate
+from qwen_bench.chat.rendering import CHATML, ChatSettings, ChatTemplate
 from qwen_bench.engines.prompter import Prompter
 from qwen_bench.errors import TemplateError
 from qwen_bench.testing import tiny_tokenizer

@@ -7,7 +7,7 @@ from qwen_bench.errors import InputError
 from qwen_bench.probes.probe import Cluster, Probe, ProbeId, Rule
 from qwen_bench.probes.suites import Selection, build_suite
 from qwen_bench.protocol import Request, Unit
-from qwen_bench.scoring.judge import judge_text
+from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.history_reading import history_of
 from qwen_bench.solvers.solver_engine import (
     SOLVERS,

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from huggingface_hub import constants
 
-from qwen_bench.chat.builtin import CHATML
 from qwen_bench.chat.messages import Message
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec

@@ -6,8 +6,8 @@ import sys
 import pytest
 import yaml
 
+from qwen_bench.lm_eval.documents import cells_of, prefix
 from qwen_bench.lm_eval.generate import FOLDERS, drift, files, folder, main
-from qwen_bench.lm_eval.metric_cells import cells_of, prefix
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from qwen_bench.cli.main import main
-from qwen_bench.lm_eval.documents import Choice, probes_at
+from qwen_bench.lm_eval.documents import ProbeChoice, probes_at
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.runs.store import read_run
+from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.serialise import compare_document
 
 CELLS = (
     ("fact_recall", 1),
@@ -215,7 +215,7 @@ def test_rankings_are_scored_by_our_rule(write_log, call):
 
 
 def test_a_missing_reply_is_an_error_and_scores_in_the_log_are_not_read(write_log, call):
-    first = next(iter(probes_at(Choice("quick", ("en",), None, 0), 1)))
+    first = next(iter(probes_at(ProbeChoice("quick", ("en",), None, 0), 1)))
     log = write_log("base", lambda probe: None if probe.id == first else probe.gold)
     call("import-lm-eval", log, "--run-id", "r")
 

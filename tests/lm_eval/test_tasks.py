@@ -12,10 +12,9 @@ import pytest
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.chat.rendering import ChatSettings, ChatTemplate, with_system
 from qwen_bench.engines.prompter import Prompter
-from qwen_bench.lm_eval.documents import probe_of
+from qwen_bench.lm_eval.documents import cells_of, probe_of
 from qwen_bench.lm_eval.generate import folder
 from qwen_bench.lm_eval.log_errors import TaskError, check_harness
-from qwen_bench.lm_eval.metric_cells import cells_of
 from qwen_bench.protocol import Reply
 from qwen_bench.scoring.score import score_reply
 from qwen_bench.testing import tiny_model

@@ -14,9 +14,9 @@ from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection, load_canary
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder
-from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.scoring.normalise import normalise
+from qwen_bench.scoring.score import judge_text
 
 TASKS = data_folder("tasks")
 SPLITS = ("eval", "train")

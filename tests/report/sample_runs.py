@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from qwen_bench.chat.messages import Message, conversation_sha256
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe, Turn
 from qwen_bench.record.manifest import Manifest
-from qwen_bench.record.outcome import Outcome
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Outcome, Run
 from qwen_bench.report.page import build_report
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair

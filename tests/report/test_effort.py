@@ -1,7 +1,7 @@
 """What runs cost, as the report shows it."""
 
 from qwen_bench.record.counters import Counters
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Run
 from qwen_bench.report.effort import effort_rows
 from qwen_bench.testing import make_manifest
 

@@ -7,11 +7,11 @@ from qwen_bench.report.charts import heat_map as where
 from qwen_bench.report.charts import lines
 from qwen_bench.report.charts.style import own_settings
 from qwen_bench.stats.decay import Decay
-from qwen_bench.stats.effective_length import EffectiveLength, EffectiveLengths
 from qwen_bench.stats.half_life import HalfLife
-from qwen_bench.stats.half_life_ratio import HalfLifeRatio
 from qwen_bench.stats.isotonic import Crossing
-from qwen_bench.stats.retention_change import Shift
+from qwen_bench.stats.paired_retention import HalfLifeRatio
+from qwen_bench.stats.profile import EffectiveLength, EffectiveLengths
+from qwen_bench.stats.retention import Shift
 
 NEAR = "not measurable: accuracy at distance 0 is less than 0.2 above blind accuracy"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from qwen_bench.protocol import Generation, Identity, Sampling
-from qwen_bench.record.identity import differences
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
+from qwen_bench.record.marks import differences
 from qwen_bench.runs.draft_manifest import draft_manifest
 from qwen_bench.runs.runner import plan
 

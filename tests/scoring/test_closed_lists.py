@@ -3,10 +3,10 @@
 import pytest
 
 from qwen_bench.probes.probe import Rule
-from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.mentions import find_mentions, first_yes_or_no
 from qwen_bench.scoring.normalise import normalise
 from qwen_bench.scoring.rule_form import follows
+from qwen_bench.scoring.score import judge_text
 
 from .test_judge import HALL, NEVER, NEVER_ZH, NO, WILLOW, YES_ZH, a_probe
 

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from qwen_bench.probes.date_forms import date_forms, day_forms
 from qwen_bench.probes.probe import Cluster, Probe, ProbeId
 from qwen_bench.protocol import Reply
-from qwen_bench.scoring.judge import judge_ranking, judge_text
 from qwen_bench.scoring.mentions import first_yes_or_no
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
-from qwen_bench.scoring.score import score_reply
+from qwen_bench.scoring.score import judge_ranking, judge_text, score_reply
 
 ROOMS = ("Willow", "Cedar", "Hazel")
 HALLS = ("望江厅", "听泉厅", "映月厅")
@@ -282,6 +281,12 @@ class TestSets:
     def test_an_item_named_with_a_negator_is_reported_as_such(self):
         assert judge_text(LIST, "rope, compass, tarp, but not the kettle").reason == "negated"
         assert judge_text(LIST_ZH, "绳子、指南针，不是天幕").reason == "negated"
+
+    @given(st.sets(st.sampled_from(PACKING)))
+    def test_only_the_list_of_exactly_these_items_is_right(self, listed):
+        found = judge_text(LIST, ", ".join(sorted(listed)))
+
+        assert (found.reason == "correct") == (listed == set(LIST.gold_items))
 
     def test_naming_an_item_twice_changes_nothing(self):
         assert judge_text(LIST, "Rope, tarp and compass. Yes: the rope too.").reason == "correct"

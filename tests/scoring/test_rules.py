@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from qwen_bench.probes.probe import Cluster, Probe, ProbeId, Rule
 from qwen_bench.protocol import Reply
-from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.rule_form import follows
-from qwen_bench.scoring.score import score_reply
+from qwen_bench.scoring.score import judge_text, score_reply
 
 ROGER = Rule("suffix", ("roger",))
 RECEIVED = Rule("suffix", ("收到",))

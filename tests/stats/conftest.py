@@ -3,8 +3,7 @@
 import pytest
 
 from qwen_bench import testing
-from qwen_bench.record.outcome import Outcome
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Outcome, Run
 
 MANIFEST = {
     "model__dtype": "float32",

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from qwen_bench.errors import NotComparableError
+from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.intervals import no_flip_bound
 from qwen_bench.stats.paired_comparison import adjust_over_candidates, compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.serialise import compare_document
 from qwen_bench.stats.significance import sign_flip_p
 
 

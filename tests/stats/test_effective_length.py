@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qwen_bench.stats.effective_length import (
+from qwen_bench.stats.profile import (
     RULER,
     EffectiveLength,
     effective_length,
@@ -11,7 +11,7 @@ from qwen_bench.stats.effective_length import (
     step_shares,
     steps_kept,
 )
-from qwen_bench.stats.retention import Curve, Retention
+from qwen_bench.stats.retention import Retention, RetentionCurve
 
 LENGTHS = (1, 2, 4, 8, 16, 32)
 BASE = (0.92, 0.91, 0.88, 0.86, 0.80, 0.62)
@@ -65,7 +65,7 @@ def test_shares_of_the_replicates_leave_unstable_ones_out():
 def test_the_strict_form_asks_the_lower_bound():
     points = {1: point(1, 0.95), 4: point(0.9, 0.8), 8: point(0.5, 0.4)}
 
-    found = effective_lengths(Curve(points, np.array([[1, 0.9, 0.5]])))
+    found = effective_lengths(RetentionCurve(points, np.array([[1, 0.9, 0.5]])))
 
     assert (found.ehl.text, found.strict.text) == ("4", "1")
     assert (found.absolute.text, found.shares) == ("< 1", {"4": 1.0})
@@ -74,7 +74,7 @@ def test_the_strict_form_asks_the_lower_bound():
 def test_without_intervals_there_is_no_strict_form():
     points = {1: point(1), 4: point(0.9)}
 
-    found = effective_lengths(Curve(points, np.array([[1, 0.9]])))
+    found = effective_lengths(RetentionCurve(points, np.array([[1, 0.9]])))
 
     assert (found.ehl.text, found.strict) == (">= 4", None)
 
@@ -82,7 +82,7 @@ def test_without_intervals_there_is_no_strict_form():
 def test_a_checkpoint_that_cannot_be_measured_neither_passes_nor_fails():
     points = {1: point(None), 2: point(1, 0.9), 4: point(0.9, 0.9)}
 
-    found = effective_lengths(Curve(points, np.array([[np.nan, 1, 0.9]])))
+    found = effective_lengths(RetentionCurve(points, np.array([[np.nan, 1, 0.9]])))
 
     assert (found.ehl.text, found.checkpoints) == (">= 4", (2, 4))
     assert found.shares == {">= 4": 1.0}
@@ -91,7 +91,7 @@ def test_a_checkpoint_that_cannot_be_measured_neither_passes_nor_fails():
 def test_nothing_measurable_leaves_the_absolute_form_alone():
     points = {1: point(None, accuracy=0.9), 2: point(None, accuracy=0.3)}
 
-    found = effective_lengths(Curve(points, np.empty((0, 2))))
+    found = effective_lengths(RetentionCurve(points, np.empty((0, 2))))
 
     assert (found.ehl, found.strict, found.shares) == (None, None, {})
     assert found.absolute.text == "1"

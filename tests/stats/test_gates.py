@@ -1,6 +1,7 @@
 import pytest
 
 from qwen_bench.errors import InputError
+from qwen_bench.stats.compare_document import comparison_as_dict
 from qwen_bench.stats.gates import (
     check_gate,
     evaluate,
@@ -10,7 +11,6 @@ from qwen_bench.stats.gates import (
 )
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.serialise import comparison_as_dict
 from qwen_bench.stats.summary import summarise
 
 FAMILIES = ("fact_recall", "pronoun")

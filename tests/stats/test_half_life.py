@@ -8,11 +8,11 @@ from scipy.optimize import minimize
 from scipy.stats import norm, t
 
 from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.clusters import make_rows, paired_rows
 from qwen_bench.stats.decay import fit, fit_many
 from qwen_bench.stats.half_life import HalfLife, expanded_tails, half_life, place_text
-from qwen_bench.stats.half_life_ratio import half_life_ratio
 from qwen_bench.stats.isotonic import Crossing, crossing
-from qwen_bench.stats.slices import make_rows, paired_rows
+from qwen_bench.stats.paired_retention import half_lives
 
 D = (0, 3, 7, 15, 31, 63)
 EXACT = tuple(200 * p for p in (0.95, 0.806807, 0.650678, 0.428403, 0.200169, 0.073650))
@@ -249,7 +249,7 @@ def ratio(rows):
         left = rows(one, adjacent=adjacent[0], **changes)
         right = rows(two, adjacent=adjacent[1], seed=2, **changes)
         pairs = paired_rows(list(zip(left, right, strict=True)))
-        return half_life_ratio(*pairs, Resampler(0, 200))
+        return half_lives(*pairs, Resampler(0, 200)).ratio
 
     return build
 
@@ -295,7 +295,7 @@ def test_ability_in_one_model_only_leaves_no_ratio(ratio):
 def test_a_model_against_itself_has_the_ratio_one(rows):
     data = rows(decaying(12))
 
-    found = half_life_ratio(*paired_rows([(row, row) for row in data]), Resampler(0, 100))
+    found = half_lives(*paired_rows([(row, row) for row in data]), Resampler(0, 100)).ratio
 
     assert (found.value, found.low, found.high, found.direction) == (1, 1, 1, "same")
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.clusters import ModelRows
 from qwen_bench.stats.half_life import half_life
-from qwen_bench.stats.slices import Rows
 
 DISTANCES = np.array([0, 3, 7, 15, 31, 63])
 CLUSTERS = 100
@@ -41,7 +41,7 @@ def design():
     chances = [0.05, 0.95, *(0.05 + 0.90 * 2 ** (-DISTANCES / H))]
     kind = np.tile(np.repeat(np.arange(len(chances)), 2), CLUSTERS)
     distance = np.array([-1, 0, *DISTANCES])[kind]
-    rows = Rows(
+    rows = ModelRows(
         strata=(("mixed", CLUSTERS),),
         families=("fact_recall",),
         cluster=np.repeat(np.arange(CLUSTERS), 2 * len(chances)),

@@ -3,7 +3,7 @@
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.languages import language_gap
+from qwen_bench.stats.paired_comparison import language_gap
 
 
 @pytest.fixture

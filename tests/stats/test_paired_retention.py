@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.paired_retention import by_language, paired_retention
 from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.profile import profile
-from qwen_bench.stats.serialise import compare_document
 
 LENGTHS = (1, 2, 4, 8, 16, 32)
 ABLE = {"adjacent": 0.95, "blind": 0.05}

@@ -5,8 +5,7 @@ import itertools
 import pytest
 
 from qwen_bench.errors import InputError, NotComparableError, RunError
-from qwen_bench.record.outcome import STATUSES
-from qwen_bench.record.run import final_outcomes
+from qwen_bench.record.outcome import STATUSES, final_outcomes
 from qwen_bench.stats.pairing import pair
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.scoring.judge import judge_text
+from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.fixed_choice import sees, unmarked_reply
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.stats.serialise import summary_as_dict
-from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.summary import summarise, summary_as_dict
 
 POLICY = "last-turns:2"
 

@@ -1,6 +1,6 @@
-"""Planning: every number of the specification, its inverse, and what a run could have seen."""
+"""Planning: every number of the specification, and what a run could have seen."""
 
-from math import ceil
+from math import ceil, sqrt
 
 import pytest
 from scipy.stats import norm
@@ -10,12 +10,9 @@ from qwen_bench.stats.power import (
     clusters_for_error,
     clusters_needed,
     design_effect,
-    detectable,
     detectable_by_error,
-    error_for_regressed,
     error_for_within_noise,
     loss_called_regressed,
-    mean_error,
     multiplier,
     pairs_needed,
     quantile,
@@ -39,21 +36,6 @@ def test_pairs_needed_are_the_worked_numbers(difference, discordant, exact, at_8
     assert ceil(found) == at_80
     assert ceil(pairs_needed(difference, discordant, power=0.9)) == at_90
     assert pairs_needed(-difference, discordant) == found
-
-
-@pytest.mark.parametrize(
-    ("pairs", "discordant", "difference"),
-    [(90, 0.20, 0.13035), (200, 0.20, 0.08807), (400, 0.15, 0.05409), (1_000, 0.10, 0.02798)],
-)
-def test_the_detectable_difference_is_the_worked_number(pairs, discordant, difference):
-    found = detectable(pairs, discordant)
-
-    assert found == pytest.approx(difference, abs=5e-6)
-    assert pairs_needed(found, discordant) == pytest.approx(pairs, rel=1e-9)
-
-
-def test_too_few_pairs_detect_no_difference_at_any_size():
-    assert detectable(30, 0.20) is None
 
 
 @pytest.mark.parametrize(
@@ -84,15 +66,11 @@ def test_quantiles_are_those_of_the_normal_distribution(share, known):
 @pytest.mark.parametrize(("clusters", "points"), [(84, 0.0611), (120, 0.0511), (240, 0.0362)])
 def test_the_detectable_difference_of_cluster_means_is_the_worked_number(clusters, points):
     assert multiplier() == pytest.approx(2.801585, abs=5e-7)
-    assert detectable_by_error(mean_error(0.20, clusters)) == pytest.approx(points, abs=5e-5)
+    assert detectable_by_error(0.20 / sqrt(clusters)) == pytest.approx(points, abs=5e-5)
 
 
 def test_a_word_needs_more_than_detection():
-    error = mean_error(0.20, 84)
-
-    assert loss_called_regressed(error, 0.05) == pytest.approx(0.111, abs=5e-4)
-    assert error_for_regressed(loss_called_regressed(error, 0.05), 0.05) == pytest.approx(error)
-    assert error_for_regressed(0.05, 0.05) is None
+    assert loss_called_regressed(0.20 / sqrt(84), 0.05) == pytest.approx(0.111, abs=5e-4)
 
 
 def test_within_noise_needs_the_worked_number_of_clusters():

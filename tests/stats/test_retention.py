@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.retention import (
-    control_rates,
-    curve,
-    guess_corrected,
-    guessable,
-)
-from qwen_bench.stats.retention_change import change, position_indices
-from qwen_bench.stats.slices import (
+from qwen_bench.stats.clusters import (
     distance_bin,
     distance_slices,
     length_slices,
     load_slices,
     make_rows,
     paired_rows,
+)
+from qwen_bench.stats.paired_retention import shifts
+from qwen_bench.stats.retention import (
+    control_rates,
+    curve,
+    guess_corrected,
+    guessable,
+    position_indices,
 )
 
 BASE = (0.92, 0.91, 0.88, 0.86, 0.80, 0.62)
@@ -290,10 +291,16 @@ def paired(rows):
     return build
 
 
+def change_by_length(base, candidate, resampler):
+    """R of the candidate minus R of the baseline at each history length."""
+    curves = [curve(rows, length_slices(base), resampler) for rows in (base, candidate)]
+    return shifts(*curves)
+
+
 def test_a_model_against_itself_changes_nothing(paired, resampler):
     base, candidate = paired(half_right, half_right)
 
-    shift = change(base, candidate, length_slices(base), resampler)[4]
+    shift = change_by_length(base, candidate, resampler)[4]
 
     assert (shift.value, shift.low, shift.high) == (0.0, 0.0, 0.0)
 
@@ -306,7 +313,7 @@ def test_a_change_of_retention_has_the_interval_of_the_pairs(paired, resampler):
 
     base, candidate = paired(half_right, better)
 
-    shift = change(base, candidate, length_slices(base), resampler)[4]
+    shift = change_by_length(base, candidate, resampler)[4]
 
     widths = [
         point.high - point.low
@@ -325,7 +332,7 @@ def test_ability_in_one_model_only_is_said_in_words(paired, resampler, swap, not
     if swap:
         base, candidate = candidate, base
 
-    shift = change(base, candidate, length_slices(base), resampler)[4]
+    shift = change_by_length(base, candidate, resampler)[4]
 
     assert (shift.value, shift.note) == (None, note)
 
@@ -333,7 +340,7 @@ def test_ability_in_one_model_only_is_said_in_words(paired, resampler, swap, not
 def test_ability_in_neither_model_is_not_measurable(paired, resampler):
     base, candidate = paired(lambda *_: False, lambda *_: False)
 
-    shift = change(base, candidate, length_slices(base), resampler)[4]
+    shift = change_by_length(base, candidate, resampler)[4]
 
     assert shift.note.startswith("not measurable")
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.intervals import wilson
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.serialise import compare_document, summary_as_dict
-from qwen_bench.stats.summary import summarise
+from qwen_bench.stats.summary import summarise, summary_as_dict
 
 
 def odd(number, *_):

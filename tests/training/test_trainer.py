@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from qwen_bench.chat.jsonl import ChatRecord, write_records
+from qwen_bench.chat.jsonl import ChatRecord, record_line
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.engine_options import EngineOptions
@@ -144,7 +144,8 @@ def job(folder, out, data, **changes):
 def data(tmp_path):
     path = tmp_path / "own.jsonl"
     trained = (False, False, False, True)
-    write_records(path, [ChatRecord(f"chat-{i}", CHAT, trained) for i in range(4)])
+    records = [ChatRecord(f"chat-{i}", CHAT, trained) for i in range(4)]
+    path.write_text("".join(record_line(record) + "\n" for record in records), "utf-8")
     return path
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 import pytest
 
-from qwen_bench.chat.jsonl import read_records, record_line, write_records
+from qwen_bench.chat.jsonl import read_records, record_line
 from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.suites import build_suite, make_sources
@@ -40,7 +40,7 @@ def test_the_data_passes_its_own_file_check(tmp_path):
     records = make(langs=("en", "zh"))
     path = tmp_path / "data.jsonl"
 
-    write_records(path, records)
+    path.write_text("".join(record_line(record) + "\n" for record in records), "utf-8")
 
     assert list(read_records(path)) == records
 

@@ -12,8 +12,8 @@ from qwen_bench.audit.findings import Findings, Line
 from qwen_bench.audit.questions import questions_of
 from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.suites import Suite
-from qwen_bench.scoring.judge import judge_text
 from qwen_bench.scoring.normalise import normalise
+from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.fixed_choice import oracle
 
 WRAPPINGS = {

@@ -7,19 +7,17 @@ from math import inf
 
 import numpy as np
 
-from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.bootstrap import Resampler, child_generator
+from qwen_bench.stats.clusters import distance_slices
 from qwen_bench.stats.half_life import HalfLife
-from qwen_bench.stats.half_life_ratio import half_lives
 from qwen_bench.stats.intervals import (
     accuracy_interval,
     difference_interval,
     no_flip_bound,
     wilson,
 )
+from qwen_bench.stats.paired_retention import half_lives, shifts
 from qwen_bench.stats.retention import curve
-from qwen_bench.stats.retention_change import shifts
-from qwen_bench.stats.seeds import child_generator
-from qwen_bench.stats.slices import distance_slices
 from tools.calibration.clustered import even_layout, simulated_pairs, true_accuracy
 from tools.calibration.counting import Demand, Finding, Share
 from tools.calibration.curves import answers, chances, curve_rows

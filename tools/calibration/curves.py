@@ -11,8 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qwen_bench.stats.clusters import Floats
-from qwen_bench.stats.slices import Rows
+from qwen_bench.stats.clusters import Floats, ModelRows
 from tools.calibration.clustered import calibrated, sigmoid
 
 DISTANCES = (0, 3, 7, 15, 31, 63)
@@ -21,7 +20,7 @@ EACH = 2
 _BLIND, _ADJACENT = 0, 1
 
 
-def curve_rows(clusters: int) -> Rows:
+def curve_rows(clusters: int) -> ModelRows:
     """The rows of a run without answers.
 
     Args:
@@ -29,7 +28,7 @@ def curve_rows(clusters: int) -> Rows:
     """
     kinds = np.tile(np.repeat(np.arange(len(DISTANCES) + 2), EACH), clusters)
     main = kinds > _ADJACENT
-    return Rows(
+    return ModelRows(
         strata=(("mixed", clusters),),
         families=("fact_recall",),
         cluster=np.repeat(np.arange(clusters), EACH * (len(DISTANCES) + 2)),
@@ -55,7 +54,7 @@ def chances(half_life: float, *, top: float = TOP, guess: float = GUESS) -> tupl
     return (guess, top, *(guess + (top - guess) * part for part in left))
 
 
-def answers(rows: Rows, means: tuple[float, ...], effects: Floats, noise: Floats) -> Rows:
+def answers(rows: ModelRows, means: tuple[float, ...], effects: Floats, noise: Floats) -> ModelRows:
     """The rows with answers drawn.
 
     Args:

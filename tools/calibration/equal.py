@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.stats.bootstrap import Resampler
+from qwen_bench.stats.bootstrap import Resampler, child_generator
 from qwen_bench.stats.cells import judge, measure
-from qwen_bench.stats.seeds import child_generator
 from qwen_bench.stats.significance import mcnemar_p
 from tools.calibration.clustered import Layout, even_layout, layout_of, simulated_pairs
 from tools.calibration.counting import Demand, Finding, Share

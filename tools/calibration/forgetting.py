@@ -16,15 +16,15 @@ import numpy as np
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
 from qwen_bench.protocol import Generation
-from qwen_bench.record.run import Run
+from qwen_bench.record.outcome import Run
 from qwen_bench.runs.draft_manifest import draft_manifest
 from qwen_bench.runs.runner import ask, plan
 from qwen_bench.solvers.solver_engine import SolverEngine
+from qwen_bench.stats.bootstrap import child_generator
 from qwen_bench.stats.half_life import half_life
 from qwen_bench.stats.intervals import no_flip_bound
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.seeds import child_generator
 from tools.calibration.counting import Demand, Finding, Share
 from tools.calibration.curves import answers, chances, curve_rows
 from tools.calibration.sizes import Size

@@ -9,9 +9,9 @@ import numpy as np
 
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
+from qwen_bench.stats.bootstrap import child_generator
 from qwen_bench.stats.planning import CORRELATION, DISCORDANCE, EFFECT, Assumed, design, need
 from qwen_bench.stats.power import POWER, clusters_needed, pairs_needed
-from qwen_bench.stats.seeds import child_generator
 from qwen_bench.stats.significance import mcnemar_p, sign_flip_p
 from tools.calibration.clustered import (
     Layout,

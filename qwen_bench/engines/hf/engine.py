@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import torch
 
+from qwen_bench.chat.messages import opens_thought
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
-from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Stopping
 from qwen_bench.engines.device_memory import is_out_of_memory, peak_memory_bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from qwen_bench.chat.thinking import split_thought
+from qwen_bench.chat.messages import split_thought
 
 End = Literal["stop", "length", "filter", "other"]
 _ENDS: dict[str | None, End] = {

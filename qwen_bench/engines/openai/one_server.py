@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from qwen_bench.chat.thinking import opens_thought
+from qwen_bench.chat.messages import opens_thought
 from qwen_bench.engines.openai.capabilities import Survey
 from qwen_bench.engines.openai.chat_response import Said, said_in
 from qwen_bench.engines.openai.client import Client

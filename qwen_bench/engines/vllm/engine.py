@@ -15,10 +15,9 @@ from typing import Any
 import torch
 import transformers
 
-from qwen_bench.chat.messages import Message
+from qwen_bench.chat.messages import Message, opens_thought
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
-from qwen_bench.chat.thinking import opens_thought
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Row, Stopping
 from qwen_bench.engines.device_memory import peak_memory_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.report.charts import lines
 from qwen_bench.report.text import interval, percent
-from qwen_bench.stats.effective_length import RETAINED
+from qwen_bench.stats.profile import RETAINED
 from qwen_bench.stats.retention import Retention
 
 if TYPE_CHECKING:

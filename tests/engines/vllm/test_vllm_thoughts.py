@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.chat.builtin import CHATML
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.protocol import Unit
 
 OPENED = CHATML.replace(r"assistant\n", r"assistant\n<think>\n")

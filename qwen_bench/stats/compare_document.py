@@ -1,6 +1,7 @@
-"""Retention of two models as JSON values: the key `retention` of a scorer in `compare.json`.
+"""`compare.json`: comparisons as JSON values under the names of docs/runs.md.
 
-Distances and lengths are user turns; a missing number is null.
+Fractions stay fractions and are rounded nowhere; distances and lengths are user turns; a missing
+number is null, never NaN.
 """
 
 from __future__ import annotations
@@ -12,24 +13,95 @@ from qwen_bench.stats.isotonic import Crossing, falls_under_half
 from qwen_bench.stats.paired_retention import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from qwen_bench.stats.effective_length import EffectiveLength
+    from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.half_life import HalfLife
     from qwen_bench.stats.paired_retention import PairedRetention
-    from qwen_bench.stats.profile import Profile
-    from qwen_bench.stats.results import ModeComparison
+    from qwen_bench.stats.profile import EffectiveLength, Profile
+    from qwen_bench.stats.results import Cell, Comparison, ModeComparison
     from qwen_bench.stats.retention import Retention
-    from qwen_bench.stats.slices import Bin
+
+COMPARE_SCHEMA_VERSION = 1
 
 
-def retention_as_dict(mode: ModeComparison) -> dict[str, Any]:
+def compare_document(comparisons: Sequence[Comparison], exit_code: int) -> dict[str, Any]:
+    """The whole of `compare.json`.
+
+    Args:
+        comparisons: at least one, all against the same baseline, in command order.
+        exit_code: of the command.
+
+    Raises:
+        ValueError: no comparison.
+    """
+    if not comparisons:
+        raise ValueError("compare.json needs a comparison")
+    return {
+        "schema_version": COMPARE_SCHEMA_VERSION,
+        "exit_code": exit_code,
+        "base": asdict(comparisons[0].base),
+        "candidates": [comparison_as_dict(comparison) for comparison in comparisons],
+    }
+
+
+def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
+    """One candidate of `compare.json`."""
+    verdict = comparison.verdict
+    return {
+        **asdict(comparison.candidate),
+        "settings": [
+            {
+                "field": item.field,
+                "base": item.base,
+                "candidate": item.candidate,
+                "class": item.kind,
+            }
+            for item in comparison.settings
+        ],
+        "warnings": list(comparison.warnings),
+        "accounting": asdict(comparison.accounting),
+        "primary": comparison.primary,
+        "margin": comparison.margin,
+        "alpha": comparison.alpha,
+        "seed": comparison.seed,
+        "modes": {mode: _mode(comparison.modes[mode]) for mode in sorted(comparison.modes)},
+        "verdict": verdict.word,
+        "note": verdict.note,
+        "more_probes": verdict.more_probes,
+        "gates": [asdict(gate) for gate in comparison.gates],
+    }
+
+
+def _mode(mode: ModeComparison) -> dict[str, Any]:
+    """One scorer of a comparison."""
+    return {
+        "overall": _cell(mode.overall),
+        "answered_only": _cell(mode.answered_only) if mode.answered_only else None,
+        "by_length": {str(key): _cell(cell) for key, cell in mode.by_length.items()},
+        "by_family": {key: _cell(cell) for key, cell in mode.by_family.items()},
+        "by_lang": {key: _cell(cell) for key, cell in mode.by_lang.items()},
+        "by_condition": {key: _cell(cell) for key, cell in mode.by_condition.items()},
+        "lost_ids": list(mode.lost_ids),
+        "gained_ids": list(mode.gained_ids),
+        "languages": asdict(mode.languages) if mode.languages else None,
+        "achieved": asdict(mode.achieved) if mode.achieved else None,
+        "retention": _retention(mode),
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    """One cell, its fields as keys."""
+    values = asdict(cell)
+    # Only the verdict is asked for more probes; the file states it once, beside the verdict.
+    values.pop("more_probes", None)
+    return values
+
+
+def _retention(mode: ModeComparison) -> dict[str, Any]:
     """Retention of all languages together, and of each under `by_lang`.
 
     Where plain accuracy falls under one half is known without it, and for all languages only.
-
-    Args:
-        mode: one scorer of a comparison.
     """
     falls = falls_under_half(mode.by_length)
     whole = mode.retention.get(ALL)
