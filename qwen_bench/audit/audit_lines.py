@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from qwen_bench.audit.audit_suite import Audit
-from qwen_bench.audit.findings import Line
+from qwen_bench.audit.findings import AuditLine
 
 _WORD = {"ok": "ok", "fail": "FAIL", "skipped": "skipped"}
 # What the document tells of a suite.
@@ -87,7 +87,7 @@ def _legend(short: dict[str, str]) -> list[str]:
     return [f" {', '.join(texts[i : i + 6])}" for i in range(0, len(texts), 6)]
 
 
-def _audits(lines: Sequence[Line]) -> list[str]:
+def _audits(lines: Sequence[AuditLine]) -> list[str]:
     width = max(len(line.name) for line in lines)
     found = []
     for line in lines:

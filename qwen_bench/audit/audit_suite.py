@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from qwen_bench.audit.balance import Balance
-from qwen_bench.audit.findings import Check, Line, Rebuild
+from qwen_bench.audit.findings import AuditLine, Check, Rebuild
 from qwen_bench.audit.leaks import Conflicts, Leaks
 from qwen_bench.audit.maintenance import Key, Named, WindowCurve, find_maintenance
 from qwen_bench.audit.metamorphic import Twins, metamorphic
 from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
-from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, Judged
+from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, JudgedTable
 from qwen_bench.audit.solver_scores import SolverTable
 from qwen_bench.audit.solver_table import SOLVERS, WINDOWS
 from qwen_bench.probes.probe import Dialogue
@@ -21,8 +21,8 @@ from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
 
 ELSEWHERE = (
-    Line("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
-    Line("statistics", "skipped", "simulations of the test suite: tests/stats"),
+    AuditLine("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
+    AuditLine("statistics", "skipped", "simulations of the test suite: tests/stats"),
 )
 
 
@@ -42,12 +42,12 @@ class Audit:
     suite: Suite
     probes: int
     table: SolverTable
-    judged: Judged
+    judged: JudgedTable
     curves: Mapping[Key, WindowCurve]
-    lines: tuple[Line, ...]
+    lines: tuple[AuditLine, ...]
 
     @property
-    def failed(self) -> tuple[Line, ...]:
+    def failed(self) -> tuple[AuditLine, ...]:
         """Audits that found something."""
         return tuple(line for line in self.lines if line.status == "fail")
 
@@ -80,7 +80,7 @@ def audit_suite(
         for check in checks:
             check.see(rendering)
     progress("gates")
-    judged = Judged(table)
+    judged = JudgedTable(table)
     curves = maintenance.curves(suite)
     enough = min(table.clusters.values(), default=0) >= ENOUGH_CLUSTERS
     lines = [*judged.lines(), *table.lines()]

@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AuditLine:
     """The result of one audit.
 
     Attributes:
@@ -69,10 +69,10 @@ class Findings:
         if len(self._kept) < MOST_FINDINGS:
             self._kept[finding] = None
 
-    def line(self, name: str, summary: str) -> Line:
+    def line(self, name: str, summary: str) -> AuditLine:
         """The result of the audit `name`."""
         status: Status = "fail" if self.count else "ok"
-        return Line(name, status, summary, self.count, tuple(self._kept))
+        return AuditLine(name, status, summary, self.count, tuple(self._kept))
 
 
 class Check:
@@ -96,7 +96,7 @@ class Check:
         """What was looked at."""
         raise NotImplementedError
 
-    def line(self) -> Line:
+    def line(self) -> AuditLine:
         """The result."""
         return self._findings.line(self.name, self.summary())
 
@@ -106,7 +106,7 @@ Rebuild = Callable[[str, Selection], Suite]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RightShare:
     """Right answers of a number of answers."""
 
     right: int

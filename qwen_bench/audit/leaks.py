@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from qwen_bench.audit.findings import Check
-from qwen_bench.audit.questions import Asked, label_free, questions_of
+from qwen_bench.audit.questions import AskedQuestion, label_free, questions_of
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
@@ -39,7 +39,7 @@ class Leaks(Check):
         """What was looked at."""
         return f"{self._checked} questions: no other turn, system text or question has a value"
 
-    def _locate(self, asked: Asked, candidates: tuple[str, ...]) -> None:
+    def _locate(self, asked: AskedQuestion, candidates: tuple[str, ...]) -> None:
         for turn, message in asked.others:
             for mention in mentions_in(message.content, candidates, aliases_of(asked.probe)):
                 self._findings.add(asked.probe.id, f"'{mention.candidate}' leaks", turn)
@@ -55,7 +55,7 @@ class Leaks(Check):
         if probe.rule is not None and _holds(probe.rule, probe.question_text):
             self._findings.add(probe.id, "the question holds the mark of the rule")
 
-    def _rule(self, asked: Asked, rule: Rule) -> None:
+    def _rule(self, asked: AskedQuestion, rule: Rule) -> None:
         """The mark stands in replies that obey the rule, and there in all or in none."""
         first = max(asked.own_turns, default=0)
         obeying: list[bool] = []
@@ -109,7 +109,7 @@ class Conflicts(Check):
         """What was looked at."""
         return f"{self._checked} questions: no other turn states a value for what is asked"
 
-    def _values(self, asked: Asked) -> Iterator[str]:
+    def _values(self, asked: AskedQuestion) -> Iterator[str]:
         family = self._families.get(asked.group)
         words = family.words.get((asked.probe.lang, self._split)) if family else None
         yield from dict.fromkeys([*asked.probe.candidates, *(words.answers if words else [])])

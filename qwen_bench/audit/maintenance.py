@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwen_bench.audit.findings import Line, Rebuild
+from qwen_bench.audit.findings import AuditLine, Rebuild
 from qwen_bench.errors import InputError
 from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.selection import Selection
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Named = tuple[str, "Prompter"]
 # Size of the window in turns, family, language.
 Key = tuple[int, str, str]
-Inspections = Mapping[str, Callable[[], Sequence[Line]]]
+Inspections = Mapping[str, Callable[[], Sequence[AuditLine]]]
 _LEFT_OUT = {
     "determinism": ("determinism",),
     "suites": ("suites",),
@@ -67,7 +67,7 @@ class Maintenance:
         del suite
         return {}
 
-    def forgetting(self, curves: Mapping[Key, WindowCurve], *, enough: bool) -> list[Line]:
+    def forgetting(self, curves: Mapping[Key, WindowCurve], *, enough: bool) -> list[AuditLine]:
         """The audit of the curves, if there are any.
 
         Args:
@@ -92,8 +92,8 @@ class Maintenance:
         return {step: partial(_left_out, names) for step, names in _LEFT_OUT.items()}
 
 
-def _left_out(names: Sequence[str]) -> list[Line]:
-    return [Line(name, "skipped", _NEEDS) for name in names]
+def _left_out(names: Sequence[str]) -> list[AuditLine]:
+    return [AuditLine(name, "skipped", _NEEDS) for name in names]
 
 
 def find_maintenance() -> Maintenance:

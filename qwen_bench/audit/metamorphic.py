@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from qwen_bench.audit.findings import Check, Findings, Line
+from qwen_bench.audit.findings import AuditLine, Check, Findings
 from qwen_bench.audit.questions import questions_of
 from qwen_bench.audit.trees import exchanged, strings_of, tree_of
 from qwen_bench.probes.definitions import Family
@@ -50,7 +50,7 @@ class Twins(Check):
         return f"{self._checked} questions: same words and options, different answers"
 
 
-def metamorphic(suite: Suite) -> Line:
+def metamorphic(suite: Suite) -> AuditLine:
     """Exchange values, entities and filler of a suite (its first rotation is enough).
 
     Args:

@@ -16,7 +16,7 @@ LABELS = frozenset({"yes", "no", "是", "否", "user", "assistant", "用户", "�
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedQuestion:
     """A question with its history.
 
     Attributes:
@@ -52,7 +52,7 @@ def group_of(probe: Probe) -> str:
     return probe.twin_group.split("/")[2]
 
 
-def questions_of(rendering: Sequence[Dialogue]) -> Iterator[Asked]:
+def questions_of(rendering: Sequence[Dialogue]) -> Iterator[AskedQuestion]:
     """Every question of the dialogues in the main and dense conditions, once a dialogue."""
     for dialogue in rendering:
         longest: dict[tuple[str, str], Probe] = {}
@@ -66,7 +66,7 @@ def questions_of(rendering: Sequence[Dialogue]) -> Iterator[Asked]:
             yield _asked(dialogue, probe)
 
 
-def _asked(dialogue: Dialogue, probe: Probe) -> Asked:
+def _asked(dialogue: Dialogue, probe: Probe) -> AskedQuestion:
     group = group_of(probe)
     shown = dialogue.turns[: probe.length]
     messages = [(n, m) for n, turn in enumerate(shown, start=1) for m in turn.messages]
@@ -75,7 +75,9 @@ def _asked(dialogue: Dialogue, probe: Probe) -> Asked:
         messages.insert(0, (0, Message("system", dialogue.system)))
         if not own:
             own = {0}
-    return Asked(probe, group, tuple(messages), frozenset(own), dialogue.turns, dialogue.system)
+    return AskedQuestion(
+        probe, group, tuple(messages), frozenset(own), dialogue.turns, dialogue.system
+    )
 
 
 def label_free(probe: Probe) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from qwen_bench.audit.findings import Check
 from qwen_bench.audit.leaks import bare_keys
-from qwen_bench.audit.questions import LABELS, Asked, questions_of
+from qwen_bench.audit.questions import LABELS, AskedQuestion, questions_of
 from qwen_bench.probes.probe import Dialogue, Probe
 from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
 
@@ -26,7 +26,7 @@ class Solvability(Check):
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
         """Compare the evidence of both variants."""
-        worlds: dict[tuple[str, str, str], list[Asked]] = {}
+        worlds: dict[tuple[str, str, str], list[AskedQuestion]] = {}
         for asked in questions_of(rendering):
             probe = asked.probe
             worlds.setdefault((probe.family, probe.question, probe.condition), []).append(asked)
@@ -41,7 +41,7 @@ class Solvability(Check):
         """What was looked at."""
         return f"{self._checked} questions: needs hold the answer and are minimal"
 
-    def _stated(self, asked: Asked) -> None:
+    def _stated(self, asked: AskedQuestion) -> None:
         """The gold is a candidate and said in the needed turns."""
         probe = asked.probe
         if probe.answer_kind == "rule" or probe.gold_abstains:
@@ -58,14 +58,14 @@ class Solvability(Check):
                     probe.id, f"the gold '{gold}' is not said in turns {_named(probe.needs)}"
                 )
 
-    def _decided(self, twins: Sequence[Asked]) -> None:
+    def _decided(self, twins: Sequence[AskedQuestion]) -> None:
         """Variants whose needed turns are the same have the same answer."""
         facts = {asked.probe.variant: _texts(asked, asked.probe.needs) for asked in twins}
         if len(facts) == 2 and facts["A"] == facts["B"]:
             what = f"turns {_named(twins[0].probe.needs)} are the same in A and B"
             self._findings.add(twins[0].probe.id, what)
 
-    def _minimal(self, asked: Asked, twins: Sequence[Asked]) -> None:
+    def _minimal(self, asked: AskedQuestion, twins: Sequence[AskedQuestion]) -> None:
         """Every needed turn is needed."""
         probe = asked.probe
         if probe.gold_abstains:
@@ -80,7 +80,7 @@ class Solvability(Check):
                 self._findings.add(probe.id, "the answer is known without this turn", missing)
 
 
-def _left(asked: Asked, missing: int) -> tuple[Facts, tuple[int | str | None, ...]]:
+def _left(asked: AskedQuestion, missing: int) -> tuple[Facts, tuple[int | str | None, ...]]:
     """Facts of the needed turns but one, and the answer in their numbering (None: not said)."""
     texts = _texts(asked, [turn for turn in asked.probe.needs if turn != missing])
     return _numbered(asked.probe, texts)
@@ -94,7 +94,7 @@ def _rivals(
     return one[0] == two[0] and one[1] != two[1]
 
 
-def _texts(asked: Asked, turns: Sequence[int]) -> Facts:
+def _texts(asked: AskedQuestion, turns: Sequence[int]) -> Facts:
     return tuple(plain(asked.evidence(turn)) for turn in turns)
 
 
@@ -115,7 +115,7 @@ def _numbered(probe: Probe, texts: Facts) -> tuple[Facts, tuple[int | str | None
     return tuple(facts), tuple(numbers.get(gold) for gold in golds)
 
 
-def _speaks_of(asked: Asked, turn: int) -> bool:
+def _speaks_of(asked: AskedQuestion, turn: int) -> bool:
     """Whether a turn names what is asked about, or an option that the question names."""
     probe, text = asked.probe, asked.evidence(turn)
     named = mentions_in(probe.question_text, probe.candidates, aliases_of(probe))

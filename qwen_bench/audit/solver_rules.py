@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwen_bench.audit.findings import Findings, Line, Share
+from qwen_bench.audit.findings import AuditLine, Findings, RightShare
 from qwen_bench.audit.solver_scores import SolverTable
 from qwen_bench.audit.solver_table import POSITIONAL, rule_of
 from qwen_bench.solvers.solver_engine import window_of
@@ -17,7 +17,7 @@ _GROUPS_REPORTED = frozenset({"oracle", "overlap", "last-entity", "never-abstain
 _GROUPS_BY_POSITION = {"ordinal_ref": 0.25}
 
 
-class Judged:
+class JudgedTable:
     """The solver table after its gates.
 
     Args:
@@ -39,7 +39,7 @@ class Judged:
         self._tense_words()
         self._paraphrases()
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[AuditLine]:
         """One line for accuracies and one for twin groups."""
         few = [f for f, n in self._table.clusters.items() if n < ENOUGH_CLUSTERS]
         scope = "exact gates" if few else f"exact gates and those within {TOLERANCE}"
@@ -55,7 +55,7 @@ class Judged:
         expected = self._table.expected(solver, family)
         return rule.shown or ("" if expected is None else f"{expected:.3f}")
 
-    def _score(self, solver: str, family: str, share: Share) -> None:
+    def _score(self, solver: str, family: str, share: RightShare) -> None:
         rule = rule_of(self._table.cell(solver, family))
         expected = self._table.expected(solver, family)
         if expected is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from qwen_bench.audit.findings import Findings, Line, Share
+from qwen_bench.audit.findings import AuditLine, Findings, RightShare
 from qwen_bench.audit.solver_table import FAMILIES, by_construction, cell_of
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
 from qwen_bench.scoring.score import judge_text
@@ -120,7 +120,7 @@ class SolverTable:
         """Number of clusters by family."""
         return {family: len(found) for family, found in self._clusters.items()}
 
-    def shares(self, *keys: int, condition: str = "main") -> dict[tuple[object, ...], Share]:
+    def shares(self, *keys: int, condition: str = "main") -> dict[tuple[object, ...], RightShare]:
         """Accuracy by parts of (0 solver, 1 family, 2 language, 3 condition, 4 length)."""
         right: Counter[tuple[object, ...]] = Counter()
         asked: Counter[tuple[object, ...]] = Counter()
@@ -129,21 +129,21 @@ class SolverTable:
                 key = tuple(cell[i] for i in keys)
                 asked[key] += n
                 right[key] += self._right[cell]
-        return {key: Share(right[key], n) for key, n in asked.items()}
+        return {key: RightShare(right[key], n) for key, n in asked.items()}
 
-    def groups(self) -> dict[tuple[str, str], Share]:
+    def groups(self) -> dict[tuple[str, str], RightShare]:
         """Whole twin groups right by solver and family; families of one evidence share them."""
         return {
-            (name, family): Share(self._whole[name, host], self._groups[name, host])
+            (name, family): RightShare(self._whole[name, host], self._groups[name, host])
             for family, host in self._hosts.items()
             for name in self.solvers
             if (name, host) in self._groups
         }
 
-    def worded(self, solver: str, family: str, wording: str) -> Share:
+    def worded(self, solver: str, family: str, wording: str) -> RightShare:
         """Accuracy in the main condition under one level of the factor `wording`."""
         key = (solver, family, wording)
-        return Share(self._wordings_right[key], self._wordings[key])
+        return RightShare(self._wordings_right[key], self._wordings[key])
 
     def cell(self, solver: str, family: str) -> str:
         """The cell of the expected table."""
@@ -155,7 +155,7 @@ class SolverTable:
             return None
         return self._expected[solver, family] / self.shares(0, 1)[solver, family].n
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[AuditLine]:
         """The audits that watch single probes: oracle (solvability) and windows."""
         lines = []
         if "oracle" in self.solvers:

@@ -65,7 +65,7 @@ WINDOWS = ("window-2", "window-8", "window-32")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PassRule:
     """How a cell of the table is judged.
 
     Attributes:
@@ -97,15 +97,15 @@ def cell_of(solver: str, probe: Probe, floor: float | None = None) -> str | None
     return _OWN_BY_KIND.get((solver, probe.answer_kind), _OWN.get(solver, "r"))
 
 
-def rule_of(cell: str) -> Rule:
+def rule_of(cell: str) -> PassRule:
     """How a cell is judged."""
     if cell in {"0", "1"}:
-        return Rule("exact", cell)
+        return PassRule("exact", cell)
     if cell == "r":
-        return Rule("shown", "")
+        return PassRule("shown", "")
     if cell.startswith("<"):
-        return Rule("most", f"<={_short(_number(cell[1:]))}")
-    return Rule("near", "")
+        return PassRule("most", f"<={_short(_number(cell[1:]))}")
+    return PassRule("near", "")
 
 
 def by_construction(cell: str, probe: Probe) -> float | None:

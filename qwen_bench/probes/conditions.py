@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.probes.probe import CONDITIONS, Condition, Lang, Turn
-from qwen_bench.probes.programmes import Placed
+from qwen_bench.probes.programmes import PlacedInstance
 
 # Fixed by the specification of probes, section 2.5.
 _OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}
 _SPEAKERS = {"en": ("User: ", "Assistant: "), "zh": ("用户：", "助手：")}
 
 
-class Prompt(NamedTuple):
+class ShownHistory(NamedTuple):
     """Where a question is asked.
 
     Attributes:
@@ -51,10 +51,10 @@ class History(NamedTuple):
 
 def prompts(
     history: History,
-    item: Placed,
+    item: PlacedInstance,
     needs: tuple[int, ...],
     asked: Mapping[Condition, tuple[int, ...]],
-) -> Iterator[Prompt]:
+) -> Iterator[ShownHistory]:
     """Every place where one question is asked.
 
     Args:
@@ -67,31 +67,33 @@ def prompts(
         if condition == "adjacent":
             own = [turn for turn in item.turns if turn > 0]
             places = tuple(own.index(turn) + 1 if turn else 0 for turn in needs)
-            yield Prompt(condition, len(own), len(own), places, history.messages(own))
+            yield ShownHistory(condition, len(own), len(own), places, history.messages(own))
         elif condition == "blind":
-            yield Prompt(condition, 0, 0, (), ())
+            yield ShownHistory(condition, 0, 0, (), ())
         else:
             for length in asked[condition]:
                 if item.asked_at(length):
                     yield _after(condition, history, needs, length)
 
 
-def ask(prompt: Prompt, question: str) -> Conversation:
+def ask(prompt: ShownHistory, question: str) -> Conversation:
     """The messages that ask a question, the last one from the user."""
     if prompt.condition == "concat":
         return (Message("user", f"{prompt.messages[0].content}\n\n{question}"),)
     return (*prompt.messages, Message("user", question))
 
 
-def _after(condition: Condition, history: History, needs: tuple[int, ...], length: int) -> Prompt:
+def _after(
+    condition: Condition, history: History, needs: tuple[int, ...], length: int
+) -> ShownHistory:
     """A question after the first T turns, in the form of the condition."""
     if condition == "concat":
-        return Prompt(condition, length, length, needs, (_flattened(history, length),))
+        return ShownHistory(condition, length, length, needs, (_flattened(history, length),))
     shown = list(range(1, length + 1))
     if condition == "no-filler":
         shown = [number for number in shown if history.turns[number - 1].group is not None]
         needs = tuple(shown.index(turn) + 1 for turn in needs)
-    return Prompt(condition, length, len(shown), needs, history.messages(shown))
+    return ShownHistory(condition, length, len(shown), needs, history.messages(shown))
 
 
 def _flattened(history: History, length: int) -> Message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qwen_bench.probes.conditions import History, Prompt, ask, prompts
+from qwen_bench.probes.conditions import History, ShownHistory, ask, prompts
 from qwen_bench.probes.filler import fill, without
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
@@ -22,13 +22,13 @@ from qwen_bench.probes.probe import (
     Variant,
     apply_rule,
 )
-from qwen_bench.probes.programmes import Placed, Programme, Sources, place
+from qwen_bench.probes.programmes import PlacedInstance, Programme, Sources, place
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.word_templates import render
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class WantedProbes:
     """Which probes of a dialogue are wanted.
 
     Attributes:
@@ -51,7 +51,7 @@ def build_dialogue(
     programme: Programme,
     number: int,
     rendering: tuple[Variant, Lang],
-    asking: Asking,
+    asking: WantedProbes,
 ) -> Dialogue:
     """One rendering of a cluster: its turns up to the longest asked for, and the wanted probes.
 
@@ -88,7 +88,9 @@ class _Frame:
     variant: Variant
     history: History
 
-    def probes(self, placed: Sequence[Placed], asking: Asking) -> Iterator[AskedProbe]:
+    def probes(
+        self, placed: Sequence[PlacedInstance], asking: WantedProbes
+    ) -> Iterator[AskedProbe]:
         longest = max(asking.lengths)
         for item in placed:
             for question in item.instance.questions:
@@ -99,7 +101,7 @@ class _Frame:
                 for prompt in prompts(self.history, item, needs, asking.conditions):
                     yield AskedProbe(self._probe(item, question, prompt, text), ask(prompt, text))
 
-    def _text(self, question: Question, item: Placed) -> str:
+    def _text(self, question: Question, item: PlacedInstance) -> str:
         family = self.sources.families[question.family]
         words = family.words[self.history.lang, self.sources.split]
         templates = self.sources.templates(question, self.history.lang)
@@ -107,7 +109,9 @@ class _Frame:
         context = {"only": getattr(words, "only", ""), **question.context}
         return render(templates[level], context, family.joins[self.history.lang])
 
-    def _probe(self, item: Placed, question: Question, prompt: Prompt, text: str) -> Probe:
+    def _probe(
+        self, item: PlacedInstance, question: Question, prompt: ShownHistory, text: str
+    ) -> Probe:
         family = self.sources.families[question.family]
         lang = self.history.lang
         ranked = question.rank_candidates
@@ -159,7 +163,7 @@ def _position(turn: int, length: int) -> float:
 
 def write_turns(
     sources: Sources,
-    placed: Sequence[Placed],
+    placed: Sequence[PlacedInstance],
     seed: tuple[object, ...],
     lang: Lang,
     length: int,
@@ -192,7 +196,7 @@ def write_turns(
     return tuple(turns)
 
 
-def system_text(sources: Sources, placed: Sequence[Placed], lang: Lang) -> str | None:
+def system_text(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) -> str | None:
     """Text of the system message that an instance brings; None without one."""
     for item in placed:
         if item.instance.system is not None:
@@ -201,7 +205,7 @@ def system_text(sources: Sources, placed: Sequence[Placed], lang: Lang) -> str |
     return None
 
 
-def _evidence(sources: Sources, placed: Sequence[Placed], lang: Lang) -> dict[int, Turn]:
+def _evidence(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) -> dict[int, Turn]:
     turns: dict[int, Turn] = {}
     for item in placed:
         if not item.instance.evidence:

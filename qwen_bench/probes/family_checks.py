@@ -14,7 +14,7 @@ from qwen_bench.errors import DataError, QwenBenchError
 from qwen_bench.probes.definitions import Family, line_of, load_own_families, read_yaml
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import LANGS, VARIANTS, Lang
-from qwen_bench.probes.programmes import Placed, Sources, own_programme, place
+from qwen_bench.probes.programmes import PlacedInstance, Sources, own_programme, place
 from qwen_bench.probes.word_templates import pattern_of, render
 
 _TRIAL_ROTATIONS = 4
@@ -96,7 +96,7 @@ def _check_trial(family: Family, families: Mapping[str, Family], path: Path, lan
             )
 
 
-def _check_instance(sources: Sources, item: Placed, path: Path, lang: Lang) -> None:
+def _check_instance(sources: Sources, item: PlacedInstance, path: Path, lang: Lang) -> None:
     join = sources.families[item.group].joins[lang]
     evidence = ""
     for stage in item.instance.evidence:

@@ -53,7 +53,7 @@ _LATIN = re.compile(r"[A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedExchange:
     """An exchange that was left out.
 
     Attributes:
@@ -79,7 +79,7 @@ class Screened:
 
     path: str
     banks: Mapping[Lang, FillerBank]
-    refused: tuple[Refusal, ...] = field(default=())
+    refused: tuple[RefusedExchange, ...] = field(default=())
 
     def report(self) -> list[str]:
         """Lines for people: what is kept, and what was refused why, with the first of each."""
@@ -113,12 +113,12 @@ def load_own_filler(
     """
     forbidden = {lang: _Forbidden.of(families, lang) for lang in LANGS}
     threads: dict[Lang, list[Thread]] = {lang: [] for lang in LANGS}
-    refused: list[Refusal] = []
+    refused: list[RefusedExchange] = []
     seen: set[str] = set()
     for record in _records(path):
         lang = _language(record)
         for item in _screened(record, lang, forbidden[lang], seen):
-            if isinstance(item, Refusal):
+            if isinstance(item, RefusedExchange):
                 refused.append(item)
             else:
                 threads[lang].append(item)
@@ -179,7 +179,7 @@ def _language(record: ChatRecord) -> Lang:
 
 def _screened(
     record: ChatRecord, lang: Lang, forbidden: _Forbidden, seen: set[str]
-) -> Iterator[Thread | Refusal]:
+) -> Iterator[Thread | RefusedExchange]:
     """Threads of usable exchanges; a refused exchange ends one thread and the next may begin."""
     thread: list[Turn] = []
     for number, exchange in enumerate(_exchanges(record), start=1):
@@ -192,7 +192,7 @@ def _screened(
             yield tuple(thread)
         thread = []
         reason, found = refusal or ("tool", "")
-        yield Refusal(record.id, number, reason, found)
+        yield RefusedExchange(record.id, number, reason, found)
     if thread:
         yield tuple(thread)
 

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple, cast
 
 from qwen_bench.errors import InputError
-from qwen_bench.probes.dialogue import Asking, build_dialogue
+from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
@@ -28,7 +28,7 @@ _ID = re.compile(
 )
 
 
-class _Parts(NamedTuple):
+class _IdParts(NamedTuple):
     """What a probe id says."""
 
     programme: str
@@ -83,11 +83,11 @@ def _no_probe(probe_id: str, instead: tuple[str, ...]) -> InputError:
     )
 
 
-def _parts(probe_id: str) -> _Parts | None:
+def _parts(probe_id: str) -> _IdParts | None:
     found = _ID.fullmatch(probe_id)
     if found is None or int(found["length"]) > MAX_TURNS:
         return None
-    return _Parts(
+    return _IdParts(
         found["programme"],
         int(found["number"]),
         cast("Variant", found["variant"]),
@@ -98,14 +98,14 @@ def _parts(probe_id: str) -> _Parts | None:
     )
 
 
-def _dialogue(suite: Suite, parts: _Parts) -> Dialogue | None:
+def _dialogue(suite: Suite, parts: _IdParts) -> Dialogue | None:
     """The dialogue of a probe in one suite; None if the suite has no such programme."""
     programme = next((p for p in suite.programmes if p.name == parts.programme), None)
     if programme is None or (parts.condition == "dense" and "dense" not in suite.blocks):
         return None
     length = max(1, parts.length)
     lengths = tuple(sorted({*suite.lengths, length}))
-    asking = Asking(
+    asking = WantedProbes(
         lengths,
         frozenset(suite.families),
         {parts.condition: lengths},

@@ -196,7 +196,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedInstance:
     """An instance at its turns.
 
     Attributes:
@@ -221,7 +221,7 @@ class Placed:
 
 def place(
     sources: Sources, programme: Programme, number: int, variant: Variant, lang: Lang
-) -> Iterator[Placed]:
+) -> Iterator[PlacedInstance]:
     """The instances of a cluster in the order of the programme's groups.
 
     A group without a family, or with more evidence than its slot has turns, leaves its slot to
@@ -248,7 +248,7 @@ def place(
         instance = host.builder.build(brief, host.words[lang, sources.split])
         for question in instance.questions:
             draw.level(f"question template {question.family}", _template_count(sources, question))
-        yield Placed(group, slot_number, slot, turns, instance, dict(draw.factors))
+        yield PlacedInstance(group, slot_number, slot, turns, instance, dict(draw.factors))
 
 
 def _template_count(sources: Sources, question: Question) -> int:

@@ -18,7 +18,7 @@ from qwen_bench.probes.probe import CONDITIONS, LANGS, MAX_TURNS, Condition, Lan
 Mode = Literal["generate", "rank"]
 
 
-class Block(BaseModel):
+class ConditionBlock(BaseModel):
     """A condition that only the first rotations of `mixed` have.
 
     Attributes:
@@ -51,7 +51,7 @@ class SuiteFile(BaseModel):
     families: tuple[str, ...] | None = None
     rotations: dict[str, int | dict[int, int]]
     controls: int | None = None
-    blocks: dict[Condition, Block] = {}
+    blocks: dict[Condition, ConditionBlock] = {}
     modes: tuple[Mode, ...]
     primary: Mode
     max_new_tokens: int
@@ -75,7 +75,9 @@ class SuiteFile(BaseModel):
             most = {name: min(self.controls, number) for name, number in most.items()}
         return {"adjacent": most, "blind": most}
 
-    def blocks_at(self, lengths: tuple[int, ...], limit: int | None) -> dict[Condition, Block]:
+    def blocks_at(
+        self, lengths: tuple[int, ...], limit: int | None
+    ) -> dict[Condition, ConditionBlock]:
         """The blocks narrowed to history lengths and a limit; those with nothing left are gone."""
         narrowed = {
             condition: block.model_copy(
@@ -89,7 +91,7 @@ class SuiteFile(BaseModel):
         return {condition: block for condition, block in narrowed.items() if block.lengths}
 
     def chosen_conditions(
-        self, globs: tuple[str, ...], blocks: Mapping[Condition, Block]
+        self, globs: tuple[str, ...], blocks: Mapping[Condition, ConditionBlock]
     ) -> tuple[Condition, ...]:
         """Conditions asked.
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import Family, load_families
-from qwen_bench.probes.dialogue import Asking, build_dialogue
+from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
 from qwen_bench.probes.filler import FillerBank, load_filler
 from qwen_bench.probes.probe import LANGS, VARIANTS, Condition, Dialogue, Lang, Split
 from qwen_bench.probes.programmes import MIXED, Programme, Sources, host_of, in_order
 from qwen_bench.probes.selection import (
-    Block,
+    ConditionBlock,
     Mode,
     Selection,
     SuiteFile,
@@ -79,7 +79,7 @@ class Suite:
     programmes: tuple[Programme, ...]
     rotations: Mapping[str, Mapping[int, int]] = field(hash=False)
     controls: Mapping[Condition, Mapping[str, int]] = field(hash=False)
-    blocks: Mapping[Condition, Block] = field(hash=False)
+    blocks: Mapping[Condition, ConditionBlock] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
     screened: Screened | None = field(default=None, repr=False, compare=False)
 
@@ -110,7 +110,7 @@ class Suite:
                     if dialogue.probes:
                         yield dialogue
 
-    def _askings(self, programme: Programme, rotation: int) -> list[Asking]:
+    def _askings(self, programme: Programme, rotation: int) -> list[WantedProbes]:
         """What is asked of a cluster in this rotation: plain dialogues, and dense ones."""
         lengths = tuple(t for t in self.lengths if rotation < self.rotations[programme.name][t])
         if not lengths:
@@ -126,10 +126,10 @@ class Suite:
                 asked[condition] = self.blocks[condition].lengths
         families = frozenset(self.families)
         dense = asked.pop("dense", None)
-        askings = [Asking(lengths, families, asked)] if asked else []
+        askings = [WantedProbes(lengths, families, asked)] if asked else []
         if dense:
             stack = self.blocks["dense"].stack
-            askings.append(Asking(lengths, families, {"dense": dense}, stack))
+            askings.append(WantedProbes(lengths, families, {"dense": dense}, stack))
         return askings
 
 

@@ -15,7 +15,7 @@ from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.dialogue import Asking, build_dialogue
+from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
 from qwen_bench.probes.filler import fill
 from qwen_bench.probes.probe import MAX_TURNS, VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
 from qwen_bench.probes.programmes import MIXED, Sources
@@ -89,7 +89,7 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
     if not 1 <= shortest <= longest <= MAX_TURNS:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
     sources = make_sources(tasks, families, CONSTRUCTION, wanted.seed, "train")
-    asking = Asking((MAX_TURNS,), frozenset(wanted.families), {"main": (MAX_TURNS,)})
+    asking = WantedProbes((MAX_TURNS,), frozenset(wanted.families), {"main": (MAX_TURNS,)})
     for pair in range((wanted.n + 1) // len(VARIANTS)):
         lang = wanted.langs[pair % len(wanted.langs)]
         skeleton = wanted.first_skeleton + pair
@@ -101,7 +101,7 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
 
 
 def _with_every_key(
-    sources: Sources, skeleton: int, variant: Variant, lang: Lang, asking: Asking
+    sources: Sources, skeleton: int, variant: Variant, lang: Lang, asking: WantedProbes
 ) -> Dialogue:
     """The dialogue with its own probes and, of the same evidence, those that ask for other keys."""
     dialogue = build_dialogue(sources, MIXED, skeleton, (variant, lang), asking)

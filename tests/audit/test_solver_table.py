@@ -6,7 +6,7 @@ from fractions import Fraction
 from functools import cache
 
 from qwen_bench.audit.audit_suite import audit_suite
-from qwen_bench.audit.solver_rules import Judged
+from qwen_bench.audit.solver_rules import JudgedTable
 from qwen_bench.audit.solver_scores import SolverTable, window_verdict
 from qwen_bench.audit.solver_table import (
     CELLS,
@@ -33,7 +33,7 @@ def filled(suite, *solvers, on_window=lambda *_: None):
 
 def lines_of(suite, *solvers):
     table = filled(suite, *solvers)
-    return {line.name: line for line in (*Judged(table).lines(), *table.lines())}
+    return {line.name: line for line in (*JudgedTable(table).lines(), *table.lines())}
 
 
 def test_the_expected_table_has_a_cell_for_every_solver_and_family():
@@ -74,9 +74,9 @@ def test_an_upper_gate_ignores_a_solver_that_does_badly():
     table = filled(suite, "overlap")
     table._expected["overlap", "alias_chain"] = 0.9 * 168
 
-    assert Judged(table).lines()[0].status == "ok"
+    assert JudgedTable(table).lines()[0].status == "ok"
     table._expected["overlap", "alias_chain"] = 0.1 * 168
-    assert Judged(table).lines()[0].status == "fail"
+    assert JudgedTable(table).lines()[0].status == "fail"
 
 
 def test_a_shortcut_with_a_whole_twin_group_right_fails():

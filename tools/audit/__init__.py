@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qwen_bench.audit.findings import Line, Rebuild
+from qwen_bench.audit.findings import AuditLine, Rebuild
 from qwen_bench.audit.maintenance import Inspections, Key, Maintenance, Named, WindowCurve
 from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.selection import Selection
@@ -31,7 +31,7 @@ class Checkout(Maintenance):
         """The curve of every window, family and language."""
         return self._rows.curves(suite)
 
-    def forgetting(self, curves: Mapping[Key, WindowCurve], *, enough: bool) -> list[Line]:
+    def forgetting(self, curves: Mapping[Key, WindowCurve], *, enough: bool) -> list[AuditLine]:
         """The audit of the curves, where there are several history lengths."""
         return [window_line(curves, enough=enough)] if curves else []
 

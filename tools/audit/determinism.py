@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from qwen_bench.audit.findings import Findings, Line, Rebuild
+from qwen_bench.audit.findings import AuditLine, Findings, Rebuild
 from qwen_bench.chat.messages import conversation_sha256
 from qwen_bench.errors import QwenBenchError
 from qwen_bench.probes.probe import Dialogue
@@ -56,7 +56,7 @@ def print_hashes() -> None:
     json.dump(hashes(build_suite(given["name"], selection, given["seed"], own)), sys.stdout)
 
 
-def determinism(suite: Suite, selection: Selection) -> Line:
+def determinism(suite: Suite, selection: Selection) -> AuditLine:
     """Build a suite again in other processes, and in another order in this one.
 
     Args:
@@ -121,7 +121,7 @@ def _compare(findings: Findings, one: Mapping[str, str], two: Mapping[str, str],
             findings.add(name, f"has other bytes {how}")
 
 
-def across_suites(suite: Suite, selection: Selection, rebuild: Rebuild) -> Line:
+def across_suites(suite: Suite, selection: Selection, rebuild: Rebuild) -> AuditLine:
     """Turns do not depend on the longest history asked for, nor on the suite of one version.
 
     Args:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import AuditLine, Findings
 from qwen_bench.audit.trees import strings_of, tree_of
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.instance import Words
@@ -35,7 +35,7 @@ class _Place(NamedTuple):
         return f"{self.family} {self.lang} {self.split}"
 
 
-def lexicon(sources: Sources, families: Sequence[str]) -> Line:
+def lexicon(sources: Sources, families: Sequence[str]) -> AuditLine:
     """Look at the words of all families whose evidence can stand in a dialogue.
 
     Args:

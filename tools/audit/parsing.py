@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import AuditLine, Findings
 from qwen_bench.audit.questions import questions_of
 from qwen_bench.probes.probe import Probe
 from qwen_bench.probes.suites import Suite
@@ -53,7 +53,7 @@ _FIRST_WORD = (
 )
 
 
-def parser(suite: Suite) -> Line:
+def parser(suite: Suite) -> AuditLine:
     """Judge wrapped and doubled answers to every question of a small suite."""
     findings = Findings()
     judged = 0

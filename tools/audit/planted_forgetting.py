@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import AuditLine, Findings
 from qwen_bench.audit.maintenance import Key, WindowCurve
 from qwen_bench.probes.probe import Condition, Probe
 from qwen_bench.probes.programmes import Programme
@@ -173,7 +173,7 @@ def _half_life(measured: Profile, turns: int, longest: int) -> tuple[str, bool]:
     return found.text, short or not found.decay.exponential
 
 
-def window_line(curves: Mapping[Key, WindowCurve], *, enough: bool) -> Line:
+def window_line(curves: Mapping[Key, WindowCurve], *, enough: bool) -> AuditLine:
     """The audit of the curves.
 
     Args:

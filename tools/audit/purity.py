@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from qwen_bench import scoring
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import AuditLine, Findings
 
 _FORBIDDEN = frozenset(
     {"torch", "transformers", "peft", "openai", "vllm", "requests", "httpx", "urllib", "random"}
@@ -15,7 +15,7 @@ _FORBIDDEN = frozenset(
 _ALLOWED = "qwen_bench.protocol"
 
 
-def judge_free(folder: Path = Path(scoring.__file__).parent) -> Line:
+def judge_free(folder: Path = Path(scoring.__file__).parent) -> AuditLine:
     """Read the imports of the scorer.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 
-from qwen_bench.audit.findings import Findings, Line
+from qwen_bench.audit.findings import AuditLine, Findings
 from qwen_bench.audit.maintenance import Named
 from qwen_bench.audit.shape import TWINS, TWINS_OF_KIND
 from qwen_bench.probes.probe import AskedProbe, Condition, Probe
@@ -15,7 +15,7 @@ _ASKS_TWO = "needs two models: give --model twice"
 _ASKS_ONE = "needs a tokenizer: give --model SPEC"
 
 
-def token_lines(suite: Suite, models: Sequence[Named]) -> list[Line]:
+def token_lines(suite: Suite, models: Sequence[Named]) -> list[AuditLine]:
     """Rank tokens, prompt lengths and templates.
 
     Args:
@@ -24,8 +24,8 @@ def token_lines(suite: Suite, models: Sequence[Named]) -> list[Line]:
     """
     if not models:
         names = ("rank tokens", "prompt tokens")
-        lines = [Line(name, "skipped", _ASKS_ONE) for name in names]
-        return [*lines, Line("template", "skipped", _ASKS_TWO)]
+        lines = [AuditLine(name, "skipped", _ASKS_ONE) for name in names]
+        return [*lines, AuditLine("template", "skipped", _ASKS_TWO)]
     return [_rank_tokens(suite, models), _prompt_tokens(suite, models), _templates(suite, models)]
 
 
@@ -36,7 +36,7 @@ def _asked(suite: Suite, condition: Condition) -> Iterator[AskedProbe]:
                 yield asked
 
 
-def _rank_tokens(suite: Suite, models: Sequence[Named]) -> Line:
+def _rank_tokens(suite: Suite, models: Sequence[Named]) -> AuditLine:
     """A prompt and a candidate have the same ids encoded together and apart.
 
     How many tokens the candidates of a probe differ by is reported only: the words are chosen for
@@ -61,7 +61,7 @@ def _rank_tokens(suite: Suite, models: Sequence[Named]) -> Line:
     )
 
 
-def _prompt_tokens(suite: Suite, models: Sequence[Named]) -> Line:
+def _prompt_tokens(suite: Suite, models: Sequence[Named]) -> AuditLine:
     """Both variants of a prompt are about equally long in the model's own tokens."""
     findings, checked, longest = Findings(), 0, 0
     for label, prompter in models:
@@ -81,18 +81,18 @@ def _prompt_tokens(suite: Suite, models: Sequence[Named]) -> Line:
     return findings.line("prompt tokens", f"{checked} prompts, the longest of {longest} tokens")
 
 
-def _templates(suite: Suite, models: Sequence[Named]) -> Line:
+def _templates(suite: Suite, models: Sequence[Named]) -> AuditLine:
     """The rendered prompts of two models are equal, or their difference is said."""
     if len(models) < 2:
-        return Line("template", "skipped", _ASKS_TWO)
+        return AuditLine("template", "skipped", _ASKS_TWO)
     (one, first), (two, second) = models[:2]
     checked = 0
     for asked in _asked(suite, "main"):
         checked += 1
         texts = [prompter.prompt(asked.messages).text for prompter in (first, second)]
         if texts[0] != texts[1]:
-            return Line("template", "ok", f"{one} and {two} differ: {_difference(*texts)}")
-    return Line("template", "ok", f"{checked} prompts of {one} and {two} are equal")
+            return AuditLine("template", "ok", f"{one} and {two} differ: {_difference(*texts)}")
+    return AuditLine("template", "ok", f"{checked} prompts of {one} and {two} are equal")
 
 
 def _difference(one: str, two: str) -> str:
