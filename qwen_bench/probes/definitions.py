@@ -122,15 +122,12 @@ def _families(folder: Path, *, own: bool) -> Mapping[str, Family]:
         family = load_family(path.parent, own=own)
         families[family.name] = family
     for family in families.values():
+        path = folder / family.name / "task.yaml"
         if family.group not in families:
-            raise DataError(
-                folder / family.name / "task.yaml",
-                None,
-                f"evidence_from: no family '{family.group}'; {near(family.group, families)}",
-            )
+            what = f"evidence_from: no family '{family.group}'; {near(family.group, families)}"
+            raise DataError(path, None, what)
         theirs = families[family.group].task.programme
         if theirs != family.task.programme:
-            path = folder / family.name / "task.yaml"
             what = f"programme: '{theirs}' is that of {family.group}, whose evidence it asks about"
             raise DataError(path, line_of(path, ("programme",)), what)
     return families

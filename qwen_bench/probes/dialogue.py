@@ -96,18 +96,10 @@ class _Frame:
             for question in item.instance.questions:
                 if question.family not in asking.families or not item.asked_at(longest):
                     continue
-                text = self._text(question, item)
+                text = render(*self.sources.phrasing(item, question, self.history.lang))
                 needs = item.needs(question)
                 for prompt in prompts(self.history, item, needs, asking.conditions):
                     yield AskedProbe(self._probe(item, question, prompt, text), ask(prompt, text))
-
-    def _text(self, question: Question, item: PlacedInstance) -> str:
-        family = self.sources.families[question.family]
-        words = family.words[self.history.lang, self.sources.split]
-        templates = self.sources.templates(question, self.history.lang)
-        level = int(item.factors[f"question template {question.family}"])
-        context = {"only": getattr(words, "only", ""), **question.context}
-        return render(templates[level], context, family.joins[self.history.lang])
 
     def _probe(
         self, item: PlacedInstance, question: Question, prompt: ShownHistory, text: str

@@ -103,11 +103,8 @@ def _check_instance(sources: Sources, item: PlacedInstance, path: Path, lang: La
         evidence += _rendered(path, stage.user, stage.context, join)
         evidence += "\n" + _rendered(path, stage.assistant, stage.context, join) + "\n"
     for question in item.instance.questions:
-        words = sources.families[question.family].words[lang, "eval"]
-        level = int(item.factors[f"question template {question.family}"])
-        template = sources.templates(question, lang)[level]
-        context = {"only": getattr(words, "only", ""), **question.context}
-        asked = _rendered(path, template, context, sources.families[question.family].joins[lang])
+        template, context, joined = sources.phrasing(item, question, lang)
+        asked = _rendered(path, template, context, joined)
         _check_question(question, evidence, (template, asked), path)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from qwen_bench.probes.probe import LANGS, Lang, Turn
 from qwen_bench.probes.word_templates import pattern_of
 
 Reason = Literal["leak", "conflict", "marker", "tool", "reference", "length", "repeated"]
+_Forbidden = tuple[tuple[Reason, re.Pattern[str] | None], ...]
 REASONS: Mapping[Reason, str] = {
     "leak": "holds a word that is an answer of some probe",
     "conflict": "speaks of something that probes ask about",
@@ -79,7 +80,7 @@ class Screened:
 
     path: str
     banks: Mapping[Lang, FillerBank]
-    refused: tuple[RefusedExchange, ...] = field(default=())
+    refused: tuple[RefusedExchange, ...] = ()
 
     def report(self) -> list[str]:
         """Lines for people: what is kept, and what was refused why, with the first of each."""
@@ -111,7 +112,7 @@ def load_own_filler(
         InputError: the file cannot be opened.
         DataError: a line is not a conversation, or too few exchanges are left.
     """
-    forbidden = {lang: _Forbidden.of(families, lang) for lang in LANGS}
+    forbidden = {lang: _forbidden(families, lang) for lang in LANGS}
     threads: dict[Lang, list[Thread]] = {lang: [] for lang in LANGS}
     refused: list[RefusedExchange] = []
     seen: set[str] = set()
@@ -140,23 +141,20 @@ def load_own_filler(
     return screened
 
 
-@dataclass(frozen=True, slots=True)
-class _Forbidden:
-    """Words of one language that filler must not hold."""
-
-    answers: re.Pattern[str] | None
-    keys: re.Pattern[str] | None
-
-    @classmethod
-    def of(cls, families: Mapping[str, Family], lang: Lang) -> _Forbidden:
-        answers: set[str] = set()
-        keys: set[str] = set()
-        for family in families.values():
-            for (of_lang, split), words in family.words.items():
-                if of_lang == lang and split == "eval":
-                    answers |= set(words.answers)
-                    keys |= {re.sub(r"^(?:the|my|an?) ", "", key) for key in words.keys}
-        return cls(pattern_of(answers, plurals=True), pattern_of(keys, plurals=True))
+def _forbidden(families: Mapping[str, Family], lang: Lang) -> _Forbidden:
+    """What no exchange of a language may hold, with the reason to refuse it."""
+    answers: set[str] = set()
+    keys: set[str] = set()
+    for family in families.values():
+        for (of_lang, split), words in family.words.items():
+            if of_lang == lang and split == "eval":
+                answers |= set(words.answers)
+                keys |= {re.sub(r"^(?:the|my|an?) ", "", key) for key in words.keys}
+    return (
+        ("marker", _MARKER),
+        ("leak", pattern_of(answers, plurals=True)),
+        ("conflict", pattern_of(keys, plurals=True)),
+    )
 
 
 def _records(path: Path) -> Iterator[ChatRecord]:
@@ -219,12 +217,7 @@ def _refusal(
     if exchange is None:
         return "tool", ""
     text = f"{exchange.user}\n{exchange.assistant}"
-    searches: tuple[tuple[Reason, re.Pattern[str] | None], ...] = (
-        ("marker", _MARKER),
-        ("leak", forbidden.answers),
-        ("conflict", forbidden.keys),
-    )
-    for reason, pattern in searches:
+    for reason, pattern in forbidden:
         if pattern is not None and (found := pattern.search(text)):
             return reason, found[0]
     shortest, longest = _BOUNDS[lang]

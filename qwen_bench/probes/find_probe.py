@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, cast
+from typing import cast
 
 from qwen_bench.errors import InputError
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
@@ -28,18 +28,6 @@ _ID = re.compile(
 )
 
 
-class _IdParts(NamedTuple):
-    """What a probe id says."""
-
-    programme: str
-    number: int
-    variant: Variant
-    lang: Lang
-    family: str
-    length: int
-    condition: Condition
-
-
 def find_probe(
     probe_id: str, suite: str | None = None, seed: int = 0, own: Own | None = None
 ) -> tuple[Dialogue, AskedProbe]:
@@ -54,11 +42,11 @@ def find_probe(
     Raises:
         InputError: no such probe.
     """
-    parts = _parts(probe_id)
-    if parts is None:
+    parts = _ID.fullmatch(probe_id)
+    if parts is None or int(parts["length"]) > MAX_TURNS:
         raise _no_probe(probe_id, ())
     asked_instead: dict[str, None] = {}
-    selection = Selection(families=(parts.family,) if own and own.tasks_dirs else ())
+    selection = Selection(families=(parts["family"],) if own and own.tasks_dirs else ())
     for name in (suite,) if suite else load_suite_names():
         dialogue = _dialogue(build_suite(name, selection, seed, own), parts)
         if dialogue is None:
@@ -66,7 +54,7 @@ def find_probe(
         for asked in dialogue.probes:
             if asked.probe.id == probe_id:
                 return dialogue, asked
-            if asked.probe.family == parts.family:
+            if asked.probe.family == parts["family"]:
                 asked_instead[asked.probe.id] = None
     raise _no_probe(probe_id, tuple(asked_instead))
 
@@ -83,34 +71,15 @@ def _no_probe(probe_id: str, instead: tuple[str, ...]) -> InputError:
     )
 
 
-def _parts(probe_id: str) -> _IdParts | None:
-    found = _ID.fullmatch(probe_id)
-    if found is None or int(found["length"]) > MAX_TURNS:
-        return None
-    return _IdParts(
-        found["programme"],
-        int(found["number"]),
-        cast("Variant", found["variant"]),
-        cast("Lang", found["lang"]),
-        found["family"],
-        int(found["length"]),
-        cast("Condition", found["condition"]),
-    )
-
-
-def _dialogue(suite: Suite, parts: _IdParts) -> Dialogue | None:
+def _dialogue(suite: Suite, parts: re.Match[str]) -> Dialogue | None:
     """The dialogue of a probe in one suite; None if the suite has no such programme."""
-    programme = next((p for p in suite.programmes if p.name == parts.programme), None)
-    if programme is None or (parts.condition == "dense" and "dense" not in suite.blocks):
+    programme = next((p for p in suite.programmes if p.name == parts["programme"]), None)
+    condition = cast("Condition", parts["condition"])
+    dense = condition == "dense"
+    if programme is None or (dense and "dense" not in suite.blocks):
         return None
-    length = max(1, parts.length)
-    lengths = tuple(sorted({*suite.lengths, length}))
-    asking = WantedProbes(
-        lengths,
-        frozenset(suite.families),
-        {parts.condition: lengths},
-        suite.blocks["dense"].stack if parts.condition == "dense" else 1,
-    )
-    return build_dialogue(
-        suite.sources, programme, parts.number, (parts.variant, parts.lang), asking
-    )
+    lengths = tuple(sorted({*suite.lengths, max(1, int(parts["length"]))}))
+    stack = suite.blocks["dense"].stack if dense else 1
+    asking = WantedProbes(lengths, frozenset(suite.families), {condition: lengths}, stack)
+    rendering = cast("tuple[Variant, Lang]", (parts["variant"], parts["lang"]))
+    return build_dialogue(suite.sources, programme, int(parts["number"]), rendering, asking)

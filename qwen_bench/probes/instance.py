@@ -32,7 +32,7 @@ class Words(BaseModel):
         return []
 
 
-class ValueWords(Words):
+class Valued(Words):
     """Words of a family whose answers are its values."""
 
     values: list[str]
@@ -70,7 +70,11 @@ class Templates(Words):
 
     def turn(self, draw: Draw, stage: str, context: Mapping[str, Any]) -> Evidence:
         """The turn with one of its replies, counterbalanced under the name of the stage."""
-        return Evidence(self.user, draw.balanced(f"reply to {stage}", self.assistant), context)
+        return self.replied(draw.level(f"reply to {stage}", len(self.assistant)), context)
+
+    def replied(self, reply: int, context: Mapping[str, Any]) -> Evidence:
+        """The turn with the reply of this number, counted round and round."""
+        return Evidence(self.user, self.assistant[reply % len(self.assistant)], context)
 
 
 @dataclass(frozen=True, slots=True)

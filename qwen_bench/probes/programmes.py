@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from qwen_bench.probes.definitions import Family
+from qwen_bench.probes.definitions import Family, Join
 from qwen_bench.probes.filler import FillerBank
 from qwen_bench.probes.instance import Brief, Instance, Question
 from qwen_bench.probes.probe import Lang, Split, Variant
@@ -193,6 +194,15 @@ class Sources:
             getattr(words.questions, question.wording) if question.wording else words.questions
         )
         return templates
+
+    def phrasing(
+        self, item: PlacedInstance, question: Question, lang: Lang
+    ) -> tuple[str, Mapping[str, Any], Join]:
+        """Template of a question about an instance, names for it, and how lists are joined."""
+        family = self.families[question.family]
+        level = int(item.factors[f"question template {question.family}"])
+        names = {"only": getattr(family.words[lang, self.split], "only", ""), **question.context}
+        return self.templates(question, lang)[level], names, family.joins[lang]
 
 
 @dataclass(frozen=True, slots=True)

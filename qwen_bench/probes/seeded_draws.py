@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import TypeVar
 
@@ -52,6 +53,7 @@ class Stream:
         return [items[i] for i in self.sample(len(items), len(items))]
 
 
+@dataclass(frozen=True, slots=True)
 class Draw:
     """All draws of one instance: free ones and counterbalanced factor levels.
 
@@ -59,32 +61,25 @@ class Draw:
     differ by at most one: every block of n rotations holds each of the n levels once, in an order
     of its own (specification of probes, 3.4).
 
-    Args:
+    Attributes:
         scope: names that identify the suite seed and split.
         group: name of the instance's family group.
         slot: slot of the turn plan the instance stands in.
         rotation: number of the rotation, from 0.
         forced: levels to use instead of the counter's.
+        factors: levels drawn, in their order.
     """
 
-    def __init__(
-        self,
-        scope: Sequence[object],
-        group: str,
-        slot: int,
-        rotation: int,
-        forced: Mapping[str, int] | None = None,
-    ) -> None:
-        self._scope = tuple(scope)
-        self._group = group
-        self._slot = slot
-        self._rotation = rotation
-        self._forced = forced or {}
-        self.factors: dict[str, str] = {}
+    scope: tuple[object, ...]
+    group: str
+    slot: int
+    rotation: int
+    forced: Mapping[str, int] = field(default_factory=dict)
+    factors: dict[str, str] = field(default_factory=dict)
 
     def stream(self, purpose: str) -> Stream:
         """A stream for one purpose, so that a new draw elsewhere changes nothing here."""
-        return Stream(*self._scope, self._group, self._slot, self._rotation, purpose)
+        return Stream(*self.scope, self.group, self.slot, self.rotation, purpose)
 
     def level(self, factor: str, n: int, *, every: int = 1) -> int:
         """Counterbalanced level of a factor with `n` levels; recorded in `factors`.
@@ -95,9 +90,9 @@ class Draw:
             every: rotations per count, for a factor that only one level of another factor with
                 that many levels has: it is balanced over the rotations in which it is drawn.
         """
-        block, place = divmod(self._rotation // every, n)
-        order = Stream(*self._scope, self._group, self._slot, "factor", factor, block).sample(n, n)
-        level = self._forced.get(factor, order[place]) % n
+        block, place = divmod(self.rotation // every, n)
+        order = Stream(*self.scope, self.group, self.slot, "factor", factor, block).sample(n, n)
+        level = self.forced.get(factor, order[place]) % n
         self.factors[factor] = str(level)
         return level
 

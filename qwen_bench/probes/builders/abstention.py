@@ -6,15 +6,7 @@ that an absent key is no cue. Asking B, the right answer is that it was never sa
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Instance,
-    Question,
-    Templates,
-    ValueWords,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
 from qwen_bench.probes.seeded_draws import rotated
 
 
@@ -25,7 +17,7 @@ class NeutralKey(Words):
     neutral: str
 
 
-class AbstentionWords(ValueWords):
+class AbstentionWords(Valued):
     """Words of one split; `abstain` is the fixed phrase the question asks for."""
 
     entities: list[NeutralKey]

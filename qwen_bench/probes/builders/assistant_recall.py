@@ -10,15 +10,7 @@ the opposite order.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Instance,
-    Question,
-    Templates,
-    ValueWords,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
 
 KEYS = 2
 
@@ -35,7 +27,7 @@ class ProposalTurns(Words):
     choose: Templates
 
 
-class ProposalWords(ValueWords):
+class ProposalWords(Valued):
     """Words of one split."""
 
     entities: list[str]

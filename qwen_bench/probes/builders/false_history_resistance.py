@@ -7,15 +7,7 @@ the quote stays. Without the true twin, always saying no would look like memory.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Instance,
-    Question,
-    Templates,
-    ValueWords,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
 
 SPEAKERS = ("user", "assistant")
 # Not in the word files: both splits share them, and splits share no word.
@@ -36,7 +28,7 @@ class QuoteQuestions(Words):
     assistant: list[str]
 
 
-class QuoteWords(ValueWords):
+class QuoteWords(Valued):
     """Words of one split. `chinese` takes 是 and 否 for yes and no.
 
     The values are colours: not the answers themselves, but a second mention would make a quote

@@ -6,16 +6,7 @@ lexical cue tells them apart (MRCR). Nothing is numbered. Twin: the list rotates
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    ValueWords,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
 from qwen_bench.probes.seeded_draws import rotated
 
 ITEMS = 4
@@ -36,7 +27,7 @@ class RankQuestions(Words):
     before_last: list[str]
 
 
-class OrdinalWords(ValueWords):
+class OrdinalWords(Valued):
     """Words of one split. `ranks` are the four noun phrases from the first item to the fourth."""
 
     games: list[str]
@@ -64,7 +55,7 @@ def build(brief: Brief, words: OrdinalWords) -> Instance:
     packed = brief.stages == 1
     templates = turns.packed if packed else turns.spread
     # All requests get one and the same reply.
-    reply = draw.balanced("reply to request", templates.assistant)
+    reply = draw.level("reply to request", len(templates.assistant))
     question = Question(
         family=brief.family,
         name="rank",
@@ -77,7 +68,7 @@ def build(brief: Brief, words: OrdinalWords) -> Instance:
     )
     return Instance(
         evidence=tuple(
-            Evidence(templates.user, reply, {"game": game, "listed": part})
+            templates.replied(reply, {"game": game, "listed": part})
             for part in ([listed] if packed else [[item] for item in listed])
         ),
         questions=(question,),

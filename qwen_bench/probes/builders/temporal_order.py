@@ -8,15 +8,7 @@ disagreement.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
 from qwen_bench.probes.seeded_draws import Stream
 
 KINDS = ("told", "happened")
@@ -75,17 +67,13 @@ def build(brief: Brief, words: OrderWords) -> Instance:
             told.reverse()
     ordered = _things(told, days, kind)
     templates = draw.balanced("evidence template", words.evidence)
-    replies = templates.assistant
-    first = draw.level("reply to first", len(replies))
-    second = (first + 1 + draw.level("reply to second", len(replies) - 1)) % len(replies)
+    replies = len(templates.assistant)
+    first = draw.level("reply to first", replies)
+    second = first + 1 + draw.level("reply to second", replies - 1)
     options = ordered_in_a if draw.level("gold place", 2) == 0 else ordered_in_a[::-1]
     return Instance(
         evidence=tuple(
-            Evidence(
-                templates.user,
-                replies[reply],
-                {"item": {**entity.model_dump(), "day": words.days[day]}},
-            )
+            templates.replied(reply, {"item": {**entity.model_dump(), "day": words.days[day]}})
             for entity, day, reply in zip(told, days, (first, second), strict=True)
         ),
         questions=tuple(

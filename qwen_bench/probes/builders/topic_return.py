@@ -8,15 +8,7 @@ plans apart, and no question names one. Twin: the plans swap places, each with i
 from __future__ import annotations
 
 from qwen_bench.probes.date_forms import day_forms
-from qwen_bench.probes.instance import (
-    Brief,
-    Builder,
-    Evidence,
-    Instance,
-    Question,
-    Templates,
-    Words,
-)
+from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
 from qwen_bench.probes.probe import Lang
 from qwen_bench.probes.seeded_draws import Draw
 
@@ -74,7 +66,7 @@ def build(brief: Brief, words: ThreadWords) -> Instance:
     reply = draw.level("reply to opening", len(opening.assistant))
     turns = [
         # The second opening gets another reply, lest the assistant repeat itself.
-        Evidence(opening.user, opening.assistant[(reply + i) % len(opening.assistant)], item)
+        opening.replied(reply + i, item)
         for i, item in enumerate(opened)
     ]
     if brief.stages > 2:

@@ -18,7 +18,7 @@ from qwen_bench.probes.instance import (
     Owner,
     Question,
     Templates,
-    ValueWords,
+    Valued,
     Words,
 )
 from qwen_bench.probes.seeded_draws import Draw, rotated, with_first_at
@@ -34,7 +34,7 @@ class UpdateTurns(Words):
     change: Templates
 
 
-class UpdateWords(ValueWords):
+class UpdateWords(Valued):
     """Words of one split.
 
     `entities` are things that have one value at a time. `value_suffix` may be left out by an answer
