@@ -1,16 +1,26 @@
 """`training.json` and the README of an adapter: what it was made from, with what, and how it went.
 
-Pure: values in, text out. Holds no machine paths: a committed adapter says the same anywhere.
+Writes no file. Holds no machine paths: a committed adapter says the same anywhere.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import torch
 
 from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.chat.rendering import effective_thinking, render
+from qwen_bench.record.redaction import redact_argv
+from qwen_bench.runs.provenance import hardware, package_versions, tool_info
+from qwen_bench.training.preparation import Material, TrainingJob
+from qwen_bench.training.recipe import Schedule
+from qwen_bench.training.trainer import Fit, StepReport, computes_in_bfloat16, launch_number
 
 SCHEMA = 1
 
@@ -38,11 +48,109 @@ ORDINARY_CHATS: tuple[Conversation, ...] = (
 """Everyday chats. Their renderings identify the template, their last answers show damage."""
 
 
+class TrainingResult(NamedTuple):
+    """What training gave.
+
+    Attributes:
+        reports: one a step.
+        before, after: fits of held-out rows; None without them.
+        parameters: trained numbers.
+        bytes: size of the weights file.
+        ordinary_change: mean log-probability of ordinary answers, adapter minus base, nats a token.
+        warnings: lines for the user.
+    """
+
+    reports: Sequence[StepReport]
+    before: Fit | None
+    after: Fit | None
+    parameters: int
+    bytes: int
+    ordinary_change: float
+    warnings: tuple[str, ...]
+
+
 def without_machine_paths(words: Sequence[str]) -> str:
     """A command line in which absolute paths are cut to their last component."""
     return " ".join(
         f".../{PurePath(word).name}" if PurePath(word).is_absolute() else word for word in words
     )
+
+
+def training_record(job: TrainingJob, material: Material, result: TrainingResult) -> dict[str, Any]:
+    """The content of `training.json`; reads the clock and the machine."""
+    base, settings, recipe = material.base, material.settings, job.recipe.recipe
+    reports, before, after, counts = (
+        result.reports,
+        result.before,
+        result.after,
+        material.held_out_counts,
+    )
+    tool = tool_info()
+    values = recipe.model_dump(mode="json")
+    if values["data"] is not None:
+        values["data"] = Path(values["data"]).name
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "tool": {"name": "qwen-bench", "version": tool.version, "git_commit": tool.git_commit},
+        "command": without_machine_paths(redact_argv(job.command)),
+        "base": {
+            "spec": job.base.name,
+            "kind": job.base.kind,
+            "resolved": base.source.resolved,
+            "revision": base.source.revision,
+            "fingerprint": base.source.fingerprint,
+            "architecture": base.architecture,
+            "parameters": base.parameters,
+            "dtype": str(base.dtype).removeprefix("torch."),
+        },
+        "template": {
+            "source": settings.template.source,
+            "sha256": settings.template.sha256,
+            "thinking": settings.thinking,
+            "effective_thinking": effective_thinking(settings, base.tokenizer),
+            "system": settings.system,
+            "renderings": [
+                render(chat, settings.template, base.tokenizer, add_generation_prompt=False)
+                for chat in ORDINARY_CHATS
+            ],
+        },
+        "data": {
+            "name": material.name,
+            "sha256": material.sha256,
+            "rows": asdict(material.counts),
+        },
+        "held_out": {
+            "rows": asdict(counts) if counts else None,
+            "before": before._asdict() if before else None,
+            "after": after._asdict() if after else None,
+        },
+        "recipe": {
+            "name": without_machine_paths([job.recipe.name]),
+            "sha256": job.recipe.sha256,
+            "values": values,
+        },
+        "schedule": {
+            **recipe.model_dump(include=set(Schedule.model_fields) - {"precision"}),
+            "bfloat16": computes_in_bfloat16(recipe, base.device),
+        },
+        "result": {
+            "steps": len(reports),
+            "seconds": round(reports[-1].seconds, 1),
+            "tokens": reports[-1].tokens,
+            "loss_curve": [round(report.loss, 4) for report in reports],
+            "parameters": result.parameters,
+            "bytes": result.bytes,
+            "ordinary_change": round(result.ordinary_change, 4),
+            "warnings": list(result.warnings),
+        },
+        "machine": {
+            **hardware(),
+            "device": str(base.device),
+            "processes": launch_number("WORLD_SIZE", 1),
+            "threads": torch.get_num_threads(),
+            "packages": package_versions(),
+        },
+    }
 
 
 def to_json(record: Mapping[str, Any]) -> str:

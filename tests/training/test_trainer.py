@@ -17,17 +17,17 @@ from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import AdapterMismatchError, EngineError, InputError
 from qwen_bench.testing import tiny_checkpoint, tiny_model
 from qwen_bench.training.adapter import add_lora, seeded
-from qwen_bench.training.finetune import finetune
-from qwen_bench.training.labelled_rows import Row, Span
-from qwen_bench.training.material import Job, marked, prepare
-from qwen_bench.training.recipe import LoraBlock, NamedRecipe, Recipe
-from qwen_bench.training.trainer import Schedule, measure, row_loss, train
+from qwen_bench.training.finetuning import finetune
+from qwen_bench.training.labelled_rows import IGNORED, LabelledRow, Span, marked
+from qwen_bench.training.preparation import TrainingJob, prepare
+from qwen_bench.training.recipe import LoraBlock, NamedRecipe, Recipe, Schedule
+from qwen_bench.training.trainer import measure, token_loss, train
 
 CPU = torch.device("cpu")
 ROWS = (
-    Row("a", (5, 6, 7, 8, 2, 9, 10, 11, 2), (Span(3, 5, 0), Span(7, 9, 1))),
-    Row("b", (20, 21, 22, 23, 2), (Span(2, 5, 0),)),
-    Row("c", tuple(range(30, 60)), (Span(10, 12, 0),)),
+    LabelledRow("a", (5, 6, 7, 8, 2, 9, 10, 11, 2), (Span(3, 5, 0), Span(7, 9, 1))),
+    LabelledRow("b", (20, 21, 22, 23, 2), (Span(2, 5, 0),)),
+    LabelledRow("c", tuple(range(30, 60)), (Span(10, 12, 0),)),
 )
 
 
@@ -43,7 +43,13 @@ def lora_model(seed=0, **lora):
 
 def schedule(**changes):
     values = {"steps": 20, "batch": 3, "lr": 0.02, "warmup": 2, "weight_decay": 0.0, "seed": 0}
-    return Schedule(**(values | {"bfloat16": False} | changes))
+    return Schedule(**(values | {"precision": "float32"} | changes))
+
+
+def row_loss(model, row):
+    labels = torch.tensor([row.labels])
+    keep = torch.tensor([i - 1 for i, label in enumerate(row.labels) if label != IGNORED])
+    return token_loss(model(input_ids=torch.tensor([row.ids]), logits_to_keep=keep), labels)
 
 
 def test_the_loss_of_a_row_is_that_of_its_labelled_positions():
@@ -53,12 +59,12 @@ def test_the_loss_of_a_row_is_that_of_its_labelled_positions():
 
         expected = cross_entropy(logits, torch.tensor(row.labels[1:]), reduction="sum")
 
-        assert torch.allclose(row_loss(model, row, CPU), expected, atol=1e-4)
+        assert torch.allclose(row_loss(model, row), expected, atol=1e-4)
 
 
 def test_a_step_reports_the_summed_loss_over_all_trained_tokens_of_its_batch():
     model = lora_model()
-    total = sum(float(row_loss(model, row, CPU).detach()) for row in ROWS)
+    total = sum(float(row_loss(model, row).detach()) for row in ROWS)
 
     (report,) = train(model, ROWS, schedule(steps=1), CPU, lambda _: None)
 
@@ -100,8 +106,8 @@ def test_whole_answers_are_counted_by_their_most_likely_tokens():
     model = tiny_model()
     logits = model(input_ids=torch.tensor([[5, 6, 7]])).logits[0]
     likely = int(logits[2].argmax())
-    right = Row("r", (5, 6, 7, likely), (Span(3, 4, 0),))
-    wrong = Row("w", (5, 6, 7, (likely + 1) % 512), (Span(3, 4, 0),))
+    right = LabelledRow("r", (5, 6, 7, likely), (Span(3, 4, 0),))
+    wrong = LabelledRow("w", (5, 6, 7, (likely + 1) % 512), (Span(3, 4, 0),))
 
     fit = measure(model, [right, wrong], CPU, bfloat16=False)
 
@@ -137,7 +143,7 @@ def job(folder, out, data, **changes):
     recipe = Recipe.model_validate(values | changes)
     named = NamedRecipe("own.yaml", recipe, "0" * 64, data.parent)
     words = ["qwen-bench", "finetune", "--data", str(data), "--out", str(out)]
-    return Job(parse_spec(str(folder)), named, out, words)
+    return TrainingJob(parse_spec(str(folder)), named, out, words)
 
 
 @pytest.fixture
@@ -239,7 +245,7 @@ def test_an_existing_folder_is_never_written_over(made):
 @pytest.mark.parametrize("base", ["mock:oracle", "adapter"])
 def test_only_a_full_model_can_be_a_base(made, tmp_path, base):
     spec = parse_spec(str(made[0].out) if base == "adapter" else base)
-    task = Job(spec, made[0].recipe, tmp_path / "other", [])
+    task = TrainingJob(spec, made[0].recipe, tmp_path / "other", [])
 
     with pytest.raises(InputError, match="a LoRA is trained on a full model"):
         prepare(task, lambda _: None)

@@ -15,10 +15,10 @@ from qwen_bench.errors import DataError, InputError, TemplateError
 from qwen_bench.testing import tiny_tokenizer
 from qwen_bench.training.labelled_rows import (
     IGNORED,
-    Row,
+    LabelledRow,
     Span,
     check_row,
-    closer_of,
+    end_of_turn_of,
     make_targets,
     rows_of,
 )
@@ -173,7 +173,9 @@ def test_a_row_whose_span_lacks_the_closer_is_refused(tokenizer):
     ids = tuple(tokenizer("hello", add_special_tokens=False)["input_ids"])
 
     with pytest.raises(TemplateError, match=r"does not end with <\|im_end\|>"):
-        check_row(Row("r", ids, (Span(0, len(ids), 0),)), ["hello"], tokenizer, "<|im_end|>")
+        check_row(
+            LabelledRow("r", ids, (Span(0, len(ids), 0),)), ["hello"], tokenizer, "<|im_end|>"
+        )
 
 
 texts = st.text("ab é水\n.", min_size=1, max_size=12).filter(lambda text: text.strip() == text)
@@ -189,7 +191,7 @@ def test_kept_targets_are_a_prefix_and_nothing_is_dropped_uncounted(tokenizer, k
         for message in (Message("user", user), Message("assistant", assistant))
     )
     prompter = Prompter(tokenizer, trl_settings(key))
-    closer = closer_of(prompter)
+    closer = end_of_turn_of(prompter)
     record = ChatRecord("chat", chat, (False, True) * len(exchanges))
     targets = make_targets(record, prompter, closer)
     limit = len(targets[-1].ids) - cut
