@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
-from qwen_bench.engines.adapters import check_finite, check_fit, check_loaded, zero_adapter
+from qwen_bench.engines.adapters import check_loaded, checked_adapter, zero_adapter
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import AdapterMismatchError, InputError
@@ -78,11 +78,7 @@ def write_weights(model: Any, folder: Path) -> None:  # noqa: ANN401 - a PEFT mo
 def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) -> None:  # noqa: ANN401
     """Write weights and configuration into an existing folder.
 
-    Args:
-        model: from `add_lora`.
-        base: what it was trained on.
-        spec: SPEC of the base; its name is what the adapter asks for when it is loaded.
-        folder: where to.
+    The name in `spec`, the SPEC of the base, is what the adapter asks for when it is loaded.
     """
     write_weights(model, folder)
     config = model.peft_config["default"]
@@ -109,10 +105,7 @@ def check_written(model: Any, base: LoadedBase, folder: Path) -> int:  # noqa: A
     Raises:
         AdapterMismatchError: a tensor is not finite, does not fit, or is missing; or all are zero.
     """
-    tensors = load_file(folder / WEIGHTS)
-    config = json.loads((folder / CONFIG).read_text("utf-8"))
-    check_finite(tensors)
-    check_fit(tensors, config, base.shapes, base.source.resolved)
+    tensors, _ = checked_adapter(base, folder, allow_pickle=False)
     check_loaded(set(tensors), set(get_peft_model_state_dict(model, save_embedding_layers=False)))
     zero = zero_adapter(tensors)
     if zero:

@@ -28,9 +28,7 @@ from qwen_bench.training.adapter import (
 )
 from qwen_bench.training.preparation import Material, Say, TrainingJob, make_rows
 from qwen_bench.training.trainer import (
-    Fit,
     StepReport,
-    checkpoint_step,
     computes_in_bfloat16,
     last_checkpoint,
     launch_number,
@@ -60,24 +58,17 @@ def time_step(job: TrainingJob, material: Material) -> StepReport:
 
 
 def finetune(job: TrainingJob, material: Material, say: Say) -> Path:
-    """Train, check and write the adapter.
+    """Train, check and write the adapter; its folder.
 
     Of several processes that a launcher started, the first writes; the others only train.
-
-    Args:
-        job: what to train.
-        material: from `prepare`.
-        say: takes progress lines.
-
-    Returns:
-        The adapter folder.
 
     Raises:
         InputError: the target modules are not in the base, or the folder is there or being made.
         EngineError: the loss is not finite.
         AdapterMismatchError: the result changes nothing or is broken.
     """
-    recipe, base = job.recipe.recipe, material.base
+    recipe, base, held_out = job.recipe.recipe, material.base, material.held_out
+    bfloat16 = computes_in_bfloat16(recipe, base.device)
     work = job.out.parent / f".{job.out.name}.partial-{_settings_hash(job, material)}"
     if launch_number("RANK", 0):
         with seeded(recipe.seed):
@@ -86,31 +77,41 @@ def finetune(job: TrainingJob, material: Material, say: Say) -> Path:
         return job.out
     with seeded(recipe.seed), _work_folder(job.out, work, say):
         model = add_lora(base, recipe.lora)
-        interrupted = last_checkpoint(work)
-        if interrupted is not None:
-            say(f"resumed  after step {checkpoint_step(interrupted)} of {recipe.steps}")
-        before = _fit(model, job, material)
-        progress = _progress(say, recipe.steps)
-        reports = train(model, material.rows, recipe, base.device, progress, checkpoints=work)
-        after = _fit(model, job, material)
+        done = last_checkpoint(work)
+        if done is not None:
+            say(f"resumed  after step {done} of {recipe.steps}")
+        before = measure(model, held_out, base.device, bfloat16=bfloat16) if held_out else None
+        on_step = _progress(say, recipe.steps)
+        reports = train(model, material.rows, recipe, base.device, on_step, checkpoints=work)
+        after = measure(model, held_out, base.device, bfloat16=bfloat16) if held_out else None
         if before is not None and after is not None:
             say(
-                f"held out loss {before.loss:.3f} -> {after.loss:.3f}, answers predicted "
-                f"whole {before.exact} -> {after.exact} of {after.answers}"
+                f"held out loss {before.loss:.3f} -> {after.loss:.3f}, answers predicted whole "
+                f"{before.exact} -> {after.exact} of {after.answers}"
             )
         folder = work / "adapter"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         save_adapter(model, base, job.base, folder)
         parameters = check_written(model, base, folder)
-        size = (folder / WEIGHTS).stat().st_size
-        change = ordinary_change(model, material)
-        result = TrainingResult(reports, before, after, parameters, size, change, _harm(change))
+        change = _ordinary_change(model, material)
+        harm = f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely"
+        result = TrainingResult(
+            reports,
+            before,
+            after,
+            parameters,
+            bytes=(folder / WEIGHTS).stat().st_size,
+            ordinary_change=round(change, 4),
+            warnings=(harm,) if change < -HARM else (),
+        )
         for line in result.warnings:
             say(f"warning  {line}")
         record = training_record(job, material, result)
+        # A README names no folder of this machine.
+        shown = job.out.name if job.out.is_absolute() else job.out.as_posix()
         (folder / "training.json").write_text(to_json(record), "utf-8")
-        (folder / "README.md").write_text(adapter_readme(record, _shown(job.out)), "utf-8")
+        (folder / "README.md").write_text(adapter_readme(record, shown), "utf-8")
         refuse_existing(job.out)
         folder.replace(job.out)
     return job.out
@@ -133,7 +134,7 @@ def refuse_existing(out: Path) -> None:
             return
 
 
-def ordinary_change(model: Any, material: Material) -> float:  # noqa: ANN401 - a PEFT model
+def _ordinary_change(model: Any, material: Material) -> float:  # noqa: ANN401 - a PEFT model
     """Mean log-probability of fixed everyday answers, adapter minus base, nats a token.
 
     Raises:
@@ -150,13 +151,6 @@ def ordinary_change(model: Any, material: Material) -> float:  # noqa: ANN401 - 
     if change == 0:
         raise AdapterMismatchError("the adapter changes no logit of the fixed chats")
     return change
-
-
-def _harm(change: float) -> tuple[str, ...]:
-    """Lines for the user when ordinary answers became much less likely."""
-    if change >= -HARM:
-        return ()
-    return (f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely",)
 
 
 def _settings_hash(job: TrainingJob, material: Material) -> str:
@@ -195,22 +189,15 @@ def _work_folder(out: Path, work: Path, say: Say) -> Iterator[None]:
     except QwenBenchError:
         raise  # the same command would fail in the same way
     except BaseException:
-        checkpoint = last_checkpoint(work)
-        if checkpoint is not None:
-            left = True
-            say(f"stopped  the same command continues after step {checkpoint_step(checkpoint)}")
+        step = last_checkpoint(work)
+        left = step is not None
+        if left:
+            say(f"stopped  the same command continues after step {step}")
         raise
     finally:
         lock.release()
         if not left:
             shutil.rmtree(work, ignore_errors=True)
-
-
-def _fit(model: Any, job: TrainingJob, material: Material) -> Fit | None:  # noqa: ANN401 - as above
-    if not material.held_out:
-        return None
-    bfloat16 = computes_in_bfloat16(job.recipe.recipe, material.base.device)
-    return measure(model, material.held_out, material.base.device, bfloat16=bfloat16)
 
 
 def _progress(say: Say, steps: int) -> Callable[[StepReport], None]:
@@ -224,8 +211,3 @@ def _progress(say: Say, steps: int) -> Callable[[StepReport], None]:
         )
 
     return show
-
-
-def _shown(out: Path) -> str:
-    """The folder as it can stand in a README: absolute paths by their last component."""
-    return out.name if out.is_absolute() else out.as_posix()

@@ -24,19 +24,12 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One trained answer: P(k) and T(k) of a conversation.
+    """One trained answer: P(k) and T(k) of a conversation."""
 
-    Attributes:
-        turn: index of its exchange in the conversation, from 0.
-        prompt: ids of P(k), the prompt up to and including the assistant header.
-        answer: ids of T(k), the assistant text with its end-of-turn token.
-        text: T(k).
-    """
-
-    turn: int
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
-    text: str
+    turn: int  # index of its exchange in the conversation, from 0
+    prompt: tuple[int, ...]  # ids of P(k), the prompt up to and including the assistant header
+    answer: tuple[int, ...]  # ids of T(k), the assistant text with its end-of-turn token
+    text: str  # T(k)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -93,11 +86,6 @@ def end_of_turn_of(prompter: Prompter) -> str:
 
 def make_targets(record: ChatRecord, prompter: Prompter, end_of_turn: str) -> list[Target]:
     """P(k) and T(k) of every trained answer of a conversation, in its order.
-
-    Args:
-        record: the conversation.
-        prompter: the one engines make prompts with.
-        end_of_turn: from `end_of_turn_of`.
 
     Raises:
         TemplateError: the rendering of an answer does not continue its prompt, for example because

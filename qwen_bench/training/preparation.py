@@ -41,74 +41,44 @@ MOST_DROPPED = 0.2
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """What to train.
+    """What to train."""
 
-    Attributes:
-        base: a full model; not an adapter, not a mock.
-        recipe: values already hold what flags changed.
-        out: folder to make; must not exist.
-        command: words of the command line, for the record.
-    """
-
-    base: ModelSpec
-    recipe: NamedRecipe
-    out: Path
-    command: Sequence[str]
+    base: ModelSpec  # a full model; not an adapter, not a mock
+    recipe: NamedRecipe  # values already hold what flags changed
+    out: Path  # folder to make; must not exist
+    command: Sequence[str]  # words of the command line, for the record
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What became of the data.
+    """What became of the data; part of `training.json`."""
 
-    Attributes:
-        conversations: records read.
-        targets: answers to train, dropped ones included.
-        dropped: answers that do not fit the length.
-        cut: conversations that lost answers, those that lost all of them included.
-        dropped_whole: conversations that lost all of them.
-        unanswered: conversations that end with a user message, which is left out.
-        untrained: conversations without a target, by their ``loss`` keys.
-        several_rows: conversations that need one row a turn.
-        rows: training sequences.
-        tokens: ids in all rows.
-        trained_tokens: ids with a label.
-        expansion: `tokens` relative to one row a conversation; 1.0 when nothing is repeated.
-        share_by_turn: for each exchange index, trained answers relative to all answers there.
-    """
-
-    conversations: int
-    targets: int
-    dropped: int
-    cut: int
-    dropped_whole: int
-    unanswered: int
-    untrained: int
-    several_rows: int
-    rows: int
-    tokens: int
-    trained_tokens: int
-    expansion: float
-    share_by_turn: tuple[float, ...]
+    conversations: int  # records read
+    targets: int  # answers to train, dropped ones included
+    dropped: int  # answers that do not fit the length
+    cut: int  # conversations that lost answers, those that lost all of them included
+    dropped_whole: int  # conversations that lost all of them
+    unanswered: int  # conversations that end with a user message, which is left out
+    untrained: int  # conversations without a target, by their `loss` keys
+    several_rows: int  # conversations that need one row a turn
+    rows: int  # training sequences
+    tokens: int  # ids in all rows
+    trained_tokens: int  # ids with a label
+    expansion: float  # `tokens` relative to one row a conversation; 1.0 when nothing is repeated
+    share_by_turn: tuple[float, ...]  # trained answers of all, for each exchange index
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Everything that is fixed before the first step.
-
-    Attributes:
-        name: of the data, for people.
-        sha256: of the conversations as JSONL.
-        rows, held_out: training rows, and rows kept back.
-        counts, held_out_counts: what became of the conversations; None without held-out ones.
-    """
+    """Everything that is fixed before the first step."""
 
     base: LoadedBase
     settings: ChatSettings
-    name: str
-    sha256: str
+    name: str  # of the data, for people
+    sha256: str  # of the conversations as JSONL
     rows: tuple[LabelledRow, ...]
     counts: RowCounts
-    held_out: tuple[LabelledRow, ...]
+    held_out: tuple[LabelledRow, ...]  # kept back
     held_out_counts: RowCounts | None
 
 

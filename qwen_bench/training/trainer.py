@@ -38,32 +38,19 @@ CHECKPOINTS = 20
 
 
 class StepReport(NamedTuple):
-    """One optimizer step.
+    """One optimizer step."""
 
-    Attributes:
-        step: number from 1.
-        loss: mean negative log-likelihood of the trained tokens, nats a token.
-        tokens: ids put through the model so far.
-        seconds: of training until then, without the time an interrupted training lay idle.
-    """
-
-    step: int
-    loss: float
-    tokens: int
-    seconds: float
+    step: int  # number from 1
+    loss: float  # mean negative log-likelihood of the trained tokens, nats a token
+    tokens: int  # ids put through the model so far
+    seconds: float  # of training so far, without the time an interrupted one lay idle
 
 
 class Fit(NamedTuple):
-    """How well rows are predicted.
+    """How well rows are predicted, each answer given the true text before it."""
 
-    Attributes:
-        loss: mean negative log-likelihood a trained token, in nats.
-        exact: answers of which every token was the most likely one, the end-of-turn token included.
-        answers: all answers.
-    """
-
-    loss: float
-    exact: int
+    loss: float  # mean negative log-likelihood of the trained tokens, nats a token
+    exact: int  # answers of which every token, end of turn included, was the most likely one
     answers: int
 
 
@@ -101,10 +88,10 @@ def train(
     """Train the parameters of `model` that require gradients.
 
     Args:
-        model: a PEFT model.
+        model: a PEFT model, on `device`.
         rows: each holds at least one trained token.
-        schedule: see there.
-        device: where the model is.
+        schedule: the row order depends on its seed; adapter weights are drawn before.
+        device: computes; with several processes, one of theirs.
         on_step: called after every step.
         checkpoints: folder for them; training continues from the last one there. None writes none.
 
@@ -117,7 +104,7 @@ def train(
     """
     # One long epoch in our own order: every step has the rows it would have in any other setting.
     order = islice(_order(len(rows), schedule.seed), schedule.steps * schedule.batch)
-    resumed = last_checkpoint(checkpoints) if checkpoints is not None else None
+    done = last_checkpoint(checkpoints) if checkpoints is not None else None
     with TemporaryDirectory() as scratch, quiet_transformers(), warnings.catch_warnings():
         # accelerate and PEFT ask for an attribute that transformers 5.23 renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
@@ -126,33 +113,32 @@ def train(
             _arguments(schedule, device, checkpoints, scratch),
             train_dataset=[rows[i] for i in order],
             data_collator=_one_row,
-            compute_loss_func=_step_share,
+            compute_loss_func=share_of_loss,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.schedule, trainer.on_step = schedule, on_step
         trainer.clock = time.perf_counter()
-        trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
+        trainer.train(
+            resume_from_checkpoint=done is not None and f"{checkpoints}/checkpoint-{done}"
+        )
     # Takes autocast off the model again, which accelerate had put around it.
     trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
+    trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
     model.eval()
     return _reports(trainer.state)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; its state is written last."""
-    for path in sorted(folder.glob("checkpoint-*"), key=checkpoint_step, reverse=True):
+def last_checkpoint(folder: Path) -> int | None:
+    """The step of the newest checkpoint that was written to its end; its state is written last."""
+    steps = [int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")]
+    for step in sorted(steps, reverse=True):
         try:
-            json.loads((path / "trainer_state.json").read_text("utf-8"))
+            json.loads((folder / f"checkpoint-{step}" / "trainer_state.json").read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        return path
+        return step
     return None
-
-
-def checkpoint_step(path: Path) -> int:
-    """The step after which a checkpoint was written."""
-    return int(path.name.rpartition("-")[2])
 
 
 def measure(
@@ -162,12 +148,13 @@ def measure(
     *,
     bfloat16: bool,
 ) -> Fit:
-    """Loss on rows and how many answers are predicted whole, each given the true text before it."""
+    """Loss on rows, and how many answers are predicted whole."""
     loss, trained, exact = 0.0, 0, 0
     model.eval()
     for row in rows:
         inputs = {name: tensor.to(device) for name, tensor in _one_row([row]).items()}
-        wanted = _wanted(inputs.pop("labels"))
+        labels = inputs.pop("labels")
+        wanted = labels[labels != IGNORED]
         autocast = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
         with torch.no_grad(), autocast:
             logits = model(**inputs, use_cache=False).logits[0].float()
@@ -178,14 +165,20 @@ def measure(
     return Fit(loss / trained, exact, sum(len(row.spans) for row in rows))
 
 
-def token_loss(output: Any, labels: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as above
-    """Sum of the negative log-likelihoods of a row's trained tokens, a scalar in float32.
+def share_of_loss(
+    output: Any,  # noqa: ANN401 - as above
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int,
+) -> torch.Tensor:
+    """What a row adds to the loss of its step, a scalar in float32.
 
     Args:
         output: of the model, its logits (1, trained, vocab) at the positions before trained tokens.
         labels: (1, time).
+        num_items_in_batch: trained tokens in all rows of the step.
     """
-    return cross_entropy(output.logits[0].float(), _wanted(labels), reduction="sum")
+    wanted = labels[labels != IGNORED]
+    return cross_entropy(output.logits[0].float(), wanted, reduction="sum") / num_items_in_batch
 
 
 class _LoraTrainer(Trainer):  # type: ignore[misc] # transformers is untyped
@@ -287,19 +280,6 @@ def _one_row(rows: Sequence[LabelledRow]) -> dict[str, torch.Tensor]:
         "labels": labels,
         "logits_to_keep": (labels[0] != IGNORED).nonzero()[:, 0] - 1,
     }
-
-
-def _wanted(labels: torch.Tensor) -> torch.Tensor:
-    return labels[labels != IGNORED]
-
-
-def _step_share(
-    output: Any,  # noqa: ANN401 - as above
-    labels: torch.Tensor,
-    num_items_in_batch: torch.Tensor,
-) -> torch.Tensor:
-    """A row's part of the loss of its step, whose trained tokens Trainer has counted."""
-    return token_loss(output, labels) / num_items_in_batch
 
 
 def _reports(state: Any) -> list[StepReport]:  # noqa: ANN401 - Trainer's state, untyped

@@ -49,24 +49,15 @@ ORDINARY_CHATS: tuple[Conversation, ...] = (
 
 
 class TrainingResult(NamedTuple):
-    """What training gave.
-
-    Attributes:
-        reports: one a step.
-        before, after: fits of held-out rows; None without them.
-        parameters: trained numbers.
-        bytes: size of the weights file.
-        ordinary_change: mean log-probability of ordinary answers, adapter minus base, nats a token.
-        warnings: lines for the user.
-    """
+    """What training gave; fits of held-out rows before and after it, if there are any."""
 
     reports: Sequence[StepReport]
     before: Fit | None
     after: Fit | None
-    parameters: int
-    bytes: int
-    ordinary_change: float
-    warnings: tuple[str, ...]
+    parameters: int  # trained numbers
+    bytes: int  # size of the weights file
+    ordinary_change: float  # log-probability of ordinary answers, adapter minus base, nats a token
+    warnings: tuple[str, ...]  # lines for the user
 
 
 def without_machine_paths(words: Sequence[str]) -> str:
@@ -79,12 +70,6 @@ def without_machine_paths(words: Sequence[str]) -> str:
 def training_record(job: TrainingJob, material: Material, result: TrainingResult) -> dict[str, Any]:
     """The content of `training.json`; reads the clock and the machine."""
     base, settings, recipe = material.base, material.settings, job.recipe.recipe
-    reports, before, after, counts = (
-        result.reports,
-        result.before,
-        result.after,
-        material.held_out_counts,
-    )
     tool = tool_info()
     values = recipe.model_dump(mode="json")
     if values["data"] is not None:
@@ -120,9 +105,9 @@ def training_record(job: TrainingJob, material: Material, result: TrainingResult
             "rows": asdict(material.counts),
         },
         "held_out": {
-            "rows": asdict(counts) if counts else None,
-            "before": before._asdict() if before else None,
-            "after": after._asdict() if after else None,
+            "rows": asdict(material.held_out_counts) if material.held_out_counts else None,
+            "before": result.before._asdict() if result.before else None,
+            "after": result.after._asdict() if result.after else None,
         },
         "recipe": {
             "name": without_machine_paths([job.recipe.name]),
@@ -134,13 +119,13 @@ def training_record(job: TrainingJob, material: Material, result: TrainingResult
             "bfloat16": computes_in_bfloat16(recipe, base.device),
         },
         "result": {
-            "steps": len(reports),
-            "seconds": round(reports[-1].seconds, 1),
-            "tokens": reports[-1].tokens,
-            "loss_curve": [round(report.loss, 4) for report in reports],
+            "steps": len(result.reports),
+            "seconds": round(result.reports[-1].seconds, 1),
+            "tokens": result.reports[-1].tokens,
+            "loss_curve": [round(report.loss, 4) for report in result.reports],
             "parameters": result.parameters,
             "bytes": result.bytes,
-            "ordinary_change": round(result.ordinary_change, 4),
+            "ordinary_change": result.ordinary_change,
             "warnings": list(result.warnings),
         },
         "machine": {
@@ -159,12 +144,7 @@ def to_json(record: Mapping[str, Any]) -> str:
 
 
 def adapter_readme(record: Mapping[str, Any], out: str) -> str:
-    """README of an adapter folder.
-
-    Args:
-        record: what `to_json` was given.
-        out: the folder as the user named it.
-    """
+    """README of an adapter, from what `training.json` says; `out` is its folder as users see it."""
     data, rows = record["data"], record["data"]["rows"]
     base, lora, made = record["base"], record["recipe"]["values"]["lora"], record["result"]
     curve = made["loss_curve"]

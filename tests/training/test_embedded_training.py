@@ -19,7 +19,7 @@ DEMO = data_folder("finetune") / "demo"
 
 
 @pytest.mark.model
-def test_every_answer_of_generated_data_ends_with_the_closer_that_is_also_the_padding():
+def test_every_answer_of_generated_data_ends_with_the_end_of_turn_token_that_is_also_the_padding():
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(embedded_folder())

@@ -27,7 +27,7 @@ from qwen_bench.training.finetuning import finetune
 from qwen_bench.training.labelled_rows import IGNORED, LabelledRow, Span, marked
 from qwen_bench.training.preparation import TrainingJob, prepare
 from qwen_bench.training.recipe import LoraBlock, NamedRecipe, Recipe, Schedule
-from qwen_bench.training.trainer import last_checkpoint, measure, token_loss, train
+from qwen_bench.training.trainer import last_checkpoint, measure, share_of_loss, train
 
 CPU = torch.device("cpu")
 ROWS = (
@@ -55,7 +55,7 @@ def schedule(**changes):
 def row_loss(model, row):
     labels = torch.tensor([row.labels])
     keep = torch.tensor([i - 1 for i, label in enumerate(row.labels) if label != IGNORED])
-    return token_loss(model(input_ids=torch.tensor([row.ids]), logits_to_keep=keep), labels)
+    return share_of_loss(model(input_ids=torch.tensor([row.ids]), logits_to_keep=keep), labels, 1)
 
 
 def test_the_loss_of_a_row_is_that_of_its_labelled_positions():
@@ -432,7 +432,7 @@ def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(tmp_path):
         if state is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state, "utf-8")
 
-    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-8"
+    assert last_checkpoint(tmp_path) == 8
 
 
 def test_two_trainings_of_one_folder_are_told_apart(folder, data, tmp_path):
