@@ -19,13 +19,7 @@ from filelock import FileLock, Timeout
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.errors import AdapterMismatchError, InputError, QwenBenchError
 from qwen_bench.runs.provenance import package_versions
-from qwen_bench.training.adapter import (
-    WEIGHTS,
-    add_lora,
-    check_written,
-    save_adapter,
-    seeded,
-)
+from qwen_bench.training.adapter import WEIGHTS, add_lora, check_written, save_adapter, seeded
 from qwen_bench.training.preparation import Material, Say, TrainingJob, make_rows
 from qwen_bench.training.trainer import (
     StepReport,
@@ -35,13 +29,7 @@ from qwen_bench.training.trainer import (
     measure,
     train,
 )
-from qwen_bench.training.training_record import (
-    ORDINARY_CHATS,
-    TrainingResult,
-    adapter_readme,
-    to_json,
-    training_record,
-)
+from qwen_bench.training.training_record import ORDINARY_CHATS, TrainingResult, write_record
 
 HARM = 3.0
 """Nats a token by which ordinary answers may become less likely before a warning."""
@@ -107,11 +95,7 @@ def finetune(job: TrainingJob, material: Material, say: Say) -> Path:
         )
         for line in result.warnings:
             say(f"warning  {line}")
-        record = training_record(job, material, result)
-        # A README names no folder of this machine.
-        shown = job.out.name if job.out.is_absolute() else job.out.as_posix()
-        (folder / "training.json").write_text(to_json(record), "utf-8")
-        (folder / "README.md").write_text(adapter_readme(record, shown), "utf-8")
+        write_record(job, material, result, folder)
         refuse_existing(job.out)
         folder.replace(job.out)
     return job.out

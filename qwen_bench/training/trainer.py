@@ -157,9 +157,9 @@ def measure(
         wanted = labels[labels != IGNORED]
         autocast = torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext()
         with torch.no_grad(), autocast:
-            logits = model(**inputs, use_cache=False).logits[0].float()
-        loss += float(cross_entropy(logits, wanted, reduction="sum"))
-        right = iter((logits.argmax(-1) == wanted).tolist())
+            output = model(**inputs, use_cache=False)
+        loss += float(share_of_loss(output, labels, 1))
+        right = iter((output.logits[0].argmax(-1) == wanted).tolist())
         exact += sum(all([*islice(right, span.end - span.start)]) for span in row.spans)
         trained += len(wanted)
     return Fit(loss / trained, exact, sum(len(row.spans) for row in rows))
@@ -258,6 +258,7 @@ def _arguments(
         save_steps=math.ceil(schedule.steps / CHECKPOINTS),
         save_total_limit=1,
         remove_unused_columns=False,
+        dataloader_pin_memory=False,
         report_to=[],
         disable_tqdm=True,
         **{checkpointing: schedule.gradient_checkpointing},

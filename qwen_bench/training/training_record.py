@@ -1,6 +1,6 @@
 """`training.json` and the README of an adapter: what it was made from, with what, and how it went.
 
-Writes no file. Holds no machine paths: a committed adapter says the same anywhere.
+Holds no machine paths: a committed adapter says the same anywhere.
 """
 
 from __future__ import annotations
@@ -60,24 +60,35 @@ class TrainingResult(NamedTuple):
     warnings: tuple[str, ...]  # lines for the user
 
 
-def without_machine_paths(words: Sequence[str]) -> str:
+def _without_machine_paths(words: Sequence[str]) -> str:
     """A command line in which absolute paths are cut to their last component."""
     return " ".join(
         f".../{PurePath(word).name}" if PurePath(word).is_absolute() else word for word in words
     )
 
 
-def training_record(job: TrainingJob, material: Material, result: TrainingResult) -> dict[str, Any]:
-    """The content of `training.json`; reads the clock and the machine."""
+def write_record(
+    job: TrainingJob, material: Material, result: TrainingResult, folder: Path
+) -> None:
+    """Write both files into an existing folder; reads the clock and the machine."""
+    record = _record(job, material, result)
+    content = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    (folder / "training.json").write_text(content, "utf-8")
+    shown = job.out.name if job.out.is_absolute() else job.out.as_posix()
+    (folder / "README.md").write_text(_readme(record, shown), "utf-8")
+
+
+def _record(job: TrainingJob, material: Material, result: TrainingResult) -> dict[str, Any]:
     base, settings, recipe = material.base, material.settings, job.recipe.recipe
     tool = tool_info()
     values = recipe.model_dump(mode="json")
     if values["data"] is not None:
         values["data"] = Path(values["data"]).name
     return {
+        "schema": SCHEMA,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "tool": {"name": "qwen-bench", "version": tool.version, "git_commit": tool.git_commit},
-        "command": without_machine_paths(redact_argv(job.command)),
+        "command": _without_machine_paths(redact_argv(job.command)),
         "base": {
             "spec": job.base.name,
             "kind": job.base.kind,
@@ -110,7 +121,7 @@ def training_record(job: TrainingJob, material: Material, result: TrainingResult
             "after": result.after._asdict() if result.after else None,
         },
         "recipe": {
-            "name": without_machine_paths([job.recipe.name]),
+            "name": _without_machine_paths([job.recipe.name]),
             "sha256": job.recipe.sha256,
             "values": values,
         },
@@ -126,7 +137,7 @@ def training_record(job: TrainingJob, material: Material, result: TrainingResult
             "parameters": result.parameters,
             "bytes": result.bytes,
             "ordinary_change": result.ordinary_change,
-            "warnings": list(result.warnings),
+            "warnings": result.warnings,
         },
         "machine": {
             **hardware(),
@@ -138,12 +149,7 @@ def training_record(job: TrainingJob, material: Material, result: TrainingResult
     }
 
 
-def to_json(record: Mapping[str, Any]) -> str:
-    """The text of `training.json`."""
-    return json.dumps({"schema": SCHEMA, **record}, indent=2, ensure_ascii=False) + "\n"
-
-
-def adapter_readme(record: Mapping[str, Any], out: str) -> str:
+def _readme(record: Mapping[str, Any], out: str) -> str:
     """README of an adapter, from what `training.json` says; `out` is its folder as users see it."""
     data, rows = record["data"], record["data"]["rows"]
     base, lora, made = record["base"], record["recipe"]["values"]["lora"], record["result"]
