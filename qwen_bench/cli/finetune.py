@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from qwen_bench.app.option_values import whole
 from qwen_bench.cli.options import Call, command, own, shared
@@ -13,7 +15,13 @@ from qwen_bench.errors import InputError, MissingExtraError
 
 def _say(line: str) -> None:
     """One line on stderr."""
-    write_line(sys.stderr, printable(line))
+    _write(sys.stderr, line)
+
+
+def _write(stream: TextIO, line: str) -> None:
+    """One line; of several processes that a launcher started, only the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        write_line(stream, printable(line))
 
 
 def _rate(text: str) -> float:
@@ -33,6 +41,9 @@ Examples:
   qwen-bench finetune --base Qwen/Qwen3-0.6B --recipe my.yaml --data mine.jsonl --out ./out/lora
   qwen-bench finetune --base embedded --recipe quick --out ./out/lora --show-labels 2
 """
+
+
+TRAINS_WITH = {"torch", "transformers", "peft", "accelerate", "safetensors", "huggingface_hub"}
 
 
 @command(
@@ -116,28 +127,28 @@ def finetune(
         raise InputError("--out is missing", fix="--out DIR names the adapter folder to make")
     target = Path(out if out is not None else "adapter")
     try:
-        from qwen_bench.training import finetune as training
-        from qwen_bench.training import material as planning
+        from qwen_bench.training import finetuning, preparation
+        from qwen_bench.training.labelled_rows import marked
     except ModuleNotFoundError as error:
-        if error.name in {"torch", "transformers", "peft", "safetensors", "huggingface_hub"}:
+        if error.name in TRAINS_WITH:
             raise MissingExtraError("train", str(error.name)) from error
         raise
     if writes:
-        training.refuse_existing(target)
+        finetuning.refuse_existing(target)
     words = ["qwen-bench", *call.words]
-    job = planning.Job(base=spec, recipe=named, out=target, command=words)
-    material = planning.prepare(job, _say)
-    for line in planning.describe(material):
+    job = preparation.TrainingJob(base=spec, recipe=named, out=target, command=words)
+    material = preparation.prepare(job, _say)
+    for line in preparation.describe(material):
         _say(line)
     if show_labels is not None:
         for row in material.rows[:show_labels]:
-            for line in planning.marked(row, material.base.tokenizer):
-                write_line(sys.stdout, printable(line))
+            for line in marked(row, material.base.tokenizer):
+                _write(sys.stdout, line)
         return
     if dry_run:
         steps = named.recipe.steps
-        report = training.time_step(job, material)
+        report = finetuning.time_step(job, material)
         _say(f"one step of {steps} took {report.seconds:.1f} s")
-        write_line(sys.stdout, f"about {report.seconds * steps / 60:.1f} minutes for {steps} steps")
+        _write(sys.stdout, f"about {report.seconds * steps / 60:.1f} minutes for {steps} steps")
         return
-    write_line(sys.stdout, printable(str(training.finetune(job, material, _say))))
+    _write(sys.stdout, str(finetuning.finetune(job, material, _say)))

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
-from qwen_bench.engines.adapters import check_finite, check_fit, check_loaded, zero_adapter
+from qwen_bench.engines.adapters import check_loaded, checked_adapter, zero_adapter
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import AdapterMismatchError, InputError
-from qwen_bench.training.labelled_rows import Row
 from qwen_bench.training.recipe import LoraBlock
-from qwen_bench.training.trainer import measure
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-HARM = 3.0
-"""Nats a token by which ordinary answers may become less likely before a warning."""
 COPIED = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -37,23 +34,6 @@ COPIED = (
     "generation_config.json",
 )
 """Files of a local base that go with its adapter; a base with a name is found by its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterCheck:
-    """What the finished adapter does.
-
-    Attributes:
-        parameters: trained numbers.
-        bytes: size of the weights file.
-        ordinary_change: mean log-probability of ordinary answers, adapter minus base, nats a token.
-        warnings: lines for the user.
-    """
-
-    parameters: int
-    bytes: int
-    ordinary_change: float
-    warnings: tuple[str, ...]
 
 
 def add_lora(base: LoadedBase, lora: LoraBlock) -> Any:  # noqa: ANN401 - a PEFT model
@@ -85,21 +65,22 @@ def add_lora(base: LoadedBase, lora: LoraBlock) -> Any:  # noqa: ANN401 - a PEFT
         ) from error
 
 
-def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) -> None:  # noqa: ANN401
-    """Write weights and configuration into an existing folder.
-
-    Args:
-        model: from `add_lora`.
-        base: what it was trained on.
-        spec: SPEC of the base; its name is what the adapter asks for when it is loaded.
-        folder: where to.
-    """
+def write_weights(model: Any, folder: Path) -> None:  # noqa: ANN401 - a PEFT model
+    """Write the LoRA factors into an existing folder."""
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     content = save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())},
         metadata={"format": "pt"},
     )
     (folder / WEIGHTS).write_bytes(content)
+
+
+def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) -> None:  # noqa: ANN401
+    """Write weights and configuration into an existing folder.
+
+    The name in `spec`, the SPEC of the base, is what the adapter asks for when it is loaded.
+    """
+    write_weights(model, folder)
     config = model.peft_config["default"]
     config.inference_mode = True
     config.save_pretrained(str(folder))
@@ -115,52 +96,34 @@ def save_adapter(model: Any, base: LoadedBase, spec: ModelSpec, folder: Path) ->
                 shutil.copyfile(base.source.folder / name, folder / name)
 
 
-def check_adapter(
-    model: Any,  # noqa: ANN401 - a PEFT model
-    base: LoadedBase,
-    folder: Path,
-    ordinary: Sequence[Row],
-) -> AdapterCheck:
+def check_written(model: Any, base: LoadedBase, folder: Path) -> int:  # noqa: ANN401
     """Check the written adapter against the base and the model in memory.
 
-    Args:
-        model: the trained model.
-        base: its base.
-        folder: where the adapter was written.
-        ordinary: rows of everyday chats with fixed answers.
+    Returns:
+        How many numbers it holds.
 
     Raises:
-        AdapterMismatchError: a tensor is not finite, does not fit, or is missing; or nothing
-            changes.
+        AdapterMismatchError: a tensor is not finite, does not fit, or is missing; or all are zero.
     """
-    tensors = load_file(folder / WEIGHTS)
-    config = json.loads((folder / CONFIG).read_text("utf-8"))
-    check_finite(tensors)
-    check_fit(tensors, config, base.shapes, base.source.resolved)
+    tensors, _ = checked_adapter(base, folder, allow_pickle=False)
     check_loaded(set(tensors), set(get_peft_model_state_dict(model, save_embedding_layers=False)))
     zero = zero_adapter(tensors)
     if zero:
         raise AdapterMismatchError(zero, fix="more --steps, or a larger --lr")
-    with_adapter = measure(model, ordinary, base.device, bfloat16=False).loss
-    with model.disable_adapter():
-        without = measure(model, ordinary, base.device, bfloat16=False).loss
-    change = without - with_adapter
-    harm = []
-    if change == 0:
-        raise AdapterMismatchError("the adapter changes no logit of the fixed chats")
-    if change < -HARM:
-        harm.append(f"the adapter damages ordinary answers: {-change:.1f} nats a token less likely")
-    return AdapterCheck(
-        parameters=sum(tensor.numel() for tensor in tensors.values()),
-        bytes=(folder / WEIGHTS).stat().st_size,
-        ordinary_change=round(change, 4),
-        warnings=tuple(harm),
-    )
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's global generators start at `seed` inside and are as before afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    """Global generators start at `seed` inside and are as before afterwards.
+
+    Trainer seeds those of Python and numpy too.
+    """
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002 - Trainer uses the old one
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002 - as above

@@ -1,8 +1,8 @@
-"""From conversations to token rows with labels: assistant text and its closer, nothing else.
+"""From conversations to token rows with labels: assistant text and its end-of-turn token.
 
 The prompt of a target is rendered and encoded exactly as the engine does it for a probe, so that
 training practises what the benchmark asks. Labels go by position, never by token id: where the
-padding token equals the closer, masking by id would teach a model not to stop.
+padding token is also the end-of-turn token, masking by id would teach a model not to stop.
 """
 
 from __future__ import annotations
@@ -24,19 +24,12 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One trained answer: P(k) and T(k) of a conversation.
+    """One trained answer: P(k) and T(k) of a conversation."""
 
-    Attributes:
-        turn: index of its exchange in the conversation, from 0.
-        prompt: ids of P(k), the prompt up to and including the assistant header.
-        answer: ids of T(k), the assistant text with its closer.
-        text: T(k).
-    """
-
-    turn: int
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
-    text: str
+    turn: int  # index of its exchange in the conversation, from 0
+    prompt: tuple[int, ...]  # ids of P(k), the prompt up to and including the assistant header
+    answer: tuple[int, ...]  # ids of T(k), the assistant text with its end-of-turn token
+    text: str  # T(k)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -54,7 +47,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledRow:
     """One training sequence; `conversation` is the id of its record."""
 
     conversation: str
@@ -75,8 +68,8 @@ class Row:
         return sum(span.end - span.start for span in self.spans)
 
 
-def closer_of(prompter: Prompter) -> str:
-    """The string that ends an assistant turn, read from a rendering.
+def end_of_turn_of(prompter: Prompter) -> str:
+    """The token that ends an assistant turn, read as text from a rendering.
 
     Raises:
         TemplateError: the template writes nothing between a turn and the next newline.
@@ -85,19 +78,14 @@ def closer_of(prompter: Prompter) -> str:
     chat = (Message("user", "a"), Message("assistant", mark), Message("user", "b"))
     template = prompter.settings.template
     text = render(chat, template, prompter.tokenizer, thinking=prompter.settings.thinking)
-    closer = text.partition(mark)[2].partition("\n")[0]
-    if not closer:
+    end_of_turn = text.partition(mark)[2].partition("\n")[0]
+    if not end_of_turn:
         raise TemplateError(f"the chat template of {template.name} does not end turns")
-    return closer
+    return end_of_turn
 
 
-def make_targets(record: ChatRecord, prompter: Prompter, closer: str) -> list[Target]:
+def make_targets(record: ChatRecord, prompter: Prompter, end_of_turn: str) -> list[Target]:
     """P(k) and T(k) of every trained answer of a conversation, in its order.
-
-    Args:
-        record: the conversation.
-        prompter: the one engines make prompts with.
-        closer: from `closer_of`.
 
     Raises:
         TemplateError: the rendering of an answer does not continue its prompt, for example because
@@ -110,7 +98,7 @@ def make_targets(record: ChatRecord, prompter: Prompter, closer: str) -> list[Ta
         if not record.trained[k]:
             continue
         prompt = prompter.prompt(record.messages[:k])
-        answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, closer)
+        answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, end_of_turn)
         if answer is None:
             raise TemplateError(
                 f"{record.id}: the rendering of messages[{k}] does not begin with its prompt",
@@ -122,30 +110,25 @@ def make_targets(record: ChatRecord, prompter: Prompter, closer: str) -> list[Ta
 
 
 def _answer_text(
-    messages: Conversation, prompt: str, prompter: Prompter, closer: str
+    messages: Conversation, prompt: str, prompter: Prompter, end_of_turn: str
 ) -> str | None:
-    """T(k): what the template writes behind the prompt, up to and with the closer."""
+    """T(k): what the template writes behind the prompt; None when that is not how it goes on."""
     settings, tokenizer = prompter.settings, prompter.tokenizer
     full = with_system(messages, settings, tokenizer)
-    text = render(
-        full,
-        settings.template,
-        tokenizer,
-        thinking=settings.thinking,
-        add_generation_prompt=False,
-    )
+    how: Any = {"thinking": settings.thinking, "add_generation_prompt": False}
+    text = render(full, settings.template, tokenizer, **how)
     if not text.startswith(prompt):
         return None
-    body, found, after = text[len(prompt) :].rpartition(closer)
+    body, found, after = text[len(prompt) :].rpartition(end_of_turn)
     # Qwen1.5 as released leaves the last turn open; the model must still learn to close it.
-    return body + closer if found and not after.strip() else text[len(prompt) :] + closer
+    return body + end_of_turn if found and not after.strip() else text[len(prompt) :] + end_of_turn
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[int, ...]:  # noqa: ANN401 - untyped
     return tuple(tokenizer.encode(text, add_special_tokens=False))
 
 
-def rows_of(conversation: str, targets: Sequence[Target]) -> list[Row]:
+def rows_of(conversation: str, targets: Sequence[Target]) -> list[LabelledRow]:
     """One row when all targets lie on one id sequence, otherwise one row a target.
 
     Templates that write an answer differently once it is history need the second form. Decided by
@@ -155,28 +138,28 @@ def rows_of(conversation: str, targets: Sequence[Target]) -> list[Row]:
         return []
     whole = targets[-1].ids
     if all(target.ids == whole[: len(target.ids)] for target in targets):
-        return [Row(conversation, whole, tuple(_span(target) for target in targets))]
-    return [Row(conversation, target.ids, (_span(target),)) for target in targets]
+        return [LabelledRow(conversation, whole, tuple(_span(target) for target in targets))]
+    return [LabelledRow(conversation, target.ids, (_span(target),)) for target in targets]
 
 
 def _span(target: Target) -> Span:
     return Span(len(target.prompt), len(target.ids), target.turn)
 
 
-def check_row(row: Row, texts: Sequence[str], tokenizer: Any, closer: str) -> None:  # noqa: ANN401
+def check_row(row: LabelledRow, texts: Sequence[str], tokenizer: Any, end_of_turn: str) -> None:  # noqa: ANN401
     """What must hold of every row before a step is taken.
 
     Raises:
-        TemplateError: a span is empty, does not end with the closer, holds a turn marker, or does
+        TemplateError: a span is empty, does not end its turn, holds a turn marker, or does
             not decode to the text it was made from.
     """
-    end = _encode(tokenizer, closer)
+    end = _encode(tokenizer, end_of_turn)
     start = _encode(tokenizer, "<|im_start|>")
     for span, text in zip(row.spans, texts, strict=True):
         ids = row.ids[span.start : span.end]
         place = f"{row.conversation}, exchange {span.turn + 1}"
         if ids[-len(end) :] != end:
-            raise TemplateError(f"{place}: the trained text does not end with {closer}")
+            raise TemplateError(f"{place}: the trained text does not end with {end_of_turn}")
         if len(start) == 1 and start[0] in ids:
             raise TemplateError(f"{place}: the trained text holds <|im_start|>")
         decoded = str(
@@ -189,3 +172,15 @@ def check_row(row: Row, texts: Sequence[str], tokenizer: Any, closer: str) -> No
                 f"{place}: the tokenizer does not give the answer back",
                 why=f"{decoded!r} instead of {text!r}",
             )
+
+
+def marked(row: LabelledRow, tokenizer: Any) -> list[str]:  # noqa: ANN401 - as above
+    """A row decoded, trained text between ``[[`` and ``]]``, then a line for each span."""
+    text, spans, end = "", [], 0
+    for span in row.spans:
+        trained = tokenizer.decode(list(row.ids[span.start : span.end]))
+        text += tokenizer.decode(list(row.ids[end : span.start])) + f"[[{trained}]]"
+        spans.append(f"  turn {span.turn + 1}: {span.end - span.start} tokens  {trained!r}")
+        end = span.end
+    head = f"row {row.conversation}: {len(row.ids)} tokens, {row.trained_tokens} trained"
+    return [head, *text.splitlines(), *spans]

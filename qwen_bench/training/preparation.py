@@ -1,65 +1,173 @@
-"""A data set as checked rows, with account of everything that was left out.
+"""What is fixed before the first step: the data, the loaded base, and the rows.
 
-Applies the length rule and refuses data from which too little would be learned. Knows token ids,
-not tensors.
+Applies the length rule and accounts for everything that was left out. Knows files and models;
+trains nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
-from qwen_bench.chat.jsonl import ChatRecord
-from qwen_bench.chat.rendering import ChatSettings
+from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
+from qwen_bench.chat.rendering import ChatSettings, choose_template
+from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
+from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter
 from qwen_bench.errors import DataError, InputError
+from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.training.labelled_rows import (
-    Row,
+    LabelledRow,
     Target,
     check_row,
-    closer_of,
+    end_of_turn_of,
     make_targets,
     rows_of,
 )
+from qwen_bench.training.recipe import NamedRecipe
+from qwen_bench.training.trainer import own_device
+from qwen_bench.training.training_dialogues import generate
 
+Say = Callable[[str], None]
 MOST_DROPPED = 0.2
 """Largest share of targets that `max_length` may cost before training is refused."""
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What to train."""
+
+    base: ModelSpec  # a full model; not an adapter, not a mock
+    recipe: NamedRecipe  # values already hold what flags changed
+    out: Path  # folder to make; must not exist
+    command: Sequence[str]  # words of the command line, for the record
+
+
+@dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What became of the data.
+    """What became of the data; part of `training.json`."""
 
-    Attributes:
-        conversations: records read.
-        targets: answers to train, dropped ones included.
-        dropped: answers that do not fit the length.
-        cut: conversations that lost answers, those that lost all of them included.
-        dropped_whole: conversations that lost all of them.
-        unanswered: conversations that end with a user message, which is left out.
-        untrained: conversations without a target, by their ``loss`` keys.
-        several_rows: conversations that need one row a turn.
-        rows: training sequences.
-        tokens: ids in all rows.
-        trained_tokens: ids with a label.
-        expansion: `tokens` relative to one row a conversation; 1.0 when nothing is repeated.
-        share_by_turn: for each exchange index, trained answers relative to all answers there.
+    conversations: int  # records read
+    targets: int  # answers to train, dropped ones included
+    dropped: int  # answers that do not fit the length
+    cut: int  # conversations that lost answers, those that lost all of them included
+    dropped_whole: int  # conversations that lost all of them
+    unanswered: int  # conversations that end with a user message, which is left out
+    untrained: int  # conversations without a target, by their `loss` keys
+    several_rows: int  # conversations that need one row a turn
+    rows: int  # training sequences
+    tokens: int  # ids in all rows
+    trained_tokens: int  # ids with a label
+    expansion: float  # `tokens` relative to one row a conversation; 1.0 when nothing is repeated
+    share_by_turn: tuple[float, ...]  # trained answers of all, for each exchange index
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that is fixed before the first step."""
+
+    base: LoadedBase
+    settings: ChatSettings
+    name: str  # of the data, for people
+    sha256: str  # of the conversations as JSONL
+    rows: tuple[LabelledRow, ...]
+    counts: RowCounts
+    held_out: tuple[LabelledRow, ...]  # kept back
+    held_out_counts: RowCounts | None
+
+
+def prepare(job: TrainingJob, say: Say) -> Material:
+    """Read or make the data, load the base, and build the rows.
+
+    Raises:
+        InputError: the base cannot be trained, or too much does not fit the length.
+        DataError: the data cannot be used.
+        ModelError: the base cannot be loaded.
     """
+    if job.base.kind not in {"embedded", "hub", "local"}:
+        raise InputError(
+            f"--base {job.base.text}: a LoRA is trained on a full model",
+            fix="--base embedded, a Hub id, or a folder with config.json",
+        )
+    name, records, kept_back = _data(job)
+    say(f"data     {name}: {len(records)} conversations, {len(kept_back)} held out")
+    base = load_base(job.base, EngineOptions(device=own_device()))
+    template = choose_template(None, shipped_template(base.tokenizer), job.base.default_label)
+    settings = ChatSettings(template)
+    max_length = min(job.recipe.recipe.max_length, base.context_window or 1 << 30)
+    rows, counts = make_rows(records, settings, base.tokenizer, max_length)
+    held_out, held_out_counts = (
+        make_rows(kept_back, settings, base.tokenizer, max_length) if kept_back else ([], None)
+    )
+    lines = "".join(record_line(record) + "\n" for record in (*records, *kept_back))
+    return Material(
+        base,
+        settings,
+        name,
+        hashlib.sha256(lines.encode("utf-8")).hexdigest(),
+        tuple(rows),
+        counts,
+        tuple(held_out),
+        held_out_counts,
+    )
 
-    conversations: int
-    targets: int
-    dropped: int
-    cut: int
-    dropped_whole: int
-    unanswered: int
-    untrained: int
-    several_rows: int
-    rows: int
-    tokens: int
-    trained_tokens: int
-    expansion: float
-    share_by_turn: tuple[float, ...]
+
+def describe(material: Material) -> list[str]:
+    """Lines about the rows, for people."""
+    counts = material.counts
+    answers = counts.targets - counts.dropped
+    shares = " ".join(f"{share:.2f}" for share in counts.share_by_turn)
+    lines = [
+        f"rows     {counts.rows} rows, {counts.tokens} tokens",
+        f"trained  {counts.trained_tokens} tokens in {answers} answers",
+        f"turns    share of answers trained, by turn: {shares}",
+    ]
+    if counts.dropped:
+        lines.append(
+            f"length   {counts.cut} conversations cut, {counts.dropped} answers dropped, "
+            f"{counts.dropped_whole} conversations dropped whole"
+        )
+    if counts.unanswered:
+        lines.append(f"data     {counts.unanswered} conversations end with a user turn, left out")
+    if counts.untrained:
+        lines.append(f"data     {counts.untrained} conversations have no trained answer")
+    if counts.several_rows:
+        lines.append(
+            f"rows     {counts.several_rows} conversations need one row a turn: "
+            f"{counts.expansion:.1f} x as many tokens as one row a conversation"
+        )
+    return lines
+
+
+def _data(job: TrainingJob) -> tuple[str, list[ChatRecord], list[ChatRecord]]:
+    """Name of the data, conversations to train on, conversations kept back."""
+    recipe = job.recipe.recipe
+    if recipe.generate is not None:
+        block = recipe.generate
+        more = block.model_copy(update={"n": block.n + recipe.held_out})
+        records = list(generate(more))
+        return "generated from the train split", records[: block.n], records[block.n :]
+    assert recipe.data is not None, "a recipe has generate or data"  # noqa: S101 - load_recipe
+    path = Path(recipe.data)
+    records = list(read_records(path))
+    if recipe.held_out >= len(records):
+        raise InputError(
+            f"{path.name}: {recipe.held_out} of {len(records)} conversations are to be held out",
+            fix="held_out: 0 in the recipe, or more data",
+        )
+    order = Stream("held out", recipe.seed).sample(len(records), len(records))
+    back = set(order[: recipe.held_out])
+    return (
+        path.name,
+        [record for i, record in enumerate(records) if i not in back],
+        [record for i, record in enumerate(records) if i in back],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +177,7 @@ class _Prepared:
     record: ChatRecord
     targets: tuple[Target, ...]
     kept: tuple[Target, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LabelledRow, ...]
 
 
 def make_rows(
@@ -77,7 +185,7 @@ def make_rows(
     settings: ChatSettings,
     tokenizer: Any,  # noqa: ANN401 - transformers tokenizers are untyped
     max_length: int,
-) -> tuple[list[Row], RowCounts]:
+) -> tuple[list[LabelledRow], RowCounts]:
     """Rows of a data set, checked, and what became of the data.
 
     A target that ends beyond `max_length` tokens is dropped with its exchange, so conversations
@@ -90,8 +198,8 @@ def make_rows(
         TemplateError: an answer cannot be rendered or encoded faithfully.
     """
     prompter = Prompter(tokenizer, settings)
-    closer = closer_of(prompter)
-    prepared = [_prepare(record, prompter, closer, max_length) for record in records]
+    end_of_turn = end_of_turn_of(prompter)
+    prepared = [_prepare(record, prompter, end_of_turn, max_length) for record in records]
     counts = _count(prepared)
     if not counts.targets:
         raise DataError(
@@ -110,13 +218,15 @@ def make_rows(
     return [row for item in prepared for row in item.rows], counts
 
 
-def _prepare(record: ChatRecord, prompter: Prompter, closer: str, max_length: int) -> _Prepared:
-    targets = make_targets(record, prompter, closer)
+def _prepare(
+    record: ChatRecord, prompter: Prompter, end_of_turn: str, max_length: int
+) -> _Prepared:
+    targets = make_targets(record, prompter, end_of_turn)
     kept = [target for target in targets if len(target.ids) <= max_length]
     rows = rows_of(record.id, kept)
     texts = iter(kept)
     for row in rows:
-        check_row(row, [next(texts).text for _ in row.spans], prompter.tokenizer, closer)
+        check_row(row, [next(texts).text for _ in row.spans], prompter.tokenizer, end_of_turn)
     return _Prepared(record, tuple(targets), tuple(kept), tuple(rows))
 
 
@@ -142,14 +252,12 @@ def _count(prepared: Sequence[_Prepared]) -> RowCounts:
 
 
 def _share_by_turn(prepared: Sequence[_Prepared]) -> tuple[float, ...]:
-    present: dict[int, int] = {}
-    trained: dict[int, int] = {}
+    present: Counter[int] = Counter()
+    trained: Counter[int] = Counter()
     for item in prepared:
-        turn = -1
-        for message in item.record.messages:
-            turn += message.role == "user"
-            if message.role == "assistant":
-                present[turn] = present.get(turn, 0) + 1
-        for target in item.kept:
-            trained[target.turn] = trained.get(target.turn, 0) + 1
-    return tuple(round(trained.get(turn, 0) / present[turn], 3) for turn in sorted(present))
+        messages = item.record.messages
+        users = accumulate(message.role == "user" for message in messages)
+        answers = zip(users, messages, strict=True)
+        present.update(user - 1 for user, message in answers if message.role == "assistant")
+        trained.update(target.turn for target in item.kept)
+    return tuple(round(trained[turn] / present[turn], 3) for turn in sorted(present))

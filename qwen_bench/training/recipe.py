@@ -22,18 +22,20 @@ SUFFIXES = (".yaml", ".yml")
 
 
 class GenerateBlock(BaseModel):
-    """Training conversations to make from the train split; see `training/data.py`."""
+    """Training conversations to make from the train split; see `training_dialogues`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n: int = Field(ge=1)
     """Conversations to train on; held-out ones come on top."""
     lengths: tuple[int, int]
-    """Shortest and longest history in user turns."""
+    """Shortest and longest history in user turns, questions not counted."""
     langs: tuple[Lang, ...] = Field(min_length=1)
+    """Taken in turn."""
     families: tuple[str, ...] | None = None
     """None is all of them."""
     seed: int = Field(default=0, ge=0)
+    """Of all draws."""
     early: float = Field(default=0.25, ge=0, le=1)
     """Share of the questions asked on the way instead of at the end."""
     train_replies: bool = False
@@ -52,29 +54,40 @@ class LoraBlock(BaseModel):
     target_modules: tuple[str, ...] | Literal["all-linear"]
 
 
-class Recipe(BaseModel):
-    """One recipe file."""
+class Schedule(BaseModel):
+    """How long, how fast and how exactly to train; the part of a recipe that knows no data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(ge=1)
+    """Optimizer steps."""
+    batch: int = Field(ge=1)
+    """Rows whose loss is summed for one step."""
+    lr: float = Field(gt=0)
+    """Learning rate after the warm-up; it then falls linearly to a tenth."""
+    warmup: int = Field(default=0, ge=0)
+    """Steps in which the rate rises linearly."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto` computes in bfloat16 where the device does so natively; weights stay as loaded."""
+    gradient_checkpointing: bool = False
+    """Compute activations a second time instead of keeping them: less memory, more time."""
+    seed: int = Field(default=0, ge=0)
+    """Of adapter weights, dropout and the order of rows."""
+
+
+class Recipe(Schedule):
+    """One recipe file."""
 
     about: str
     generate: GenerateBlock | None = None
     data: str | None = None
     """A ChatML JSONL file instead of `generate`; a relative path counts from the recipe."""
     lora: LoraBlock
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    """Rows whose loss is summed for one step."""
-    lr: float = Field(gt=0)
-    warmup: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
     max_length: int = Field(ge=16)
     """Tokens of the longest row."""
     held_out: int = Field(default=0, ge=0)
     """Conversations kept back, to measure loss before and after."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto` computes in bfloat16 where the device does so natively; weights stay as loaded."""
-    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

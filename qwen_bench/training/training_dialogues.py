@@ -2,7 +2,7 @@
 
 A conversation is a shortened dialogue: the evidence of some family groups in its order, filler in
 between, and memory questions with their gold answers as assistant turns, some asked on the way,
-most at the end. Both variants of a skeleton are made with the same plan, so that only the stated
+most at the end. Both variants of a cluster are made with the same plan, so that only the stated
 fact tells the answers of the two apart. Knows no tokens.
 """
 
@@ -22,37 +22,13 @@ from qwen_bench.probes.programmes import MIXED, Sources
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.suites import make_sources
 from qwen_bench.resources import data_folder
+from qwen_bench.training.recipe import GenerateBlock
 
 # Named in every draw: changing how conversations are made must change their ids.
 CONSTRUCTION = "2"
 
 # Keys of a stated list that are asked for: all of them, so that one history holds many targets.
 KEYS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """Which conversations to make.
-
-    Attributes:
-        n: number of conversations.
-        lengths: shortest and longest history in user turns, questions not counted.
-        langs: languages, taken in turn.
-        families: families to ask.
-        seed: of all draws.
-        early: share of the questions asked on the way instead of at the end.
-        train_replies: whether the scripted replies to evidence and filler are targets too.
-        first_skeleton: number of the first skeleton; other numbers give held-out conversations.
-    """
-
-    n: int
-    lengths: tuple[int, int]
-    langs: tuple[Lang, ...]
-    families: tuple[str, ...]
-    seed: int
-    early: float = 0.25
-    train_replies: bool = False
-    first_skeleton: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +48,10 @@ def training_families() -> tuple[str, ...]:
     return tuple(name for name, family in families.items() if family.group in MIXED.groups)
 
 
-def generate(wanted: Generation) -> Iterator[ChatRecord]:
+def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
     """Conversations of the train split; the same for the same argument on every machine.
+
+    Fewer of them are the first of more.
 
     Raises:
         InputError: an unknown family, or lengths outside 1 to 64.
@@ -82,33 +60,33 @@ def generate(wanted: Generation) -> Iterator[ChatRecord]:
     tasks = data_folder("tasks")
     families = load_families(tasks)
     known = training_families()
-    for name in wanted.families:
+    chosen = known if wanted.families is None else wanted.families
+    for name in chosen:
         if name not in known:
             raise InputError(f"no family matches '{name}'; {near(name, known)}")
     shortest, longest = wanted.lengths
     if not 1 <= shortest <= longest <= MAX_TURNS:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
     sources = make_sources(tasks, families, CONSTRUCTION, wanted.seed, "train")
-    asking = WantedProbes((MAX_TURNS,), frozenset(wanted.families), {"main": (MAX_TURNS,)})
-    for pair in range((wanted.n + 1) // len(VARIANTS)):
-        lang = wanted.langs[pair % len(wanted.langs)]
-        skeleton = wanted.first_skeleton + pair
-        twins = [_with_every_key(sources, skeleton, v, lang, asking) for v in VARIANTS]
+    asking = WantedProbes((MAX_TURNS,), frozenset(chosen), {"main": (MAX_TURNS,)})
+    for cluster in range((wanted.n + 1) // len(VARIANTS)):
+        lang = wanted.langs[cluster % len(wanted.langs)]
+        twins = [_with_every_key(sources, cluster, v, lang, asking) for v in VARIANTS]
         common = set.intersection(*({p.probe.question_text for p in t.probes} for t in twins))
-        for twin in twins[: wanted.n - len(VARIANTS) * pair]:
+        for twin in twins[: wanted.n - len(VARIANTS) * cluster]:
             asked = tuple(p for p in twin.probes if p.probe.question_text in common)
-            yield _conversation(sources, replace(twin, probes=asked), skeleton, wanted)
+            yield _conversation(sources, replace(twin, probes=asked), cluster, wanted)
 
 
 def _with_every_key(
-    sources: Sources, skeleton: int, variant: Variant, lang: Lang, asking: WantedProbes
+    sources: Sources, cluster: int, variant: Variant, lang: Lang, asking: WantedProbes
 ) -> Dialogue:
     """The dialogue with its own probes and, of the same evidence, those that ask for other keys."""
-    dialogue = build_dialogue(sources, MIXED, skeleton, (variant, lang), asking)
+    dialogue = build_dialogue(sources, MIXED, cluster, (variant, lang), asking)
     probes = {(p.probe.family, p.probe.question, p.probe.gold): p for p in dialogue.probes}
     for key in range(KEYS):
-        forced = replace(sources, forced={"asked": key, "wording": skeleton + key})
-        other = build_dialogue(forced, MIXED, skeleton, (variant, lang), asking)
+        forced = replace(sources, forced={"asked": key, "wording": cluster + key})
+        other = build_dialogue(forced, MIXED, cluster, (variant, lang), asking)
         for p in other.probes:
             group = sources.families[p.probe.family].group
             if _evidence_of(other, group) == _evidence_of(dialogue, group):
@@ -121,10 +99,10 @@ def _evidence_of(dialogue: Dialogue, group: str) -> list[Turn]:
 
 
 def _conversation(
-    sources: Sources, dialogue: Dialogue, skeleton: int, wanted: Generation
+    sources: Sources, dialogue: Dialogue, cluster: int, wanted: GenerateBlock
 ) -> ChatRecord:
-    """One conversation; draws depend on skeleton and language, not on the variant."""
-    stream = Stream(*sources.scope, "conversation", CONSTRUCTION, skeleton, dialogue.lang)
+    """One conversation; draws depend on cluster and language, not on the variant."""
+    stream = Stream(*sources.scope, "conversation", CONSTRUCTION, cluster, dialogue.lang)
     shortest, longest = wanted.lengths
     length = shortest + stream.index(longest - shortest + 1)
     evidence = _chosen_evidence(sources, dialogue, length, stream)
@@ -155,7 +133,7 @@ def _conversation(
         messages += scripted.messages
         trained += [False, wanted.train_replies]
     return ChatRecord(
-        id=f"train-{wanted.seed}-{skeleton}-{dialogue.variant}-{dialogue.lang}",
+        id=f"train-{wanted.seed}-{cluster}-{dialogue.variant}-{dialogue.lang}",
         messages=tuple(messages),
         trained=tuple(trained),
         source="qwen-bench",

@@ -12,19 +12,19 @@ from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.resources import data_folder
 from qwen_bench.training.preparation import make_rows
-from qwen_bench.training.recipe import load_recipe
-from qwen_bench.training.training_dialogues import Generation, generate, training_families
+from qwen_bench.training.recipe import GenerateBlock, load_recipe
+from qwen_bench.training.training_dialogues import generate, training_families
 
 DEMO = data_folder("finetune") / "demo"
 
 
 @pytest.mark.model
-def test_every_answer_of_generated_data_ends_with_the_closer_that_is_also_the_padding():
+def test_every_answer_of_generated_data_ends_with_the_end_of_turn_token_that_is_also_the_padding():
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(embedded_folder())
     settings = ChatSettings(choose_template(None, tokenizer.chat_template, "embedded"))
-    wanted = Generation(20, (1, 8), ("en", "zh"), training_families(), 0)
+    wanted = GenerateBlock(n=20, lengths=(1, 8), langs=("en", "zh"), families=training_families())
 
     rows, counts = make_rows(generate(wanted), settings, tokenizer, 2048)
 

@@ -10,13 +10,15 @@ from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.suites import build_suite, make_sources
 from qwen_bench.resources import data_folder
-from qwen_bench.training.training_dialogues import Generation, generate, training_families
+from qwen_bench.training.recipe import GenerateBlock
+from qwen_bench.training.training_dialogues import generate, training_families
 
 FAMILIES = training_families()
 
 
 def make(n=40, lengths=(1, 10), langs=("en",), families=FAMILIES, **more):
-    return list(generate(Generation(n, lengths, langs, families, **{"seed": 0, **more})))
+    wanted = {"n": n, "lengths": lengths, "langs": langs, "families": families}
+    return list(generate(GenerateBlock(**wanted, **more)))
 
 
 def answers(record):

@@ -1,4 +1,4 @@
-"""Labels cover the text of assistant turns and its closer, under every template."""
+"""Labels cover the text of assistant turns and its end-of-turn token, under every template."""
 
 import importlib.util
 from pathlib import Path
@@ -15,10 +15,10 @@ from qwen_bench.errors import DataError, InputError, TemplateError
 from qwen_bench.testing import tiny_tokenizer
 from qwen_bench.training.labelled_rows import (
     IGNORED,
-    Row,
+    LabelledRow,
     Span,
     check_row,
-    closer_of,
+    end_of_turn_of,
     make_targets,
     rows_of,
 )
@@ -90,7 +90,7 @@ def test_each_generation_gets_the_rows_its_template_allows(tokenizer, key, rows,
     assert (counts.expansion > 1) == (rows > 1)
 
 
-def test_a_template_that_leaves_the_last_turn_open_still_trains_the_closer(tokenizer):
+def test_a_template_that_leaves_the_last_turn_open_still_trains_the_end_of_turn_token(tokenizer):
     settings = ChatSettings(ChatTemplate(OPEN_END, "file", "qwen1.5-a"))
 
     (row,), _ = make_rows([RECORD], settings, tokenizer, 4096)
@@ -105,15 +105,15 @@ def test_the_prompt_before_an_answer_is_what_the_engine_sends(tokenizer, plain):
         assert row.ids[: span.start] == Prompter(tokenizer, plain).prompt(CHAT[:k]).ids
 
 
-def test_the_closer_is_labelled_although_it_is_the_padding_token(tokenizer, plain):
+def test_the_end_of_turn_token_is_labelled_although_it_is_the_padding_token(tokenizer, plain):
     tokenizer.pad_token = "<|im_end|>"  # noqa: S105 - a token of text
     try:
         (row,), _ = make_rows([RECORD], plain, tokenizer, 4096)
     finally:
         tokenizer.pad_token = "<|endoftext|>"  # noqa: S105 - as above
 
-    closer = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert [row.labels[span.end - 1] for span in row.spans] == [closer] * 3
+    end_of_turn = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert [row.labels[span.end - 1] for span in row.spans] == [end_of_turn] * 3
 
 
 def test_context_turns_and_prompts_carry_no_label(tokenizer, plain):
@@ -169,11 +169,13 @@ def test_a_turn_marker_inside_an_answer_stops_the_training(tokenizer, plain):
         make_rows([ChatRecord("chat", chat, (False, True))], plain, tokenizer, 4096)
 
 
-def test_a_row_whose_span_lacks_the_closer_is_refused(tokenizer):
+def test_a_row_whose_span_lacks_the_end_of_turn_token_is_refused(tokenizer):
     ids = tuple(tokenizer("hello", add_special_tokens=False)["input_ids"])
 
     with pytest.raises(TemplateError, match=r"does not end with <\|im_end\|>"):
-        check_row(Row("r", ids, (Span(0, len(ids), 0),)), ["hello"], tokenizer, "<|im_end|>")
+        check_row(
+            LabelledRow("r", ids, (Span(0, len(ids), 0),)), ["hello"], tokenizer, "<|im_end|>"
+        )
 
 
 texts = st.text("ab é水\n.", min_size=1, max_size=12).filter(lambda text: text.strip() == text)
@@ -189,9 +191,9 @@ def test_kept_targets_are_a_prefix_and_nothing_is_dropped_uncounted(tokenizer, k
         for message in (Message("user", user), Message("assistant", assistant))
     )
     prompter = Prompter(tokenizer, trl_settings(key))
-    closer = closer_of(prompter)
+    end_of_turn = end_of_turn_of(prompter)
     record = ChatRecord("chat", chat, (False, True) * len(exchanges))
-    targets = make_targets(record, prompter, closer)
+    targets = make_targets(record, prompter, end_of_turn)
     limit = len(targets[-1].ids) - cut
 
     kept = [target for target in targets if len(target.ids) <= limit]
@@ -200,5 +202,5 @@ def test_kept_targets_are_a_prefix_and_nothing_is_dropped_uncounted(tokenizer, k
     assert [span.turn for row in rows for span in row.spans] == list(range(len(kept)))
     for row in rows:
         for span in row.spans:
-            assert tokenizer.decode(list(row.ids[span.start : span.end])).endswith(closer)
+            assert tokenizer.decode(list(row.ids[span.start : span.end])).endswith(end_of_turn)
             assert row.labels[span.start - 1] == IGNORED
