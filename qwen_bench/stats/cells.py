@@ -119,8 +119,8 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
     table = data.index.table(delta, chosen)
     interval = difference_interval(table, resampler)
     n = int(chosen.sum())
-    both, lost = _count(data, chosen, 1, 1), _count(data, chosen, 1, 0)
-    gained, neither = _count(data, chosen, 0, 1), _count(data, chosen, 0, 0)
+    outcomes = np.bincount((2 * data.base + data.candidate)[chosen], minlength=4)
+    neither, gained, lost, both = (int(count) for count in outcomes)
     p, effects = _tests(table, gained, lost, resampler.seed)
     cell = Cell(
         n=n,
@@ -209,11 +209,6 @@ def held(cell: Cell, answered: Cell | None) -> Cell:
     if answered is not None and answered.word == cell.word:
         return cell
     return replace(cell, word="inconclusive", note=DEPENDS, more_probes=None)
-
-
-def _count(data: Columns, chosen: Bools, base: int, candidate: int) -> int:
-    """Number of chosen pairs with these two values."""
-    return int((chosen & (data.base == base) & (data.candidate == candidate)).sum())
 
 
 def _tests(table: Table, gained: int, lost: int, seed: int) -> tuple[float, Effects]:

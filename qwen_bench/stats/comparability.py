@@ -6,7 +6,7 @@ What a field decides stands beside it, in `qwen_bench.record.manifest`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.manifest import Manifest
@@ -44,7 +44,7 @@ def must_match_fields(base: Manifest, candidate: Manifest) -> tuple[str, ...]:
     )
 
 
-def _compared(base: Manifest, candidate: Manifest) -> Iterator[MarkedField]:
+def _compared(base: Manifest, candidate: Manifest) -> list[MarkedField]:
     """Fields of either side: settings in the order of the manifest, generation by name.
 
     What was selected from the suite comes last where it may differ.
@@ -52,7 +52,7 @@ def _compared(base: Manifest, candidate: Manifest) -> Iterator[MarkedField]:
     fields = {field.path: field for side in (base, candidate) for field in marked_fields(side)}
     if thinks(base) != thinks(candidate):
         del fields["generation.max_thinking_tokens"]
-    return iter(sorted(fields.values(), key=_place))
+    return sorted(fields.values(), key=_place)
 
 
 def _place(field: MarkedField) -> tuple[bool, str]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.profile import EffectiveLength, Profile
     from qwen_bench.stats.results import Cell, Comparison, ModeComparison
-    from qwen_bench.stats.retention import Retention
+    from qwen_bench.stats.retention import Retention, Shift
+
+    Slice = Retention | Shift
 
 COMPARE_SCHEMA_VERSION = 1
 
@@ -121,9 +123,9 @@ def _pair(found: PairedRetention) -> dict[str, Any]:
         "change": {
             "ability": found.ability,
             "half_life": asdict(found.half_life),
-            "by_length": {str(key): asdict(shift) for key, shift in found.by_length.items()},
-            "by_distance": {_bin(key): asdict(shift) for key, shift in found.by_distance.items()},
-            "by_load": {str(key): asdict(shift) for key, shift in found.by_load.items()},
+            "by_length": _slices(found.by_length),
+            "by_distance": _slices(found.by_distance),
+            "by_load": _slices(found.by_load),
         },
     }
 
@@ -142,15 +144,18 @@ def _side(found: Profile) -> dict[str, Any]:
         "half_life": _half_life(found.half_life),
         "recency": asdict(found.recency),
         "primacy": asdict(found.primacy),
-        "by_length": _points({str(key): point for key, point in found.by_length.items()}),
-        "by_distance": _points({_bin(key): point for key, point in found.by_distance.items()}),
-        "by_load": _points({str(key): point for key, point in found.by_load.items()}),
+        "by_length": _slices(found.by_length),
+        "by_distance": _slices(found.by_distance),
+        "by_load": _slices(found.by_load),
     }
 
 
-def _points(found: Mapping[str, Retention]) -> dict[str, Any]:
-    """Accuracy and R by slice."""
-    return {name: asdict(point) for name, point in found.items()}
+def _slices(found: Mapping[int, Slice] | Mapping[Bin, Slice]) -> dict[str, Any]:
+    """What was found by slice: a length as ``8``, a distance bin as ``0``, ``1-3``, ``4-7``."""
+    return {
+        str(key) if isinstance(key, int) else "-".join(map(str, dict.fromkeys(key))): asdict(item)
+        for key, item in found.items()
+    }
 
 
 def _half_life(found: HalfLife) -> dict[str, Any]:
@@ -177,9 +182,3 @@ def _length(found: EffectiveLength | None) -> dict[str, Any] | None:
 def _crossing(place: Crossing | None) -> dict[str, Any] | None:
     """A place within what was asked; null without one."""
     return asdict(place) if place else None
-
-
-def _bin(distances: Bin) -> str:
-    """A distance bin as a key: ``0``, ``1-3``, ``4-7``."""
-    first, last = distances
-    return str(first) if first == last else f"{first}-{last}"

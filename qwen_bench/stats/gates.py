@@ -20,13 +20,13 @@ from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
 from qwen_bench.stats.results import GateResult
 from qwen_bench.stats.summary import accuracy
-from qwen_bench.stats.verdict import turns_of
+from qwen_bench.stats.verdict import points, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from qwen_bench.record.outcome import Outcome
-    from qwen_bench.stats.results import Cell, Comparison, Word
+    from qwen_bench.stats.results import Comparison, Word
 
 OVERALL = "overall"
 DIFFERENCE = "diff"
@@ -109,8 +109,8 @@ def _check_bound(gate: Gate) -> None:
     if not lowest <= gate.bound <= 100:
         raise _bad(gate.text, f"{gate.bound:g} is not between {lowest} and 100 points")
     if 0 < gate.bound < 1 and gate.name not in {DIFFERENCE, *RATES}:
-        points = f"{100 * gate.bound:g}"
-        raise _bad(gate.text, f"the number is in points: write {points} for {points} percent")
+        meant = f"{100 * gate.bound:g}"
+        raise _bad(gate.text, f"the number is in points: write {meant} for {meant} percent")
 
 
 def check_gate(gate: Gate, families: Collection[str], lengths: Collection[int]) -> None:
@@ -179,7 +179,7 @@ def _evaluated(
 def _of_difference(gate: Gate, comparison: Comparison) -> GateResult:
     """A gate on candidate minus baseline: the cell of the result table."""
     mode = comparison.modes[comparison.primary]
-    cell: Cell | None = mode.overall if gate.length is None else mode.by_length.get(gate.length)
+    cell = mode.overall if gate.length is None else mode.by_length.get(gate.length)
     if cell is None:
         return _without_data(gate)
     return _result(gate, cell.difference, cell.low, cell.high, n=cell.n)
@@ -195,29 +195,24 @@ def _of_rate(gate: Gate, rows: Sequence[Outcome], resampler: Resampler) -> GateR
 
 
 def _result(
-    gate: Gate, value: float, low: float | None, high: float | None, *, n: int
+    gate: Gate,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    n: int = 0,
+    note: str = "",
 ) -> GateResult:
-    """A gate with a value; the comparison is made in points."""
-    met = _OPERATORS[gate.op](round(100 * value, _DIGITS), gate.bound)
-    return GateResult(
-        expr=gate.text, name=gate.name, value=value, low=low, high=high, n=n, passed=met
-    )
+    """A gate with its value; the comparison is made in points."""
+    met = value is not None and _OPERATORS[gate.op](round(100 * value, _DIGITS), gate.bound)
+    return GateResult(gate.text, gate.name, value, low, high, n, met, note)
 
 
 def _without_data(gate: Gate) -> GateResult:
     """A gate on a cell in which no probe was paired: it fails."""
     place = "" if gate.length is None else f" at {turns_of(gate.length)}"
     what = "no paired probe" if gate.name in NAMES else f"no paired probe of {gate.name}"
-    return GateResult(
-        expr=gate.text,
-        name=gate.name,
-        value=None,
-        low=None,
-        high=None,
-        n=0,
-        passed=False,
-        note=f"no data: {what}{place}",
-    )
+    return _result(gate, None, note=f"no data: {what}{place}")
 
 
 def verdict_fails(word: Word | None, fail_on: str) -> bool:
@@ -236,11 +231,9 @@ def gate_words(result: GateResult) -> tuple[str, str]:
     """Value and interval of a gate for people, in points; differences carry their sign."""
     if result.value is None:
         return "no data", "no interval"
-    sign = "+" if result.name == DIFFERENCE else ""
 
     def shown(fraction: float) -> str:
-        text = format(100 * fraction, f"{sign}.1f")
-        return "0.0" if text in {"+0.0", "-0.0"} else text
+        return points(fraction) if result.name == DIFFERENCE else f"{100 * fraction:.1f}"
 
     if result.low is None or result.high is None:
         return shown(result.value), "no interval"

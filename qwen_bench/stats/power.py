@@ -2,7 +2,8 @@
 
 Independent pairs follow the normal approximation of McNemar's test; any other statistic needs only
 its standard error. Knows no suite: how many probes share a cluster, and how alike they are, comes
-from the caller.
+from the caller. Everywhere `power` is the share of runs that are to say so, `alpha` the level of
+the two-sided test, `margin` that of the verdict, a fraction.
 """
 
 from __future__ import annotations
@@ -43,12 +44,7 @@ def quantile(share: float) -> float:
 
 
 def multiplier(power: float = POWER, alpha: float = ALPHA) -> float:
-    """Standard errors in a detectable difference: z(1 - alpha/2) + z(power), 2.801585 by default.
-
-    Args:
-        power: share of runs in which it is to be found.
-        alpha: level of the two-sided test.
-    """
+    """Standard errors in a detectable difference: z(1 - alpha/2) + z(power), 2.801585 as a rule."""
     return quantile(1 - alpha / 2) + quantile(power)
 
 
@@ -104,10 +100,7 @@ def clusters_needed(pairs: int, per_cluster: int, correlation: float) -> int:
 def detectable_by_error(error: float, *, power: float = POWER, alpha: float = ALPHA) -> float:
     """Smallest true difference that is significant with the given power: 2.801585 SE by default.
 
-    Args:
-        error: standard error of any linear statistic.
-        power: share of runs in which the difference is to be found.
-        alpha: level of the two-sided test.
+    The standard error may be that of any linear statistic.
     """
     return multiplier(power, alpha) * error
 
@@ -116,11 +109,6 @@ def loss_called_regressed(error: float, margin: float, *, power: float = POWER) 
     """True loss that is called "regressed" with the given power: m + 2.801585 SE by default.
 
     A smaller loss may be significant and still lie inside the margin.
-
-    Args:
-        error: standard error of the difference.
-        margin: m, a fraction.
-        power: share of runs that are to say so.
     """
     return margin + detectable_by_error(error, power=power)
 
@@ -129,22 +117,12 @@ def error_for_within_noise(margin: float, *, power: float = POWER) -> float:
     """Largest standard error at which equal models are "within noise": m / 3.241515 by default.
 
     Both bounds must lie inside the margin, so each of them in (1 + power) / 2 of the runs.
-
-    Args:
-        margin: m, a fraction.
-        power: share of runs that are to say so.
     """
     return margin / multiplier((1 + power) / 2)
 
 
 def clusters_for_error(error: float, clusters: int, wanted: float) -> int:
-    """Clusters after which a standard error is small enough; it shrinks with their square root.
-
-    Args:
-        error: standard error seen.
-        clusters: clusters it was seen with.
-        wanted: standard error to reach, above 0.
-    """
+    """Clusters after which an error seen with some clusters shrinks to the wanted one, above 0."""
     return _up(clusters * (error / wanted) ** 2)
 
 
