@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qwen_bench.cli.planned import cache_of
-from qwen_bench.cli.planned_text import duration
 from qwen_bench.cli.recorded import rate_of_model
-from qwen_bench.cli.work_lines import short_size, short_tokens
 from qwen_bench.engines.cost_estimate import ANSWER_TOKENS, TokenBudget, estimate_tokens
 from qwen_bench.errors import ModelError
+from qwen_bench.record.formats import byte_size, rough_duration, short_tokens
 from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
 from qwen_bench.runs.runner import units
 from qwen_bench.runs.store import readable_runs
@@ -67,11 +66,12 @@ def _cost(asking: Asking, spec: ModelSpec, tokens: TokenBudget) -> str:
     window = f" of {cache.window:,}" if cache and cache.window else ""
     parts.append(f"longest about {tokens.longest:,}{window}")
     if cache is not None:
-        parts.append(f"K/V {short_size(cache.bytes_of(tokens.longest))} for it")
+        parts.append(f"K/V {byte_size(cache.bytes_of(tokens.longest), least='MB')} for it")
     rate = rate_of_model(spec, asking.options.runs_path, asking.engine.device)
     if rate is not None:
         answer = min(ANSWER_TOKENS, asking.generation.max_new_tokens)
-        parts.append(f"about {duration(tokens.forward(answer) / rate[0])} at the rate of {rate[1]}")
+        time = rough_duration(tokens.forward(answer) / rate[0])
+        parts.append(f"about {time} at the rate of {rate[1]}")
     return " · ".join(parts)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qwen_bench.cli.exits import MEANING, Code, Exit
-from qwen_bench.stats.gates import Gate, check_gate, gate_words, parse_gate, verdict_fails
-from qwen_bench.stats.verdict import about
+from qwen_bench.record.formats import about
+from qwen_bench.stats.gates import Gate, check_gate, parse_gate, verdict_fails
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from qwen_bench.stats.results import Comparison, GateResult
+    from qwen_bench.stats.results import Comparison
 
 
 def read_gates(
@@ -31,20 +31,6 @@ def read_gates(
     for gate in gates:
         check_gate(gate, families, lengths)
     return gates
-
-
-def gate_lines(gates: Sequence[GateResult]) -> list[str]:
-    """Value, interval and outcome of every gate, for the terminal; nothing without gates."""
-    if not gates:
-        return []
-    rows = [(gate.expr, *gate_words(gate), gate) for gate in gates]
-    width = max(4, *(len(row[0]) for row in rows))
-    lines = ["", f" {'gate':<{width}}     value   95 % interval"]
-    for expr, value, spread, gate in rows:
-        word = "met" if gate.passed else "NOT MET"
-        note = f" ({gate.note})" if gate.note else ""
-        lines.append(f" {expr:<{width}}   {value:>7}   {spread:>15}   {word}{note}")
-    return lines
 
 
 def code_of(comparison: Comparison, fail_on: str) -> Code:

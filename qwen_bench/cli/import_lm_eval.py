@@ -79,10 +79,10 @@ def import_lm_eval(
     """Turn the samples of one lm-eval run (files, or their folder) into a run folder."""
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.resuming import check_flags
-    from qwen_bench.cli.table import profile_lines
     from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.model_spec import parse_spec
     from qwen_bench.lm_eval.importing import fingerprint_of, read_log
+    from qwen_bench.report.terminal import profile_lines
     from qwen_bench.stats.summary import summarise
 
     options = declared.options_of(context)

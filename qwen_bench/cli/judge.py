@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qwen_bench.cli.exits import Code, Exit, decisive
-from qwen_bench.cli.gating import code_of, ending, gate_lines, read_gates
+from qwen_bench.cli.gating import code_of, ending, read_gates
 from qwen_bench.cli.main import show_error
 from qwen_bench.cli.outputs import (
     Targets,
@@ -22,8 +22,9 @@ from qwen_bench.cli.outputs import (
     write_output,
     write_page,
 )
-from qwen_bench.cli.table import comparison_lines, policy_lines
 from qwen_bench.errors import QwenBenchError
+from qwen_bench.report.run_cards import unique_labels
+from qwen_bench.report.terminal import comparison_lines, gate_lines, policy_lines
 from qwen_bench.stats.results import Unjudged
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ def command_line(arguments: Sequence[str]) -> str:
 
 def named_views(runs: Sequence[StoredRun]) -> list[Run]:
     """Views whose labels differ: a label used twice is followed by the run's name."""
-    labels = [run.manifest.model.label for run in runs]
-    return [
-        run.view(
-            f"{label} ({run.manifest.run_id})" if labels.count(label) > 1 else label,
-        )
-        for run, label in zip(runs, labels, strict=True)
-    ]
+    manifests = [run.manifest for run in runs]
+    labels = unique_labels(
+        [one.model.label for one in manifests], [one.run_id for one in manifests]
+    )
+    return [run.view(label) for run, label in zip(runs, labels, strict=True)]
 
 
 def judge(base: Run, candidates: Sequence[Run], options: Options, *, note: str = "") -> Judged:

@@ -83,8 +83,8 @@ def plan(
     from qwen_bench.cli.display import new_screen
     from qwen_bench.cli.judge import stdout_is_free
     from qwen_bench.cli.outputs import check_targets, write_json
-    from qwen_bench.cli.planned import Wanted, make_plan
-    from qwen_bench.cli.planned_text import document, lines
+    from qwen_bench.cli.planned import make_plan
+    from qwen_bench.report.plan_text import Wanted, plan_document, plan_lines
 
     options = declared.options_of(context)
     check_targets([("--json", options.json)])
@@ -93,6 +93,6 @@ def plan(
     assert isinstance(names, tuple)  # noqa: S101 - click makes it one
     wanted = Wanted(effect / 100, power, discordance, rate, names)
     made = make_plan(wanted, options, screen)
-    screen.table(lines(made), stdout_is_free(options))
+    screen.table(plan_lines(made), stdout_is_free(options))
     if options.json:
-        write_json(options.json, document(made))
+        write_json(options.json, plan_document(made))

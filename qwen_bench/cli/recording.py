@@ -24,14 +24,13 @@ from qwen_bench.cli.outputs import (
     write_page,
 )
 from qwen_bench.cli.resuming import continue_command, effective_arguments
-from qwen_bench.cli.table import profile_lines
 from qwen_bench.cli.text import write_line
-from qwen_bench.cli.work_lines import efficiency_lines
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.probes.programmes import SYSTEM
 from qwen_bench.record.manifest import Invocation, Manifest
 from qwen_bench.record.redaction import redact_argv, redact_mapping
+from qwen_bench.report.terminal import efficiency_lines, profile_lines
 from qwen_bench.runs import provenance
 from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.recorder import record
