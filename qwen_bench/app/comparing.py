@@ -9,6 +9,7 @@ from qwen_bench.errors import InputError, QwenBenchError
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import chosen
 from qwen_bench.record.marks import marked_fields
+from qwen_bench.report.run_cards import unique_labels
 from qwen_bench.runs.store import StoredRun, find_run, read_run
 from qwen_bench.stats.gates import Gate, check_gate, evaluate, parse_gate
 from qwen_bench.stats.half_life import REPLICATES
@@ -86,13 +87,8 @@ def read_runs(names: Sequence[str], config: RunConfig, reporter: Reporter) -> li
 def labelled(runs: Sequence[StoredRun | Run]) -> list[Run]:
     """Runs whose labels differ: a label used twice is followed by the run's name."""
     views = [run.view() if isinstance(run, StoredRun) else run for run in runs]
-    labels = [view.label for view in views]
-    return [
-        replace(view, label=f"{view.label} ({view.run_id})")
-        if labels.count(view.label) > 1
-        else view
-        for view in views
-    ]
+    labels = unique_labels([view.label for view in views], [view.run_id for view in views])
+    return [replace(view, label=label) for view, label in zip(views, labels, strict=True)]
 
 
 def judge(

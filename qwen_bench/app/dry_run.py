@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.app.plan_run import Speed, cache_of, rate_of_model
+from qwen_bench.app.plan_run import cache_of, rate_of_model
 from qwen_bench.engines.cost_estimate import (
     ANSWER_TOKENS,
     KvCache,
@@ -13,6 +13,7 @@ from qwen_bench.engines.cost_estimate import (
     estimate_tokens,
 )
 from qwen_bench.errors import ModelError
+from qwen_bench.report.plan_text import Speed
 from qwen_bench.runs.journal import JOURNAL_NAME, final_keys, read_journal
 from qwen_bench.runs.runner import units
 from qwen_bench.runs.store import readable_runs

@@ -230,11 +230,19 @@ def write_page(
     """
     if not targets:
         return
+    from qwen_bench.probes.definitions import declared_chances
     from qwen_bench.report.page import build_report
     from qwen_bench.stats.summary import summarise
 
     summaries = [summarise(run.outcomes) for run in runs]
-    page = build_report(runs, summaries, comparisons, _suite(runs[0]), title=title)
+    page = build_report(
+        runs,
+        summaries,
+        comparisons,
+        _suite(runs[0]),
+        chances=declared_chances(),
+        title=title,
+    )
     for target in targets:
         write_output(target, page)
         if target != STDOUT:

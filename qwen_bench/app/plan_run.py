@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ from qwen_bench.engines.cost_estimate import (
 from qwen_bench.engines.registry import open_config, open_prompter
 from qwen_bench.errors import InputError, RunError
 from qwen_bench.probes.suites import Suite, build_suite
+from qwen_bench.record.outcome import Mode
+from qwen_bench.report.plan_text import Planned, Speed, Wanted
 from qwen_bench.runs.runner import units
 from qwen_bench.runs.store import find_run, read_run, readable_runs, total_efficiency
 from qwen_bench.stats.pairing import pair
@@ -35,8 +37,6 @@ from qwen_bench.stats.planning import (
     DISCORDANCE,
     Assumed,
     Design,
-    Need,
-    Resolution,
     design,
     measured,
     need,
@@ -55,88 +55,11 @@ if TYPE_CHECKING:
     from qwen_bench.engines.prompter import Prompter
     from qwen_bench.protocol import Unit
     from qwen_bench.record.manifest import Manifest
-    from qwen_bench.record.outcome import Mode
     from qwen_bench.runs.store import StoredRun
 
 
 # What `auto` computes in where the device is named; see `engines.loading.choose_dtype`.
 _DEVICE_DTYPES = {"cpu": "float32", "cuda": "bfloat16", "mps": "bfloat16"}
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What was typed.
-
-    Attributes:
-        difference: smallest drop to be seen, a fraction.
-        power: share of runs in which it is to be seen.
-        discordance: stated share of changed pairs; None for the default or a measured one.
-        rate: stated tokens a second; None where a recorded run may say it.
-        recorded: baseline and candidate to measure the changed pairs on, or the candidate alone.
-    """
-
-    difference: float
-    power: float
-    discordance: float | None
-    rate: float | None
-    recorded: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Tokens a second through the model, and where that is known from."""
-
-    tokens_per_second: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan.
-
-    Attributes:
-        primary: scorer of the endpoint.
-        selected: design of the selection as it stands.
-        need: probes that resolve the difference, in rotations of the selection.
-        dialogues: of these rotations, main condition only.
-        can: what the selection can tell.
-        model: label of the model that tokens are counted for; None where they are estimated.
-        cache: keys and values; None without a model.
-        answer_tokens: generated tokens of an answer.
-        answers_measured: whether they come from recorded runs.
-        thinks: whether the prompts of the model ask for a thought.
-        max_thinking_tokens: budget of one.
-        speed: None where no rate is known.
-        measured_on: names of the recorded runs behind `assumed`.
-    """
-
-    suite: Suite
-    primary: Mode
-    wanted: Wanted
-    assumed: Assumed
-    selected: Design
-    need: Need
-    dialogues: int
-    can: Resolution
-    tokens: TokenBudget
-    model: str | None
-    cache: KvCache | None
-    answer_tokens: float
-    answers_measured: bool
-    thinks: bool
-    max_thinking_tokens: int
-    speed: Speed | None
-    measured_on: tuple[str, ...] = ()
-
-    @property
-    def forward_tokens(self) -> float:
-        """Tokens of one model through a sharing engine, answers included."""
-        return self.tokens.forward(self.answer_tokens)
-
-    @property
-    def seconds(self) -> float | None:
-        """Time of one model; None where no rate is known."""
-        return self.forward_tokens / self.speed.tokens_per_second if self.speed else None
 
 
 def make_plan(wanted: Wanted, config: RunConfig, reporter: Reporter) -> Planned:

@@ -94,13 +94,13 @@ def plan(
 ) -> None:
     """Probes needed to see a drop, and what the selected ones cost; nothing is asked."""
     from qwen_bench.app.outputs import check_outputs, write_json
-    from qwen_bench.app.plan_run import Wanted, make_plan
-    from qwen_bench.cli.planned_text import document
+    from qwen_bench.app.plan_run import make_plan
     from qwen_bench.cli.results import show_plan
+    from qwen_bench.report.plan_text import Wanted, plan_document
 
     check_outputs(call.config)
     wanted = Wanted(effect / 100, power, discordance, rate, given["from"])
     made = make_plan(wanted, call.config, call.screen)
     show_plan(made, call)
     if call.config.json:
-        write_json(call.config.json, document(made))
+        write_json(call.config.json, plan_document(made))

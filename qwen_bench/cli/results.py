@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.app.outputs import targets_of, write_outputs, write_profiles
 from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
-from qwen_bench.cli.planned_text import duration
-from qwen_bench.cli.planned_text import lines as plan_lines
-from qwen_bench.cli.table import comparison_lines, policy_lines, profile_lines
-from qwen_bench.cli.work_lines import efficiency_lines, short_size, short_tokens
+from qwen_bench.record.formats import about, byte_size, rough_duration, short_tokens
 from qwen_bench.record.redaction import redact_argv
+from qwen_bench.report.plan_text import plan_lines
+from qwen_bench.report.terminal import (
+    comparison_lines,
+    efficiency_lines,
+    gate_lines,
+    policy_lines,
+    profile_lines,
+)
 from qwen_bench.runs.store import total_efficiency
-from qwen_bench.stats.gates import gate_words, verdict_fails
+from qwen_bench.stats.gates import verdict_fails
 from qwen_bench.stats.summary import policy_split, summarise
-from qwen_bench.stats.verdict import about, sentences
+from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,12 +29,12 @@ if TYPE_CHECKING:
     from qwen_bench.app.comparing import Judged
     from qwen_bench.app.config import RunConfig
     from qwen_bench.app.dry_run import DryRun
-    from qwen_bench.app.plan_run import Planned
     from qwen_bench.cli.options import Call
     from qwen_bench.engines.cost_estimate import TokenBudget
     from qwen_bench.record.outcome import Run
+    from qwen_bench.report.plan_text import Planned
     from qwen_bench.runs.store import StoredRun
-    from qwen_bench.stats.results import Comparison, GateResult
+    from qwen_bench.stats.results import Comparison
 
 
 def command_line(words: Sequence[str]) -> str:
@@ -57,7 +62,7 @@ def show_judged(judged: Judged, call: Call) -> Exit:
             sentences(comparison),
             remarks=_policy_remarks(comparison, judged.runs),
         )
-        _table([*lines, *_gate_lines(comparison.gates)], call, number)
+        _table([*lines, *gate_lines(comparison.gates)], call, number)
     write_outputs(
         judged, config, call.screen, exit_code=int(code), command=command_line(call.words)
     )
@@ -111,9 +116,9 @@ def _costs(model: DryRun, tokens: TokenBudget) -> list[str]:
         f"longest about {tokens.longest:,}{window}",
     ]
     if cache is not None:
-        parts.append(f"K/V {short_size(cache.bytes_of(tokens.longest))} for it")
+        parts.append(f"K/V {byte_size(cache.bytes_of(tokens.longest), least='MB')} for it")
     if model.seconds is not None and model.speed is not None:
-        parts.append(f"about {duration(model.seconds)} at the rate of {model.speed.source}")
+        parts.append(f"about {rough_duration(model.seconds)} at the rate of {model.speed.source}")
     return parts
 
 
@@ -180,20 +185,6 @@ def _failed(comparisons: Sequence[Comparison], config: RunConfig) -> str:
         parts.append(f"{len(unmet)} gate{plural} not met ({', '.join(unmet)})")
     page = targets_of(config).page
     return " and ".join(parts) + (f", see {page}#flips" if page and regressed else "")
-
-
-def _gate_lines(gates: Sequence[GateResult]) -> list[str]:
-    """Value, interval and outcome of every gate; nothing without gates."""
-    if not gates:
-        return []
-    rows = [(gate.expr, *gate_words(gate), gate) for gate in gates]
-    width = max(4, *(len(row[0]) for row in rows))
-    lines = ["", f" {'gate':<{width}}     value   95 % interval"]
-    for expr, value, spread, gate in rows:
-        word = "met" if gate.passed else "NOT MET"
-        note = f" ({gate.note})" if gate.note else ""
-        lines.append(f" {expr:<{width}}   {value:>7}   {spread:>15}   {word}{note}")
-    return lines
 
 
 def _policy_remarks(comparison: Comparison, runs: Sequence[Run]) -> list[str]:

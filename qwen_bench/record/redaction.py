@@ -1,4 +1,4 @@
-"""Text and settings without their secrets: what is recorded may be published."""
+"""Text and settings without their secrets: what is recorded or shown may be published."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ _SECRET_NAME = re.compile(r"key|token|secret|password|authorization", re.IGNOREC
 _NOT_SECRET = re.compile(
     r"tokenizer|tokens$|sha256$|(?:eos|bos|pad|unk|stop)[_-]token", re.IGNORECASE
 )
-_CREDENTIALS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_HOME = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\Users\\)[^/\\\s\"':,;]+|/root(?=[/\s\"':,;]|$)")
+_SECRET_VALUE = re.compile(r"\b(?:hf_|sk-|ghp_|xox[bp]-)[A-Za-z0-9_-]{12,}|Bearer\s+[^\s\"',]+")
+_SHOWN = "[redacted]"
 
 
-def redact_text(text: str) -> str:
+def redact_text(text: str, hidden: str = HIDDEN) -> str:
     """The text without credentials inside URLs."""
-    return _CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", text)
+    return _CREDENTIALS.sub(f"{hidden}@", text)
 
 
 def redact_argv(argv: Sequence[str]) -> tuple[str, ...]:
@@ -52,6 +55,33 @@ def _redact(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list | tuple):
         return [_redact(item) for item in value]
     return redact_text(value) if isinstance(value, str) else value
+
+
+def redact_shown(value: object, *, name: str = "") -> object:
+    """A value as it is shown to others: without home folders and secrets, containers included.
+
+    Args:
+        value: JSON value.
+        name: key the value stands under; a name with key, token, secret or password hides
+            strings, as it does for a flag and the word after it in a command line.
+    """
+    if isinstance(value, str):
+        flag, equals, _ = value.partition("=")
+        if sounds_secret(name):
+            return _SHOWN
+        if equals and flag.startswith("-") and sounds_secret(flag):
+            return f"{flag}={_SHOWN}"
+        text = _SECRET_VALUE.sub(_SHOWN, redact_text(value, _SHOWN))
+        return _HOME.sub("~", text)
+    if isinstance(value, dict):
+        return {key: redact_shown(item, name=str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        flags = ["", *value]
+        return [
+            redact_shown(item, name=str(flag) if str(flag).startswith("-") else name)
+            for flag, item in zip(flags, value, strict=False)
+        ]
+    return value
 
 
 def sounds_secret(name: str) -> bool:

@@ -1,22 +1,29 @@
 """The answers worth reading: those that changed between runs, or for one run those that are wrong.
 
-Pairs outcomes with the questions and conversations they belong to. Decides what is shown in full
-and what as a row only, so that a page with thousands of changes can still be opened; every change
-is in the page in one of the two forms.
+Pairs outcomes with the questions and conversations they belong to, planted turns and question
+marked, filler folded. Decides what is shown in full and what as a row only, so that a page with
+thousands of changes can still be opened; every change is in the page in one of the two forms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.chat.messages import conversation_sha256
-from qwen_bench.report.text import FOLD_ABOVE_CHARACTERS, Segment, plain, private, segments, slug
-from qwen_bench.report.transcript import Transcript, transcript
+from qwen_bench.chat.messages import Conversation, Message, conversation_sha256
+from qwen_bench.report.untrusted_text import (
+    FOLD_ABOVE_CHARACTERS,
+    TextSpan,
+    plain,
+    private,
+    segments,
+    slug,
+)
 
 if TYPE_CHECKING:
-    from qwen_bench.probes.probe import AskedProbe
+    from qwen_bench.probes.probe import AskedProbe, Probe
     from qwen_bench.probes.suites import Suite
     from qwen_bench.record.manifest import SuiteInfo
     from qwen_bench.record.outcome import Outcome
@@ -54,7 +61,51 @@ REASON_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ShownMessage:
+    """One message: its role and its text in segments."""
+
+    role: str
+    segments: tuple[TextSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTurn:
+    """One turn of the history, numbered from 1; `planted` when the probe needs it."""
+
+    number: int
+    lines: tuple[ShownMessage, ...]
+    planted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Neighbouring turns that are either all planted or all filler."""
+
+    turns: tuple[ShownTurn, ...]
+    planted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A conversation ready to show.
+
+    Attributes:
+        system: the system message, if the conversation has one.
+        stretches: the history in order; every turn is in exactly one stretch.
+        length: user turns before the question.
+        question: the last user message.
+        characters: of all text, for the size of the page.
+    """
+
+    system: tuple[TextSpan, ...]
+    stretches: tuple[Stretch, ...]
+    length: int
+    question: tuple[TextSpan, ...]
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
     """What one model said to one probe.
 
     Attributes:
@@ -66,13 +117,13 @@ class Answer:
 
     side: int
     right: bool
-    text: tuple[Segment, ...] | None
+    text: tuple[TextSpan, ...] | None
     note: str
     long: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ShownProbe:
     """One probe to read.
 
     Attributes:
@@ -90,8 +141,8 @@ class Entry:
     length: int
     distance: int | None
     outcomes: tuple[str, ...]
-    answers: tuple[Answer, ...]
-    question: tuple[Segment, ...] | None
+    answers: tuple[ShownAnswer, ...]
+    question: tuple[TextSpan, ...] | None
     question_text: str
     expected: str | None
     others: tuple[str, ...]
@@ -99,7 +150,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class AnswersToRead:
     """Entries in full, the remaining ones as rows, and why a conversation may be missing.
 
     Attributes:
@@ -107,8 +158,8 @@ class Reading:
         mismatched: entries whose rebuilt conversation is not the one that was asked.
     """
 
-    full: tuple[Entry, ...]
-    rows: tuple[Entry, ...]
+    full: tuple[ShownProbe, ...]
+    rows: tuple[ShownProbe, ...]
     absent: str
     mismatched: int
 
@@ -123,7 +174,7 @@ def changed(
     changes: Sequence[tuple[Sequence[str], Sequence[str]]],
     asked: Mapping[str, AskedProbe],
     absent: str,
-) -> Reading:
+) -> AnswersToRead:
     """Answers that changed from the baseline to any candidate, lost ones first, short first.
 
     Args:
@@ -148,7 +199,9 @@ def changed(
     return _reading(found, asked, absent)
 
 
-def wrong(outcomes: Mapping[str, Outcome], asked: Mapping[str, AskedProbe], absent: str) -> Reading:
+def wrong(
+    outcomes: Mapping[str, Outcome], asked: Mapping[str, AskedProbe], absent: str
+) -> AnswersToRead:
     """Answers of one run that score 0 or have no score, main condition, by reason then length."""
 
     def order(outcome: Outcome) -> tuple[str, int, str, str]:
@@ -216,9 +269,9 @@ def _reading(
     found: Sequence[tuple[str, tuple[str, ...], Sequence[Outcome | None]]],
     asked: Mapping[str, AskedProbe],
     absent: str,
-) -> Reading:
-    full: list[Entry] = []
-    rows: list[Entry] = []
+) -> AnswersToRead:
+    full: list[ShownProbe] = []
+    rows: list[ShownProbe] = []
     left = CONVERSATION_BUDGET
     mismatched = 0
     for number, (probe_id, words, outcomes) in enumerate(found, 1):
@@ -246,7 +299,7 @@ def _reading(
             shown=shown if left >= 0 else None,
         )
         (full if left >= 0 else rows).append(entry)
-    return Reading(tuple(full), tuple(rows), absent, mismatched)
+    return AnswersToRead(tuple(full), tuple(rows), absent, mismatched)
 
 
 def _entry(
@@ -254,12 +307,12 @@ def _entry(
     outcome: Outcome,
     *,
     words: tuple[str, ...],
-    answers: tuple[Answer, ...],
+    answers: tuple[ShownAnswer, ...],
     asked: AskedProbe | None,
     shown: Transcript | None,
-) -> Entry:
+) -> ShownProbe:
     probe = asked.probe if asked else None
-    return Entry(
+    return ShownProbe(
         anchor=f"answer-{number}-{slug(outcome.family)[:30]}-t{outcome.length}",
         probe_id=plain(outcome.probe_id),
         family=plain(outcome.family),
@@ -278,7 +331,7 @@ def _entry(
     )
 
 
-def _answer(side: int, outcome: Outcome) -> Answer:
+def _answer(side: int, outcome: Outcome) -> ShownAnswer:
     note = reason_words(outcome)
     if outcome.status == "truncated" and outcome.reason != "truncated":
         note = f"truncated; {note}"
@@ -290,7 +343,7 @@ def _answer(side: int, outcome: Outcome) -> Answer:
     if text is not None and len(text) > LONGEST_ANSWER:
         note = f"{note}; cut here, {len(text):,} characters in all"
         text = text[:LONGEST_ANSWER]
-    return Answer(
+    return ShownAnswer(
         side=side,
         right=outcome.value == 1,
         text=None
@@ -299,3 +352,82 @@ def _answer(side: int, outcome: Outcome) -> Answer:
         note=note,
         long=text is not None and len(text) > FOLD_ABOVE_CHARACTERS,
     )
+
+
+def transcript(asked: AskedProbe) -> Transcript:
+    """Prepare the conversation of one probe.
+
+    The gold answer is pointed out inside the planted turns only; elsewhere it would be noise.
+
+    Args:
+        asked: messages are an optional system message, whole turns, and the question.
+    """
+    system, turns, question = _split(asked.messages)
+    forms = _forms(asked.probe)
+    needed = set(asked.probe.needs)
+    shown = [
+        ShownTurn(
+            number=number,
+            lines=tuple(
+                ShownMessage(
+                    message.role,
+                    segments(
+                        message.content,
+                        _mentions(message.content, forms) if number in needed else (),
+                    ),
+                )
+                for message in turn
+            ),
+            planted=number in needed,
+        )
+        for number, turn in enumerate(turns, 1)
+    ]
+    return Transcript(
+        system=segments(system.content) if system else (),
+        stretches=tuple(_stretches(shown)),
+        length=len(shown),
+        question=segments(question.content),
+        characters=sum(len(message.content) for message in asked.messages),
+    )
+
+
+def _split(messages: Conversation) -> tuple[Message | None, list[list[Message]], Message]:
+    """System message, turns (each opening with a user message), question."""
+    system = messages[0] if messages[0].role == "system" else None
+    turns: list[list[Message]] = []
+    for message in messages[1 if system else 0 : -1]:
+        if message.role == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return system, turns, messages[-1]
+
+
+def _stretches(turns: Sequence[ShownTurn]) -> Iterable[Stretch]:
+    start = 0
+    for end in range(1, len(turns) + 1):
+        if end == len(turns) or turns[end].planted != turns[start].planted:
+            yield Stretch(tuple(turns[start:end]), turns[start].planted)
+            start = end
+
+
+def _forms(probe: Probe) -> tuple[str, ...]:
+    """Surface forms of the gold answer; of a set, of each of its members."""
+    if probe.gold_abstains or probe.answer_kind in {"yesno", "rule"}:
+        return ()
+    golds = probe.gold_items or (probe.gold,)
+    return tuple(form for gold in golds for form in (gold, *probe.aliases.get(gold, ())) if form)
+
+
+def _mentions(text: str, forms: Sequence[str]) -> list[tuple[int, int]]:
+    """Where a form stands in the text; ASCII forms only as whole words."""
+    return [
+        match.span()
+        for form in forms
+        for match in re.finditer(
+            rf"(?<![A-Za-z0-9]){re.escape(form)}(?![A-Za-z0-9])"
+            if form.isascii()
+            else re.escape(form),
+            text,
+            re.IGNORECASE,
+        )
+    ]

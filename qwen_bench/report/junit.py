@@ -11,19 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from qwen_bench.record.formats import MINUS, true_minus, turns
 from qwen_bench.report.quoting import LONGEST_QUOTE, answers_of
-from qwen_bench.report.text import (
-    one_line,
-    percent,
-    plain,
-    points,
-    points_interval,
-    private,
-    slug,
-    true_minus,
-)
-from qwen_bench.stats.gates import gate_words, verdict_fails
-from qwen_bench.stats.verdict import sentences, turns_of
+from qwen_bench.report.tables import gates_table, paired_row
+from qwen_bench.report.untrusted_text import one_line, plain, private, slug
+from qwen_bench.stats.gates import verdict_fails
+from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +83,9 @@ def _suite(root: ET.Element, comparison: Comparison, runs: Sequence[Run], fail_o
 def _gate(suite: ET.Element, owner: str, gate: GateResult) -> None:
     """One gate."""
     case = _case(suite, owner, f"gate {gate.expr}")
-    value, spread = gate_words(gate)
-    said = gate.note or f"{value} (95 % interval {spread}), from {gate.n} paired probes"
+    value = gates_table([gate]).rows[0].values[0]
+    figures = f"{value.text.removesuffix(' %')} (95 % interval {value.spread})".replace(MINUS, "-")
+    said = gate.note or f"{figures}, from {gate.n} paired probes"
     if not gate.passed:
         _problem(suite, case, "failure", "gate", f"{gate.expr} is not met: {said}")
     _out(case, said)
@@ -142,17 +136,18 @@ def _out(case: ET.Element, text: str) -> None:
 
 def _figures(cell: Cell) -> str:
     """A cell in one line."""
+    _, base, candidate, difference, _, finding = paired_row("", cell).values
     return (
-        f"{percent(cell.base)} -> {percent(cell.candidate)}, {points(cell.difference)} points "
-        f"(95 % interval {points_interval(cell.low, cell.high)}), {cell.n} paired probes, "
-        f"{cell.lost} lost, {cell.gained} gained" + (f": {cell.word}" if cell.word else "")
+        f"{base.text} -> {candidate.text}, {difference.text} points "
+        f"(95 % interval {difference.spread}), {cell.n} paired probes, "
+        f"{cell.lost} lost, {cell.gained} gained" + (f": {finding.word}" if finding.word else "")
     )
 
 
 def _lengths(comparison: Comparison) -> list[str]:
     """One line a history length."""
     mode = comparison.modes[comparison.primary]
-    rows = [(turns_of(length), cell) for length, cell in mode.by_length.items()]
+    rows = [(turns(length), cell) for length, cell in mode.by_length.items()]
     return [f"{name:>10}: {_figures(cell)}" for name, cell in [*rows, ("all", mode.overall)]]
 
 

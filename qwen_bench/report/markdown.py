@@ -6,22 +6,19 @@ it is neither HTML nor a link, a mention or a workflow command.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from qwen_bench.record.formats import plural, points, points_interval, true_minus
 from qwen_bench.report.quoting import answers_of, code, quoted, table_code
-from qwen_bench.report.text import (
-    count,
-    interval,
-    p_value,
-    percent,
-    plural,
-    points,
-    points_interval,
-    true_minus,
+from qwen_bench.report.tables import (
+    accuracy_table,
+    gates_table,
+    paired_row,
+    paired_table,
+    unanswered,
 )
-from qwen_bench.stats.gates import gate_words
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
@@ -113,35 +110,45 @@ def profile_markdown(runs: Sequence[Run], summaries: Sequence[Mapping[str, ModeS
     for run, by_mode in zip(runs, summaries, strict=True):
         primary = run.manifest.suite.primary
         parts.append(_Part(f"## {code(run.label)}\n\nSuite {code(_suite_name(run))}"))
-        order = sorted(by_mode, key=lambda mode: (mode != primary, mode))
-        for mode in order:
+        for mode in sorted(by_mode, key=lambda mode: (mode != primary, mode)):
             summary = by_mode[mode]
             lengths = {str(length): cell for length, cell in summary.by_length.items()}
-            lines = [f"### {_SCORERS[mode].capitalize()}", "", *_profile_rows("turns", lengths)]
-            lines.append(_profile_row("**all**", summary.overall))
-            parts.append(_Part("\n".join(lines)))
+            text = _accuracy("turns", {**lengths, "**all**": summary.overall})
+            parts.append(_Part(f"### {_SCORERS[mode].capitalize()}\n\n{text}"))
             families = {table_code(name): cell for name, cell in summary.by_family.items()}
-            text = "\n".join(_profile_rows("family", families))
-            parts.append(_Part(text, spare=1, name="families"))
+            parts.append(_Part(_accuracy("family", families), spare=1, name="families"))
     return _fitted(parts)
+
+
+def _accuracy(first: str, cells: Mapping[str, Accuracy]) -> str:
+    """A table of one run."""
+    table = accuracy_table("", first, {name: name for name in cells}, [cells])
+    rows = []
+    for row, cell in zip(table.rows, cells.values(), strict=True):
+        n, accuracy, spread = row.values
+        rows.append((row.name, accuracy.text, spread.text, n.text, unanswered(cell)))
+    return _pipes(f"| {first} | accuracy | 95 % interval | probes | |", "lrrrl", rows)
+
+
+def _pipes(heading: str, sides: str, rows: Iterable[Sequence[str]]) -> str:
+    """A table; `sides` is l or r for each column, its texts stand as they are."""
+    marks = {"l": "---", "r": "--:"}
+    lines = [heading, f"|{'|'.join(marks[side] for side in sides)}|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
 def _overview(comparisons: Sequence[Comparison], unjudged: Sequence[Unjudged]) -> str:
     """One row a candidate."""
-    lines = [
-        "Each candidate is compared with the baseline, not with the others.",
-        "",
-        "| candidate | verdict | difference | 95 % interval | gates |",
-        "|---|---|--:|--:|---|",
-    ]
+    rows = []
     for comparison in comparisons:
-        cell = comparison.verdict
-        lines.append(
-            f"| {table_code(comparison.candidate.label)} | {cell.word} | {points(cell.difference)} "
-            f"| {points_interval(cell.low, cell.high)} | {_gates_in_short(comparison.gates)} |"
-        )
-    lines += [f"| {table_code(item.label)} | no verdict | – | – | – |" for item in unjudged]
-    return "\n".join(lines)
+        cell, gates = comparison.verdict, _gates_in_short(comparison.gates)
+        spread = points_interval(cell.low, cell.high)
+        name = table_code(comparison.candidate.label)
+        rows.append((name, str(cell.word), points(cell.difference), spread, gates))
+    rows += [(table_code(item.label), "no verdict", "–", "–", "–") for item in unjudged]
+    heading = "| candidate | verdict | difference | 95 % interval | gates |"
+    about = "Each candidate is compared with the baseline, not with the others."
+    return f"{about}\n\n{_pipes(heading, 'llrrl', rows)}"
 
 
 def _gates_in_short(gates: Sequence[GateResult]) -> str:
@@ -199,29 +206,22 @@ def _alert(comparison: Comparison) -> str:
 
 def _by_length(mode: ModeComparison) -> str:
     """Rows by history length, then all."""
-    lines = [
-        "| turns | base | candidate | difference | 95 % interval | verdict |",
-        "|--:|--:|--:|--:|--:|---|",
-    ]
-    lines += [_row(str(length), cell) for length, cell in mode.by_length.items()]
-    lines.append(_row("**all**", mode.overall))
-    return "\n".join(lines)
+    cells = {str(length): cell for length, cell in mode.by_length.items()}
+    cells["**all**"] = mode.overall
+    rows = []
+    for row, cell in zip(paired_table("", "turns", cells).rows, cells.values(), strict=True):
+        _, base, candidate, difference, _, finding = row.values
+        note = f" ({finding.note})" if finding.note else ""
+        texts = (base.text, candidate.text, difference.text, difference.spread)
+        rows.append((row.name, *texts, f"{finding.word}{note}{_unanswered(cell)}"))
+    heading = "| turns | base | candidate | difference | 95 % interval | verdict |"
+    return _pipes(heading, "rrrrrl", rows)
 
 
-def _row(name: str, cell: Cell) -> str:
-    """One row of a paired table."""
-    word = f"{cell.word or ''}{f' ({cell.note})' if cell.note else ''}{_unanswered(cell)}"
-    return (
-        f"| {name} | {percent(cell.base)} | {percent(cell.candidate)} | {points(cell.difference)} "
-        f"| {points_interval(cell.low, cell.high)} | {word} |"
-    )
-
-
-def _unanswered(cell: Cell | Accuracy) -> str:
-    """What was not answered in a cell."""
-    counts = [(cell.too_long, "too long"), (cell.error, "errors")]
-    named = [f"{number:,} {name}" for number, name in counts if number]
-    return f"; {', '.join(named)}" if named else ""
+def _unanswered(cell: Cell) -> str:
+    """What was not answered in a cell, behind the verdict."""
+    missed = unanswered(cell)
+    return f"; {missed}" if missed else ""
 
 
 def _changes(comparison: Comparison) -> str:
@@ -252,33 +252,26 @@ def _changes(comparison: Comparison) -> str:
 
 def _gates(gates: Sequence[GateResult]) -> str:
     """One row a gate."""
-    lines = ["### Gates", "", "| gate | value | 95 % interval | |", "|---|--:|--:|---|"]
-    for gate in gates:
-        value, spread = gate_words(gate)
-        word = "met" if gate.passed else f"**not met**{f' ({gate.note})' if gate.note else ''}"
-        spread = true_minus(f" {spread}").strip()
-        lines.append(
-            f"| {table_code(gate.expr)} | {true_minus(f' {value}').strip()} | {spread} | {word} |"
-        )
-    return "\n".join(lines)
+    rows = []
+    for row in gates_table(gates).rows:
+        value, _, met = row.values
+        note = f" ({met.note})" if met.note else ""
+        word = "met" if met.word == "met" else f"**not met**{note}"
+        rows.append((table_code(row.name), value.text.removesuffix(" %"), value.spread, word))
+    return f"### Gates\n\n{_pipes('| gate | value | 95 % interval | |', 'lrrl', rows)}"
 
 
 def _by_family(mode: ModeComparison) -> str:
     """One row a family, with the p-value that is adjusted over them."""
-    lines = [
-        "### By family",
-        "",
-        "| family | probes | base | candidate | difference | 95 % interval | p (Holm) | verdict |",
-        "|---|--:|--:|--:|--:|--:|--:|---|",
-    ]
+    rows = []
     for name, cell in mode.by_family.items():
-        lines.append(
-            f"| {table_code(name)} | {count(cell.n)} | {percent(cell.base)} "
-            f"| {percent(cell.candidate)} | {points(cell.difference)} "
-            f"| {points_interval(cell.low, cell.high)} | {p_value(cell.p_adjusted)} "
-            f"| {cell.word or ''}{_unanswered(cell)} |"
-        )
-    return "\n".join(lines)
+        n, base, candidate, difference, p, finding = paired_row(name, cell, adjusted=True).values
+        texts = (n.text, base.text, candidate.text, difference.text, difference.spread, p.text)
+        rows.append((table_code(name), *texts, f"{finding.word}{_unanswered(cell)}"))
+    heading = (
+        "| family | probes | base | candidate | difference | 95 % interval | p (Holm) | verdict |"
+    )
+    return f"### By family\n\n{_pipes(heading, 'lrrrrrrl', rows)}"
 
 
 def _lost(comparison: Comparison, runs: Sequence[Run]) -> str:
@@ -304,20 +297,6 @@ def _warnings(warnings: Sequence[str]) -> str:
     if len(warnings) > MOST_WARNINGS:
         lines.append(f"- and {len(warnings) - MOST_WARNINGS} more")
     return "\n".join(lines)
-
-
-def _profile_rows(name: str, cells: Mapping[str, Accuracy]) -> list[str]:
-    """Header and rows of one run."""
-    header = [f"| {name} | accuracy | 95 % interval | probes | |", "|---|--:|--:|--:|---|"]
-    return header + [_profile_row(key, cell) for key, cell in cells.items()]
-
-
-def _profile_row(name: str, cell: Accuracy) -> str:
-    """One row of a profile."""
-    return (
-        f"| {name} | {percent(cell.accuracy)} | {interval(cell.low, cell.high)} "
-        f"| {count(cell.n)} | {_unanswered(cell).removeprefix('; ')} |"
-    )
 
 
 def _fitted(parts: Sequence[_Part]) -> str:

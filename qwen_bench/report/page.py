@@ -16,42 +16,82 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from qwen_bench.errors import InputError
-from qwen_bench.report import text
-from qwen_bench.report.answers import REASON_WORDS
-from qwen_bench.report.effort import effort_rows
-from qwen_bench.report.facts import (
-    STATUS_FIELDS,
-    FactRow,
-    RunCard,
-    has_failures,
-    run_cards,
-    unique_labels,
+from qwen_bench.record import formats
+from qwen_bench.record.formats import turns
+from qwen_bench.record.outcome import final_outcomes
+from qwen_bench.report import untrusted_text as text
+from qwen_bench.report.answers import REASON_WORDS, AnswersToRead, changed, rebuild, wrong
+from qwen_bench.report.charts.accuracy_by_family import families_chart
+from qwen_bench.report.charts.differences import forest_chart, strip_chart
+from qwen_bench.report.charts.length_distance_grid import GridSection, grid_section
+from qwen_bench.report.charts.lines import accuracy_chart
+from qwen_bench.report.charts.outcomes import outcomes_chart
+from qwen_bench.report.retention_section import (
+    RetentionSection,
+    headline_rows,
+    language_profiles,
+    retention_section,
 )
-from qwen_bench.report.figures import Chart, strip_chart
-from qwen_bench.report.retention_words import kept_value
-from qwen_bench.report.sections import ModeSection, mode_section, reading
+from qwen_bench.report.run_cards import RunCard, run_card, unique_labels
+from qwen_bench.report.run_tables import (
+    abstention_table,
+    counters_table,
+    guessable_families,
+    key_figures,
+    policy_table,
+    status_table,
+    survival_tables,
+)
+from qwen_bench.report.tables import (
+    ABSENT,
+    ReportTable,
+    accounting_table,
+    accuracy_table,
+    effects_table,
+    gates_table,
+    languages_table,
+    outcomes_table,
+    paired_table,
+)
+from qwen_bench.stats.paired_retention import ALL
 from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
     from qwen_bench.record.manifest import SuiteInfo
-    from qwen_bench.record.outcome import Run
-    from qwen_bench.stats.results import Cell, Comparison, ModeSummary
+    from qwen_bench.record.outcome import Outcome, Run
+    from qwen_bench.report.charts.svg import Chart
+    from qwen_bench.stats.results import Cell, Comparison, ModeComparison, ModeSummary
 
 MOST_RUNS = 5
 """Colours, dashes and markers stop being distinguishable above this."""
 
-BADGES = {
+_BADGES = {
     "regressed": ("▼", "Regressed"),
     "improved": ("▲", "Improved"),
     "within noise": ("●", "Within noise"),
     "not worse": ("✓", "Not worse"),
     "inconclusive": ("?", "Inconclusive"),
 }
+_SCORERS = {
+    "generate": (
+        "Written answers (generate)",
+        "The model writes its answer, right when it names the right value and no other.",
+    ),
+    "rank": (
+        "Ranked answers (rank)",
+        "The model ranks the possible answers by log-probability per token; the first counts.",
+    ),
+}
+_CONDITIONS = {
+    "adjacent": "evidence directly before (adjacent)",
+    "main": "whole history (main)",
+    "blind": "question alone (blind)",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerdictCard:
     """What the card, or one row of the table of cards, says about one candidate."""
 
     side: int
@@ -63,7 +103,68 @@ class Verdict:
     second: str
     cell: Cell
     strip: Chart
+    gates: ReportTable
     remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSection:
+    """One candidate against the baseline under one scorer; None is what was not asked."""
+
+    side: int
+    label: str
+    anchor: str
+    comparison: ModeComparison
+    forest: Chart
+    outcomes: Chart | None
+    by_length: ReportTable
+    by_family: ReportTable
+    by_lang: ReportTable
+    effects: ReportTable
+    by_outcome: ReportTable
+    gap: ReportTable | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeSection:
+    """Everything shown for one scorer; the primary scorer comes first.
+
+    Attributes:
+        figures: the key figures.
+        statuses: None where every probe was answered in full.
+        retention: None where nothing of the main condition was asked; `grid` likewise.
+        cut: what a history policy left in sight; None without one.
+        survivals: how long rules hold, one a rule family that was asked.
+        abstention: both ways to be wrong about what was never said; None if it was not asked.
+        controls: accuracy by condition; by family of the question alone, and of the evidence
+            directly before.
+        guessable: families some run answers without the history.
+        answers: changed answers, of a single run the wrong ones; None for a secondary scorer.
+    """
+
+    mode: str
+    name: str
+    about: str
+    primary: bool
+    summaries: tuple[ModeSummary, ...]
+    lengths: tuple[int, ...]
+    langs: tuple[str, ...]
+    figures: ReportTable
+    statuses: ReportTable | None
+    curve: Chart | None
+    by_length: ReportTable
+    family_chart: Chart | None
+    by_family: ReportTable
+    by_lang: ReportTable
+    candidates: tuple[CandidateSection, ...]
+    retention: RetentionSection | None
+    grid: GridSection | None
+    cut: ReportTable | None
+    survivals: tuple[ReportTable, ...]
+    abstention: ReportTable | None
+    controls: tuple[ReportTable, ReportTable, ReportTable]
+    guessable: tuple[str, ...]
+    answers: AnswersToRead | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +173,19 @@ class PageData:
 
     Attributes:
         profile: one run, no comparison.
-        suite: (name, value) facts of the suite.
         method: margin in points, alpha and seed of the comparisons; None for a profile.
     """
 
     title: str
     profile: bool
     runs: tuple[RunCard, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[VerdictCard, ...]
     modes: tuple[ModeSection, ...]
-    effort: tuple[FactRow, ...]
+    counters: ReportTable | None
+    accounting: ReportTable
     comparisons: tuple[Comparison, ...]
     suite: SuiteInfo
-    method: Mapping[str, float] | None
+    method: Mapping[str, float | str] | None
 
 
 def build_report(
@@ -93,6 +194,7 @@ def build_report(
     comparisons: Sequence[Comparison],
     suite: Suite | None,
     *,
+    chances: Mapping[str, float],
     title: str | None = None,
 ) -> str:
     """Make the page.
@@ -103,6 +205,7 @@ def build_report(
         comparisons: of each candidate with the baseline, in the order of `runs[1:]`.
         suite: the suite the runs were asked, to show conversations; with None, or a suite that is
             not the one in the manifests, the page says why they are absent.
+        chances: score of a uniform guess by family.
         title: heading of the page; by default the names of the runs.
 
     Returns:
@@ -119,65 +222,49 @@ def build_report(
         )
     if len(summaries) != len(runs) or len(comparisons) != len(runs) - 1:
         raise ValueError("every run needs a summary and every run but the first a comparison")
-    return render(page_data(runs, summaries, comparisons, suite, title=title))
-
-
-def page_data(
-    runs: Sequence[Run],
-    summaries: Sequence[Mapping[str, ModeSummary]],
-    comparisons: Sequence[Comparison],
-    suite: Suite | None,
-    *,
-    title: str | None,
-) -> PageData:
-    """Collect what the templates read; arguments as for `build_report`."""
-    labels = unique_labels(runs)
-    suite_facts = runs[0].manifest.suite
-    if comparisons:
-        primary = comparisons[0].primary
-        shared = [
-            mode for mode in comparisons[0].modes if all(mode in c.modes for c in comparisons)
-        ]
-    else:
-        shared = list(summaries[0])
-        primary = suite_facts.primary
+    labels = unique_labels(
+        [text.one_line(run.label) or text.one_line(run.run_id) for run in runs],
+        [text.one_line(run.run_id) for run in runs],
+    )
+    primary = comparisons[0].primary if comparisons else runs[0].manifest.suite.primary
+    asked = [*summaries, *(comparison.modes for comparison in comparisons)]
     modes = sorted(
-        (mode for mode in shared if all(mode in summary for summary in summaries)),
+        (mode for mode in summaries[0] if all(mode in found for found in asked)),
         key=lambda mode: (mode != primary, mode),
     )
-    return PageData(
+    data = PageData(
         title=text.one_line(title) if title else _title(labels),
         profile=not comparisons,
-        runs=run_cards(runs, labels),
-        verdicts=tuple(
-            _verdict(side, labels[side], comparison)
-            for side, comparison in enumerate(comparisons, 1)
-        ),
+        runs=tuple(map(run_card, range(len(runs)), labels, runs)),
+        verdicts=tuple(map(_verdict, range(1, len(runs)), labels[1:], comparisons)),
         modes=tuple(
-            mode_section(
+            _mode_section(
                 mode,
                 runs,
                 labels,
                 [summary[mode] for summary in summaries],
                 comparisons,
-                answers=reading(mode, runs, comparisons, suite) if mode == modes[0] else None,
+                chances=chances,
+                answers=_answers(mode, runs, comparisons, suite) if mode == modes[0] else None,
             )
             for mode in modes
         ),
-        effort=effort_rows(runs),
+        counters=counters_table(runs),
+        accounting=accounting_table(comparisons, labels[1:]),
         comparisons=tuple(comparisons),
-        suite=suite_facts,
+        suite=runs[0].manifest.suite,
         method={
-            "margin": 100 * comparisons[0].margin,
+            "margin": formats.bare(comparisons[0].margin),
             "alpha": comparisons[0].alpha,
             "seed": comparisons[0].seed,
         }
         if comparisons
         else None,
     )
+    return _render(data)
 
 
-def render(data: PageData) -> str:
+def _render(data: PageData) -> str:
     """Fill the templates; style and script come from the package and stand in the page."""
     environment = Environment(
         loader=PackageLoader("qwen_bench.report"),
@@ -187,22 +274,17 @@ def render(data: PageData) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        name: getattr(text, name)
-        for name in (
-            "percent", "points", "interval", "points_interval", "p_value", "count", "plural",
-            "decimal", "size", "tokens", "plain", "slug", "private",
-        )
-    }  # fmt: skip
-    environment.filters["kept_value"] = kept_value
+    numbers = ("percent", "points", "interval", "points_interval", "p_value", "count", "plural")
+    names = ("plain", "slug", "private")
+    environment.filters |= {name: getattr(formats, name) for name in (*numbers, "decimal", "size")}
+    environment.filters |= {name: getattr(text, name) for name in names}
+    environment.globals["absent"] = ABSENT
     # The policy names the hash of exactly the text between the script tags.
     script = environment.get_template("report.js").render()
     digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("base.html.j2").render(
         page=data,
         script_hash=base64.b64encode(digest).decode(),
-        statuses=STATUS_FIELDS,
-        has_failures=has_failures,
         reason_words=REASON_WORDS,
     )
 
@@ -215,9 +297,9 @@ def _title(labels: Sequence[str]) -> str:
     return f"{len(labels) - 1} candidates against {labels[0]}"
 
 
-def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
+def _verdict(side: int, label: str, comparison: Comparison) -> VerdictCard:
     cell = comparison.verdict
-    symbol, word = BADGES[cell.word] if cell.word else ("–", "No verdict")
+    symbol, word = _BADGES[cell.word] if cell.word else ("–", "No verdict")
     first, second = sentences(comparison)
     allowed = [
         f"Allowed difference: {item.field} is {text.private(item.base, name=item.field)} for the "
@@ -225,15 +307,152 @@ def _verdict(side: int, label: str, comparison: Comparison) -> Verdict:
         for item in comparison.settings
         if item.kind == "must match"
     ]
-    return Verdict(
+    return VerdictCard(
         side=side,
         label=label,
         tone=text.slug(cell.word or "none"),
         symbol=symbol,
         word=word,
-        first=text.true_minus(text.plain(first)),
-        second=text.true_minus(text.plain(second)),
+        first=formats.true_minus(text.plain(first)),
+        second=formats.true_minus(text.plain(second)),
         cell=cell,
         strip=strip_chart(f"chart-verdict-{side}", cell, comparison.margin),
+        gates=gates_table(comparison.gates),
         remarks=tuple(text.private(line) for line in (*comparison.warnings, *allowed)),
     )
+
+
+def _mode_section(
+    mode: str,
+    runs: Sequence[Run],
+    labels: Sequence[str],
+    summaries: Sequence[ModeSummary],
+    comparisons: Sequence[Comparison],
+    *,
+    chances: Mapping[str, float],
+    answers: AnswersToRead | None,
+) -> ModeSection:
+    """The tables and charts of one scorer.
+
+    Args:
+        mode: the scorer, asked in every run.
+        runs: baseline first.
+        labels: of the runs.
+        summaries: of the runs under this scorer.
+        comparisons: of each candidate with the baseline; none for a profile.
+        chances: score of a uniform guess by family.
+        answers: for the primary scorer.
+    """
+    name, about = _SCORERS.get(mode, (text.plain(mode), ""))
+    scorer = name.lower()
+    rows = [[row for row in final_outcomes(run.outcomes) if row.mode == mode] for run in runs]
+    lengths = {n: turns(n) for n in sorted({n for one in summaries for n in one.by_length})}
+    families = {name: name for one in summaries for name in one.by_family}
+    langs = {lang: lang for lang in sorted({lang for one in summaries for lang in one.by_lang})}
+    profiles = language_profiles(runs[0], comparisons, mode, tuple(langs))
+
+    def accuracy(title: str, first: str, keys: Mapping[str, str], field: str) -> ReportTable:
+        slices = [getattr(summary, field) for summary in summaries]
+        return accuracy_table(f"{title}, {scorer}", first, keys, slices)
+
+    return ModeSection(
+        mode=mode,
+        name=name,
+        about=about,
+        primary=answers is not None,
+        summaries=tuple(summaries),
+        lengths=tuple(lengths),
+        langs=tuple(langs),
+        figures=key_figures(
+            f"Key figures, {scorer}",
+            summaries,
+            headline_rows(profiles[ALL]) if ALL in profiles else (),
+        ),
+        statuses=status_table(f"Probes by status and history length, {scorer}", summaries, lengths),
+        curve=accuracy_chart(mode, labels, summaries) if lengths else None,
+        by_length=accuracy_table(
+            f"Accuracy by history length, {scorer}",
+            "history",
+            lengths,
+            [summary.by_length for summary in summaries],
+        ),
+        family_chart=families_chart(mode, labels, summaries) if families else None,
+        by_family=accuracy("Accuracy by family", "family", families, "by_family"),
+        by_lang=accuracy("Accuracy by language", "language", langs, "by_lang"),
+        candidates=tuple(
+            _candidate_section(mode, scorer, side, labels[side], comparison)
+            for side, comparison in enumerate(comparisons, 1)
+        ),
+        retention=retention_section(mode, scorer, labels, profiles),
+        grid=grid_section(mode, scorer, labels, rows),
+        cut=policy_table(
+            f"What the history policy cut, {scorer}",
+            f"Evidence that the history policy left in sight, {scorer}; macro average over "
+            "families",
+            summaries,
+            lengths,
+        ),
+        survivals=survival_tables(rows, scorer),
+        abstention=abstention_table(f"Abstention, {scorer}", rows),
+        controls=(
+            accuracy("Accuracy by condition", "condition", _CONDITIONS, "by_condition"),
+            accuracy("Question alone, by family", "family", families, "blind_by_family"),
+            accuracy(
+                "Evidence directly before, by family", "family", families, "adjacent_by_family"
+            ),
+        ),
+        guessable=guessable_families(rows, chances),
+        answers=answers,
+    )
+
+
+def _candidate_section(
+    mode: str, scorer: str, side: int, label: str, comparison: Comparison
+) -> CandidateSection:
+    cells = comparison.modes[mode]
+    name = f"{mode}-{side}"
+    minus = f"{label} minus baseline, {scorer}"
+    against = f"{label} against the baseline, {scorer}"
+    by_length = {turns(length): cell for length, cell in sorted(cells.by_length.items())}
+    return CandidateSection(
+        side=side,
+        label=label,
+        anchor=f"difference-{text.slug(name)}",
+        comparison=cells,
+        forest=forest_chart(f"chart-forest-{name}", label, cells, comparison.margin),
+        outcomes=outcomes_chart(f"chart-outcomes-{name}", label, cells.by_length)
+        if cells.by_length
+        else None,
+        by_length=paired_table(f"By history length: {minus}", "history", by_length, cells.overall),
+        by_family=paired_table(
+            f"By family: {minus}; p adjusted over the families (Holm)",
+            "family",
+            cells.by_family,
+            adjusted=True,
+        ),
+        by_lang=paired_table(f"By language: {minus}", "language", cells.by_lang),
+        effects=effects_table(
+            f"Sizes of the change, they decide nothing: {against}", cells.by_family, cells.overall
+        ),
+        by_outcome=outcomes_table(
+            f"Pairs by outcome and history length, {label}, {scorer}", cells.by_length
+        ),
+        gap=languages_table(cells.languages) if cells.languages else None,
+    )
+
+
+def _answers(
+    mode: str, runs: Sequence[Run], comparisons: Sequence[Comparison], suite: Suite | None
+) -> AnswersToRead:
+    """Changed answers of a comparison, wrong answers of a single run."""
+    sides: list[dict[str, Outcome]] = [
+        {row.probe_id: row for row in final_outcomes(run.outcomes) if row.mode == mode}
+        for run in runs
+    ]
+    facts = runs[0].manifest.suite
+    if not comparisons:
+        failed = {row.probe_id for row in sides[0].values() if not row.value}
+        return wrong(sides[0], *rebuild(suite, facts, failed))
+    changes = [(c.modes[mode].lost_ids, c.modes[mode].gained_ids) for c in comparisons]
+    wanted = {probe_id for lost, gained in changes for probe_id in (*lost, *gained)}
+    return changed(sides, changes, *rebuild(suite, facts, wanted))

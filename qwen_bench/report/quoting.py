@@ -9,8 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from qwen_bench.record.outcome import final_outcomes
+from qwen_bench.record.redaction import redact_shown
 from qwen_bench.report.answers import REASON_WORDS
-from qwen_bench.report.text import plain, redact
+from qwen_bench.report.untrusted_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ def code(text: object, *, limit: int = LONGEST_QUOTE) -> str:
         text: any value.
         limit: characters kept; what is cut is counted.
     """
-    whole = str(redact(str(text)))
+    whole = str(redact_shown(str(text)))
     shown = plain(re.sub(r"\r\n|[\r\n]", "⏎", whole[:limit])).replace("\t", " ")
     shown = shown.replace("##[", "##［") or "(empty)"
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))

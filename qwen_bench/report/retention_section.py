@@ -1,152 +1,206 @@
-"""What each model keeps, for the page: profiles of one scorer as tables and charts.
+"""What each model retains, for the page: profiles of one scorer as tables and charts.
 
 Takes the profiles from comparisons, or of one run from `stats.profile`; computes no statistic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.report import retention_words as words
-from qwen_bench.report.charts.heat_map import bin_name
-from qwen_bench.report.facts import FactRow, Value
-from qwen_bench.report.figures import Chart
-from qwen_bench.report.retention_charts import distance_chart, length_chart
-from qwen_bench.report.text import percent, plain, plural
+from qwen_bench.record.formats import percent, turns
+from qwen_bench.report.charts.lines import retained_chart
+from qwen_bench.report.retention_words import (
+    bin_name,
+    control_value,
+    crossing_value,
+    half_life_value,
+    half_life_words,
+    length_value,
+    length_words,
+    ratio_value,
+    retained_value,
+    shift_value,
+    strict_value,
+)
+from qwen_bench.report.tables import UNKNOWN, Key, ReportTable, Slice, TableRow, Value, run_table
+from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.paired_retention import ALL
-from qwen_bench.stats.profile import profile
+from qwen_bench.stats.profile import RETAINED, profile
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Run
+    from qwen_bench.report.charts.svg import Chart
+    from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.profile import Profile
     from qwen_bench.stats.results import Comparison
     from qwen_bench.stats.retention import Retention, Shift
 
+_HALF = 0.5
+
 
 @dataclass(frozen=True, slots=True)
-class Profiles:
-    """Profiles under one scorer.
+class LanguageProfiles:
+    """What is retained under one scorer in one language, or in all.
 
     Attributes:
-        runs: by language group (`all` first), one a run; None where a comparison has none.
-        pairs: of each candidate, by language group.
+        runs: None where a comparison has no profile of this language.
+        pairs: of each candidate with the baseline.
     """
 
-    runs: Mapping[str, tuple[Profile | None, ...]]
-    pairs: tuple[Mapping[str, PairedRetention], ...]
+    runs: tuple[Profile | None, ...]
+    pairs: tuple[PairedRetention | None, ...] = ()
+
+
+def language_profiles(
+    run: Run, comparisons: Sequence[Comparison], mode: str, langs: Sequence[str]
+) -> dict[str, LanguageProfiles]:
+    """Profiles of all languages (`all`) and of each where there are several.
+
+    Args:
+        run: the baseline; without a comparison its rows are profiled here.
+        comparisons: hold the profiles over their paired probes; the baseline's are those of the
+            first.
+        mode: the scorer.
+        langs: languages asked; empty where nothing of the main condition was.
+    """
+    if not comparisons:
+        groups = [(ALL, None), *((lang, lang) for lang in langs if len(langs) > 1)]
+        return {
+            name: LanguageProfiles((profile(run.outcomes, mode=mode, lang=lang),))
+            for name, lang in (groups if langs else ())
+        }
+    found = [comparison.modes[mode].retention for comparison in comparisons]
+    profiles = {}
+    for name in dict.fromkeys(name for one in found for name in one):
+        pairs = tuple(one.get(name) for one in found)
+        base = next(pair.base for pair in pairs if pair)
+        runs = (base, *(pair.candidate if pair else None for pair in pairs))
+        profiles[name] = LanguageProfiles(runs, pairs)
+    return profiles
 
 
 @dataclass(frozen=True, slots=True)
-class SliceRow:
-    """One slice: R of every run and its change in every candidate."""
-
-    name: str
-    runs: tuple[Retention | None, ...]
-    changes: tuple[Value, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the templates show of retention under one scorer.
+class RetentionSection:
+    """What the page shows of retention under one scorer.
 
     Attributes:
         remarks: why a model has no R, and what that means for a comparison.
         facts: one column a run.
         by_lang: the leading figures of each language, empty with one language.
         length_chart, distance_chart: None where no model is measurable.
-        farthest: history length of the distance slice.
         sentence: effective history length of a single run; empty for a comparison.
     """
 
     remarks: tuple[str, ...]
-    facts: tuple[FactRow, ...]
-    by_lang: tuple[tuple[str, tuple[FactRow, ...]], ...]
+    facts: ReportTable
+    by_lang: tuple[ReportTable, ...]
     length_chart: Chart | None
-    length_rows: tuple[SliceRow, ...]
+    length_table: ReportTable
     distance_chart: Chart | None
-    distance_rows: tuple[SliceRow, ...]
-    farthest: int
+    distance_table: ReportTable
     sentence: str
 
 
-def profiles_of_run(run: Run, mode: str, langs: Sequence[str]) -> Profiles:
-    """Profile of one run, of all languages and of each where there are several.
+def retention_section(
+    mode: str, scorer: str, labels: Sequence[str], profiles: Mapping[str, LanguageProfiles]
+) -> RetentionSection | None:
+    """Everything shown of retention under one scorer; None where nothing was computed.
 
     Args:
-        run: with rows of the main condition under this scorer.
         mode: the scorer.
-        langs: languages asked.
+        scorer: its name on the page.
+        labels: of the runs.
+        profiles: by language.
     """
-    groups: dict[str, str | None] = {ALL: None}
-    groups |= {lang: lang for lang in langs if len(langs) > 1}
-    runs = {name: (profile(run.outcomes, mode=mode, lang=lang),) for name, lang in groups.items()}
-    return Profiles(runs, ())
-
-
-def profiles_of_comparisons(comparisons: Sequence[Comparison], mode: str) -> Profiles:
-    """Profiles over the paired probes; the baseline's are those of the first comparison."""
-    pairs = tuple(comparison.modes[mode].retention for comparison in comparisons)
-    groups = dict.fromkeys(name for found in pairs for name in found)
-    runs: dict[str, tuple[Profile | None, ...]] = {}
-    for name in groups:
-        base = next(found[name].base for found in pairs if name in found)
-        runs[name] = (
-            base,
-            *(found[name].candidate if name in found else None for found in pairs),
-        )
-    return Profiles(runs, pairs)
-
-
-def kept_section(mode: str, labels: Sequence[str], profiles: Profiles) -> Kept | None:
-    """Everything shown of retention under one scorer; None where nothing was computed."""
-    runs = profiles.runs.get(ALL)
-    if runs is None:
+    if ALL not in profiles:
         return None
-    pairs = [found.get(ALL) for found in profiles.pairs]
-    lengths = sorted({n for found in runs if found for n in found.by_length})
-    bins = sorted({n for found in runs if found for n in found.by_distance})
-    farthest = lengths[-1] if lengths else 0
-    return Kept(
+    runs, pairs = profiles[ALL].runs, profiles[ALL].pairs
+    lengths = {n: turns(n) for n in sorted({n for one in runs if one for n in one.by_length})}
+    bins = [bin_name(n) for n in sorted({n for one in runs if one for n in one.by_distance})]
+    places = dict(zip(bins, bins, strict=True))
+    farthest = turns(max(lengths, default=0))
+    ends = [one.history.ehl if one else None for one in runs]
+    drops = [end.turns if end and end.state != "before" else None for end in ends]
+    axis = "history length"
+    by_length = [one.by_length if one else {} for one in runs]
+    by_distance = [_named(one.by_distance) if one else {} for one in runs]
+    return RetentionSection(
         remarks=tuple(_remarks(labels, runs, pairs)),
-        facts=tuple(_facts(runs, pairs, farthest)),
+        facts=ReportTable(f"What is kept, {scorer}", "", (), tuple(_facts(runs, pairs, lengths))),
         by_lang=tuple(
-            (
-                lang,
-                tuple(_leading(found, [pair.get(lang) for pair in profiles.pairs])),
-            )
-            for lang, found in profiles.runs.items()
+            ReportTable(f"What is kept, {plain(lang)}, {scorer}", "", (), headline_rows(found))
+            for lang, found in profiles.items()
             if lang != ALL
         ),
-        length_chart=length_chart(mode, labels, runs, lengths),
-        length_rows=tuple(
-            SliceRow(
-                plural(length, "turn"),
-                tuple(found.by_length.get(length) if found else None for found in runs),
-                tuple(
-                    words.shift_value(pair.by_length.get(length) if pair else None)
-                    for pair in pairs
-                ),
-            )
-            for length in lengths
+        length_chart=retained_chart(
+            f"chart-kept-{mode}",
+            "Share of the ability that is kept, guesses removed",
+            labels,
+            by_length,
+            lengths,
+            ends=[f"85 % up to {length_words(end)}" for end in ends],
+            drops=drops,
+            level=RETAINED,
+            xlabel=f"{axis}; a line falls to the axis at the effective {axis}"
+            if any(drops)
+            else axis,
         ),
-        distance_chart=distance_chart(mode, labels, runs, bins, farthest),
-        distance_rows=tuple(
-            SliceRow(
-                bin_name(item),
-                tuple(found.by_distance.get(item) if found else None for found in runs),
-                tuple(
-                    words.shift_value(pair.by_distance.get(item) if pair else None)
-                    for pair in pairs
-                ),
-            )
-            for item in bins
+        length_table=_slices(
+            f"R by history length, {scorer}",
+            "history",
+            lengths,
+            by_length,
+            [one.by_length if one else {} for one in pairs],
         ),
-        farthest=farthest,
+        distance_chart=retained_chart(
+            f"chart-distance-{mode}",
+            f"Share that is kept by distance, history of {farthest}",
+            labels,
+            by_distance,
+            places,
+            ends=[half_life_words(one.half_life) if one else "" for one in runs],
+            level=_HALF,
+            xlabel="turns between the evidence and the question",
+        ),
+        distance_table=_slices(
+            f"R by distance at {farthest}, {scorer}",
+            "turns before the question",
+            places,
+            by_distance,
+            [_named(one.by_distance) if one else {} for one in pairs],
+        ),
         sentence="" if pairs else _sentence(runs[0]),
     )
+
+
+def _named(found: Mapping[Bin, Slice]) -> dict[str, Slice]:
+    return {bin_name(key): item for key, item in found.items()}
+
+
+def _slices(
+    title: str,
+    first: str,
+    keys: Mapping[Key, str],
+    runs: Sequence[Mapping[Key, Retention]],
+    pairs: Sequence[Mapping[Key, Shift]],
+) -> ReportTable:
+    """R of every run with all it is made of, and its change in every candidate."""
+
+    def values(point: Retention) -> Iterable[Value]:
+        controls = (Value(word=percent(one)) for one in (point.adjacent, point.blind))
+        return Value(point.n, "count"), Value(point.accuracy), *controls, retained_value(point)
+
+    columns = ("n", "accuracy", "evidence directly before", "question alone", "R")
+    caption = f"{title}; accuracies over all probes together"
+    table = run_table(title, columns, keys, runs, values, first=first, caption=caption)
+    rows = (
+        replace(row, changes=tuple(shift_value(found.get(key)) for found in pairs))
+        for key, row in zip(keys, table.rows, strict=True)
+    )
+    return replace(table, rows=tuple(rows))
 
 
 def _sentence(found: Profile | None) -> str:
@@ -157,110 +211,101 @@ def _sentence(found: Profile | None) -> str:
     if ehl.state == "before":
         return (
             f"After guesses are removed it keeps less than 85 % of its score without distance at "
-            f"{plural(ehl.turns, 'turn')} already (effective history length)."
+            f"{turns(ehl.turns)} already (effective history length)."
         )
     return (
         f"After guesses are removed it keeps at least 85 % of its score without distance up to "
-        f"{words.length_words(ehl)} (effective history length)."
+        f"{length_words(ehl)} (effective history length)."
     )
 
 
-def headline_rows(profiles: Profiles) -> tuple[FactRow, ...]:
-    """Effective history length and half-life, for the key figures; empty without profiles."""
-    runs = profiles.runs.get(ALL)
-    if runs is None:
-        return ()
-    return tuple(_leading(runs, [found.get(ALL) for found in profiles.pairs]))
+def headline_rows(found: LanguageProfiles) -> tuple[TableRow, ...]:
+    """Effective history length, half-life and, with a candidate, its ratio."""
+    rows = [
+        TableRow(
+            "effective history length",
+            _each(found.runs, lambda one: length_value(one.history)),
+            "largest history up to which at least 85 % is kept, at every shorter one too",
+        ),
+        TableRow(
+            "half-life",
+            _each(found.runs, lambda one: half_life_value(one.half_life)),
+            "distance after which half of the ability is left, at the longest history",
+        ),
+    ]
+    if found.pairs:
+        ratios = (ratio_value(pair.half_life) if pair else UNKNOWN for pair in found.pairs)
+        name = "half-life, candidate over baseline"
+        rows.append(TableRow(name, (UNKNOWN, *ratios), "above 1: longer"))
+    return tuple(rows)
 
 
 def _facts(
-    runs: Sequence[Profile | None], pairs: Sequence[PairedRetention | None], farthest: int
-) -> list[FactRow]:
-    """The table of what each model keeps."""
-    leading = _leading(runs, pairs)
+    runs: tuple[Profile | None, ...],
+    pairs: tuple[PairedRetention | None, ...],
+    lengths: Mapping[int, str],
+) -> list[TableRow]:
+    """The table of what each model retains."""
+
+    def row(name: str, value: Callable[[Profile], Value], about: str) -> TableRow:
+        return TableRow(name, _each(runs, value), about)
+
+    length, *others = headline_rows(LanguageProfiles(runs, pairs))
     controls = [
-        FactRow(
+        row(
             "evidence directly before",
-            _each(runs, lambda one: words.share_value(one.adjacent)),
+            lambda one: control_value(one.adjacent),
             "accuracy without any distance: what the model can do at all, R = 100 %",
         ),
-        FactRow(
+        row(
             "question alone",
-            _each(runs, lambda one: words.share_value(one.blind)),
+            lambda one: control_value(one.blind),
             "accuracy without the history: what guessing earns, R = 0 %",
         ),
     ]
-    absolute = FactRow(
+    absolute = row(
         "the same, absolute",
-        _each(runs, lambda one: Value(words.length_words(one.history.absolute))),
+        lambda one: Value(word=length_words(one.history.absolute)),
         "plain accuracy at least 85.6 %, the threshold of RULER; for comparison with it only",
     )
     if all(one is None or one.note for one in runs):
-        return [leading[0], absolute, leading[1], *controls]
-    changes: list[Shift | None] = [pair.by_length.get(farthest) if pair else None for pair in pairs]
+        return [length, absolute, others[0], *controls]
     rows = [
-        leading[0],
-        FactRow(
+        length,
+        row(
             "the same, strict",
-            _each(runs, lambda one: words.strict_value(one.history)),
+            lambda one: strict_value(one.history),
             "with the lower end of the interval of R instead of R",
         ),
         absolute,
-        *leading[1:],
-        FactRow(
+        *others,
+        row(
             "falls under one half",
-            _each(runs, lambda one: words.crossing_value(one.half_life.crossing)),
+            lambda one: crossing_value(one.half_life.crossing),
             "distance at which the non-increasing fit of R crosses 50 %; needs no shape",
         ),
         *controls,
-        FactRow(
+        row(
             "recency",
-            _each(runs, lambda one: words.shift_value(one.recency)),
+            lambda one: shift_value(one.recency),
             "R of the nearest distances minus R of the middle ones, in points",
         ),
-        FactRow(
+        row(
             "primacy",
-            _each(runs, lambda one: words.shift_value(one.primacy)),
+            lambda one: shift_value(one.primacy),
             "R of the farthest distances minus R of the middle ones, in points",
         ),
     ]
     if pairs:
-        rows.append(
-            FactRow(
-                f"change of R at {plural(farthest, 'turn')}",
-                (Value("–"), *(words.shift_value(change) for change in changes)),
-                "candidate minus baseline from the same resamples, in points",
-            )
-        )
-    return rows
-
-
-def _leading(
-    runs: Sequence[Profile | None], pairs: Sequence[PairedRetention | None]
-) -> list[FactRow]:
-    """Effective history length, half-life and, with a candidate, its ratio."""
-    rows = [
-        FactRow(
-            "effective history length",
-            _each(runs, lambda one: words.length_value(one.history)),
-            "largest history up to which at least 85 % is kept, at every shorter one too",
-        ),
-        FactRow(
-            "half-life",
-            _each(runs, lambda one: words.half_life_value(one.half_life)),
-            "distance after which half of the ability is left, at the longest history",
-        ),
-    ]
-    if pairs:
-        ratios = (words.ratio_value(pair.half_life) if pair else Value("–") for pair in pairs)
-        rows.append(
-            FactRow("half-life, candidate over baseline", (Value("–"), *ratios), "above 1: longer")
-        )
+        longest = max(lengths, default=0)
+        changes = (shift_value(one.by_length.get(longest) if one else None) for one in pairs)
+        about = "candidate minus baseline from the same resamples, in points"
+        rows.append(TableRow(f"change of R at {turns(longest)}", (UNKNOWN, *changes), about))
     return rows
 
 
 def _each(runs: Sequence[Profile | None], value: Callable[[Profile], Value]) -> tuple[Value, ...]:
-    return tuple(Value("–") if found is None else value(found) for found in runs)
+    return tuple(UNKNOWN if found is None else value(found) for found in runs)
 
 
 def _remarks(

@@ -1,80 +1,86 @@
-"""Words for effective history length, half-life and differences of R, as values of a table.
+"""Effective history length, half-life and differences of R in words and as values of a table.
 
 States what `stats` found; a number that is missing is replaced by the reason, never by a dash
-alone.
+alone. Terminal and page word these figures here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qwen_bench.report.facts import Value
-from qwen_bench.report.text import (
+from qwen_bench.record.formats import (
+    NO_INTERVAL,
     decimal,
     interval,
     percent,
-    plain,
-    plural,
-    points,
     points_interval,
+    turns,
 )
+from qwen_bench.report.tables import UNKNOWN, Value
+from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.half_life import NOT_EXPONENTIAL
 from qwen_bench.stats.retention import NOT_MEASURABLE, UNSTABLE
 
 if TYPE_CHECKING:
+    from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.half_life import HalfLife
     from qwen_bench.stats.isotonic import Crossing
     from qwen_bench.stats.paired_retention import HalfLifeRatio
     from qwen_bench.stats.profile import EffectiveLength, EffectiveLengths
     from qwen_bench.stats.retention import Retention, Shift
 
-NO_INTERVAL = "interval not computed"
 _SHARES_SHOWN = 3
-_FEW = "too few clusters"
 _PLAIN_WORDS = {
-    _FEW: "too few skeletons for an interval",
+    "too few clusters": "too few skeletons for an interval",
     UNSTABLE: "no interval: too little between evidence directly before and question alone",
     "censored": "not both lie within the distances asked",
     "too many censored replicates": "too many resamples lie beyond the distances asked",
 }
-"""Notes of `stats` that use words this page does not."""
+"""Notes of `stats` that use words a reader does not."""
 
 
 def length_words(length: EffectiveLength | None) -> str:
     """An effective history length: ``8 turns``, ``32 turns or more``, ``less than 1 turn``."""
     if length is None:
         return NOT_MEASURABLE
-    turns = plural(length.turns, "turn")
-    return {"before": f"less than {turns}", "at": turns, "beyond": f"{turns} or more"}[length.state]
+    known = turns(length.turns)
+    return {"before": f"less than {known}", "at": known, "beyond": f"{known} or more"}[length.state]
 
 
 def length_value(found: EffectiveLengths) -> Value:
     """Effective history length with the share of resamples at each step, the largest first."""
     shares = sorted(found.shares.items(), key=lambda item: (-item[1], item[0]))[:_SHARES_SHOWN]
     steps = ", ".join(f"{_step(name)} in {percent(share)}" for name, share in shares)
-    number = float(found.ehl.turns) if found.ehl else None
-    return Value(length_words(found.ehl), f"of resamples: {steps}" if steps else "", number)
+    return Value(
+        float(found.ehl.turns) if found.ehl else None,
+        word=length_words(found.ehl),
+        note=f"of resamples: {steps}" if steps else "",
+    )
+
+
+def _step(name: str) -> str:
+    """A step of the effective length as it is listed: ``32 or more``, ``under 1``, ``8``."""
+    sign, _, known = name.rpartition(" ")
+    return {">=": f"{known} or more", "<": f"under {known}"}.get(sign, known)
 
 
 def strict_value(found: EffectiveLengths) -> Value:
     """The strict form; without a lower bound at some length there is none."""
     if found.strict is None and found.ehl is not None:
-        return Value("no interval", "too few skeletons at some length")
-    return Value(
-        length_words(found.strict), "", float(found.strict.turns) if found.strict else None
-    )
+        return Value(word=NO_INTERVAL, note="too few skeletons at some length")
+    number = float(found.strict.turns) if found.strict else None
+    return Value(number, word=length_words(found.strict))
 
 
 def half_life_value(found: HalfLife) -> Value:
     """Half-life with its interval, or why there is none; a bad fit gives way to the crossing."""
     if found.decay is None:
-        return Value(NOT_MEASURABLE, _reason(found.note))
-    fitted = place_words(found.decay.place)
-    bounds = _bounds(found)
+        return Value(word=NOT_MEASURABLE, note=_reason(found.note))
+    fitted, bounds = place_words(found.decay.place), _bounds(found)
     number = found.decay.h if found.decay.place.state == "at" else None
     if found.decay.exponential or found.crossing is None:
-        return Value(fitted, bounds, number)
-    return Value(NOT_EXPONENTIAL, f"fitted {fitted}, {bounds}", number)
+        return Value(number, word=fitted, note=bounds)
+    return Value(number, word=NOT_EXPONENTIAL, note=f"fitted {fitted}, {bounds}")
 
 
 def half_life_words(found: HalfLife) -> str:
@@ -86,81 +92,80 @@ def half_life_words(found: HalfLife) -> str:
     return f"one half: {place_words(found.crossing)}"
 
 
-def crossing_value(place: Crossing | None) -> Value:
-    """Where R falls under one half."""
-    if place is None:
-        return Value(NOT_MEASURABLE)
-    return Value(place_words(place), "", place.at if place.state == "at" else None)
+def half_life_line(found: HalfLife) -> str:
+    """A half-life with its interval in a line; where it is not exponential, the crossing leads."""
+    if found.decay is None:
+        return NOT_MEASURABLE
+    bounds = ""
+    if found.low is not None and found.high is not None:
+        bounds = f" ({_place(found.low)} to {_place(found.high)})"
+    words = f"{_place(found.decay.place)} turns"
+    if found.decay.exponential or found.crossing is None:
+        return words + bounds
+    return f"{_place(found.crossing)} turns (not exponential; fitted {words}{bounds})"
 
 
-def ratio_value(found: HalfLifeRatio) -> Value:
-    """Ratio of half-lives with its interval; where there is none, the direction alone."""
-    if found.value is None:
-        if found.direction in {"longer", "shorter"}:
-            return Value(found.direction, _reason(found.note))
-        return Value("–", _reason(found.note))
-    ends = ["open" if end is None else decimal(end) for end in (found.low, found.high)]
-    bounds = f"{ends[0]} to {ends[1]}" if set(ends) != {"open"} else "no interval"
-    return Value(
-        decimal(found.value), "; ".join(filter(None, (bounds, _reason(found.note)))), found.value
-    )
-
-
-def shift_value(found: Shift | None) -> Value:
-    """A difference of two R in points with its interval."""
-    if found is None:
-        return Value("–")
-    if found.value is None:
-        return Value("–", _reason(found.note))
-    bounds = points_interval(found.low, found.high)
-    if found.low is None and found.note:
-        bounds = _reason(found.note)
-    return Value(points(found.value), bounds, found.value)
-
-
-def kept_value(found: Retention | None) -> Value:
-    """R in percent with its interval."""
-    if found is None:
-        return Value("–", "no probes")
-    if found.value is None:
-        return Value(NOT_MEASURABLE, _reason(found.note))
-    bounds = interval(found.low, found.high)
-    if found.low is None and found.note:
-        bounds = _reason(found.note)
-    return Value(percent(found.value), bounds, found.value)
-
-
-def share_value(share: float | None) -> Value:
-    """A pooled accuracy of a control."""
-    return Value("not asked" if share is None else percent(share), "", share)
+def _place(place: Crossing) -> str:
+    """A distance without its unit: ``12.0``, ``beyond 63``, ``under 1``."""
+    if place.state == "at":
+        return f"{place.at:.1f}"
+    return f"{'beyond' if place.state == 'beyond' else 'under'} {place.at:g}"
 
 
 def place_words(place: Crossing) -> str:
     """A distance in words: ``12.0 turns``, ``beyond 63 turns``, ``under 1 turn``."""
-    unit = "turn" if place.at == 1 else "turns"
-    if place.state == "at":
-        return f"{place.at:.1f} turns"
     if place.state == "before" and place.at < 1:
         return "already directly before"
-    return f"{'beyond' if place.state == 'beyond' else 'under'} {place.at:g} {unit}"
+    return f"{_place(place)} {'turn' if place.state != 'at' and place.at == 1 else 'turns'}"
 
 
 def _bounds(found: HalfLife) -> str:
     """The interval of a half-life, or why it has none."""
     if found.low is None or found.high is None:
         reasons = [part for part in found.note.split("; ") if part and part != NOT_EXPONENTIAL]
-        return _reason("; ".join(reasons)) or NO_INTERVAL
-    low, high = (
-        f"{place.at:.1f}" if place.state == "at" else place_words(place).removesuffix(" turns")
-        for place in (found.low, found.high)
-    )
+        return _reason("; ".join(reasons)) or "interval not computed"
+    low, high = (place_words(place).removesuffix(" turns") for place in (found.low, found.high))
     return f"interval: {low}" if low == high and found.low.state != "at" else f"{low} to {high}"
 
 
-def _step(name: str) -> str:
-    """A step of the effective length as it is listed: ``32 or more``, ``under 1``, ``8``."""
-    sign, _, turns = name.rpartition(" ")
-    return {">=": f"{turns} or more", "<": f"under {turns}"}.get(sign, turns)
+def ratio_bounds(found: HalfLifeRatio) -> str:
+    """The interval of a ratio: ``0.30 to open``; empty without one."""
+    if found.low is None and found.high is None:
+        return ""
+    low, high = ("open" if end is None else decimal(end) for end in (found.low, found.high))
+    return f"{low} to {high}"
+
+
+def ratio_value(found: HalfLifeRatio) -> Value:
+    """Ratio of half-lives with its interval; where there is none, the direction alone."""
+    reason = _reason(found.note)
+    if found.value is None:
+        word = found.direction if found.direction in {"longer", "shorter"} else ""
+        return Value(word=word, note=reason)
+    note = "; ".join(filter(None, (ratio_bounds(found) or NO_INTERVAL, reason)))
+    return Value(found.value, "decimal", note=note)
+
+
+def shift_value(found: Shift | None) -> Value:
+    """A difference of two R in points with its interval."""
+    if found is None:
+        return UNKNOWN
+    if found.value is None:
+        return Value(note=_reason(found.note))
+    bounds = points_interval(found.low, found.high)
+    if found.low is None and found.note:
+        bounds = _reason(found.note)
+    return Value(found.value, "points", note=bounds)
+
+
+def retained_value(found: Retention) -> Value:
+    """R in percent with its interval."""
+    if found.value is None:
+        return Value(word=NOT_MEASURABLE, note=_reason(found.note))
+    bounds = interval(found.low, found.high)
+    if found.low is None and found.note:
+        bounds = _reason(found.note)
+    return Value(found.value, note=bounds)
 
 
 def _reason(note: str) -> str:
@@ -168,3 +173,21 @@ def _reason(note: str) -> str:
     parts = [_PLAIN_WORDS.get(part, part) for part in note.split("; ")]
     text = plain("; ".join(parts)).removeprefix(f"{NOT_MEASURABLE}: ")
     return "" if "blind" in text else text
+
+
+def control_value(share: float | None) -> Value:
+    """A pooled accuracy of a control."""
+    return Value(share, word="not asked" if share is None else "")
+
+
+def crossing_value(place: Crossing | None) -> Value:
+    """Where R falls under one half."""
+    if place is None:
+        return Value(word=NOT_MEASURABLE)
+    return Value(place.at if place.state == "at" else None, word=place_words(place))
+
+
+def bin_name(distances: Bin) -> str:
+    """A distance bin as a label: ``0``, ``1–3``."""
+    first, last = distances
+    return str(first) if first == last else f"{first}–{last}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qwen_bench.record.formats import about
 from qwen_bench.stats.bootstrap import Resampler, standard_error
 from qwen_bench.stats.clusters import Bools, Floats, Ints, RowIndex, Table, index_rows
 from qwen_bench.stats.intervals import (
@@ -26,7 +27,7 @@ from qwen_bench.stats.significance import (
     odds_ratio,
     sign_flip,
 )
-from qwen_bench.stats.verdict import about, more_probes, word
+from qwen_bench.stats.verdict import more_probes, word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qwen_bench.errors import InputError, near
+from qwen_bench.record.formats import turns
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows
 from qwen_bench.stats.intervals import accuracy_interval
 from qwen_bench.stats.results import GateResult
 from qwen_bench.stats.summary import accuracy
-from qwen_bench.stats.verdict import points, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -85,14 +85,16 @@ def parse_gate(text: str) -> Gate:
     side, colon, rest = left.rpartition(":")
     if colon and side.strip() != "base":
         raise _bad(text, f"unknown side '{side.strip()}'; only base: can stand before a name")
-    name, at, turns = (part.strip() for part in rest.partition("@"))
+    name, at, length = (part.strip() for part in rest.partition("@"))
     if not name:
         raise _bad(text, "the name is missing")
-    if at and not (turns.isascii() and turns.isdecimal()):
-        raise _bad(text, f"'{turns}' is not a number of turns")
+    if at and not (length.isascii() and length.isdecimal()):
+        raise _bad(text, f"'{length}' is not a number of turns")
     if not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", right):
         raise _bad(text, f"'{right}' is not a number" if right else "the number is missing")
-    gate = Gate(text.strip(), bool(colon), name, int(turns) if at else None, found[0], float(right))
+    gate = Gate(
+        text.strip(), bool(colon), name, int(length) if at else None, found[0], float(right)
+    )
     _check_bound(gate)
     return gate
 
@@ -210,7 +212,7 @@ def _result(
 
 def _without_data(gate: Gate) -> GateResult:
     """A gate on a cell in which no probe was paired: it fails."""
-    place = "" if gate.length is None else f" at {turns_of(gate.length)}"
+    place = "" if gate.length is None else f" at {turns(gate.length)}"
     what = "no paired probe" if gate.name in NAMES else f"no paired probe of {gate.name}"
     return _result(gate, None, note=f"no data: {what}{place}")
 
@@ -225,16 +227,3 @@ def verdict_fails(word: Word | None, fail_on: str) -> bool:
     if fail_on == "never":
         return False
     return word == "regressed" or (fail_on == "inconclusive" and word == "inconclusive")
-
-
-def gate_words(result: GateResult) -> tuple[str, str]:
-    """Value and interval of a gate for people, in points; differences carry their sign."""
-    if result.value is None:
-        return "no data", "no interval"
-
-    def shown(fraction: float) -> str:
-        return points(fraction) if result.name == DIFFERENCE else f"{100 * fraction:.1f}"
-
-    if result.low is None or result.high is None:
-        return shown(result.value), "no interval"
-    return shown(result.value), f"{shown(result.low)} to {shown(result.high)}"

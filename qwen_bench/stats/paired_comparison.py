@@ -15,6 +15,7 @@ import numpy as np
 
 from qwen_bench.errors import NotComparableError
 from qwen_bench.probes.definitions import declared_chances
+from qwen_bench.record.formats import signed, turns
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
 from qwen_bench.stats.clusters import Ints, index_rows
@@ -27,7 +28,6 @@ from qwen_bench.stats.paired_retention import by_language
 from qwen_bench.stats.results import Cell, Comparison, Gap, LanguageGap, ModeComparison, Side
 from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
 from qwen_bench.stats.significance import holm
-from qwen_bench.stats.verdict import points, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,8 +82,8 @@ def compare(
         modes[mode] = cells
         if mode == primary:
             warnings += _statistical(overall)
-            turns = {turns_of(length): c for length, c in cells.by_length.items()}
-            warnings += cell_warnings({**turns, **cells.by_family})
+            by_length = {turns(length): c for length, c in cells.by_length.items()}
+            warnings += cell_warnings({**by_length, **cells.by_family})
             warnings += _guessable(pairing, pairs, chances)
     if primary not in modes:
         raise NotComparableError(
@@ -271,7 +271,7 @@ def _worst_case(pairing: Pairing, primary: str) -> list[str]:
     if not sums:
         return []
     worst = sum(change / n for change, n in sums.values()) / len(sums)
-    return [f"with missing rows scored as wrong the difference is {points(worst)} points"]
+    return [f"with missing rows scored as wrong the difference is {signed(worst)} points"]
 
 
 def _side(view: Run) -> Side:

@@ -9,9 +9,10 @@ p alone never yields "regressed".
 
 from __future__ import annotations
 
-from math import ceil, floor, log, log10
+from math import ceil, log
 from typing import TYPE_CHECKING
 
+from qwen_bench.record.formats import bare, signed, turns
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS, Z95
 
 if TYPE_CHECKING:
@@ -107,18 +108,6 @@ def more_probes(
     return ceil((needed - clusters) * n / clusters) if needed > clusters else None
 
 
-def about(count: int) -> str:
-    """A count rounded up to two digits, with thousands separated: 1234 gives ``1,300``."""
-    step = 10 ** max(0, floor(log10(count)) - 1) if count else 1
-    return f"{-(-count // step) * step:,}"
-
-
-def points(fraction: float) -> str:
-    """A difference in points with its sign and one decimal; zero has no sign."""
-    text = f"{100 * fraction:+.1f}"
-    return "0.0" if text in {"+0.0", "-0.0"} else text
-
-
 def sentences(comparison: Comparison) -> tuple[str, str]:
     """The verdict in one sentence, and where along the history the difference starts.
 
@@ -129,14 +118,14 @@ def sentences(comparison: Comparison) -> tuple[str, str]:
     start = _VERBS[cell.word or "inconclusive"].format(
         base=comparison.base.label, candidate=comparison.candidate.label
     )
-    margin = f"margin {100 * comparison.margin:g}"
+    margin = f"margin {bare(comparison.margin)}"
     if cell.low is None or cell.high is None:
         spread = f"no interval, {margin}"
     else:
-        spread = f"95 % interval {points(cell.low)} to {points(cell.high)}, {margin}"
+        spread = f"95 % interval {signed(cell.low)} to {signed(cell.high)}, {margin}"
     tail = f"; {cell.note}" if cell.note and cell.word not in {"regressed", "improved"} else ""
     plural = "" if cell.n == 1 else "s"
-    first = f"{start}: {points(cell.difference)} points ({spread}), {cell.n} paired probe{plural}"
+    first = f"{start}: {signed(cell.difference)} points ({spread}), {cell.n} paired probe{plural}"
     second = _along_history(comparison.modes[comparison.primary].by_length, cell.word)
     return f"{first}{tail}.", second
 
@@ -164,13 +153,8 @@ def _along_history(by_length: Mapping[int, Cell], overall: Word | None) -> str:
     name = "loss" if first in losses else "gain"
     before = [length for length in lengths if length < first]
     if not before:
-        return f"The {name} shows already at {turns_of(first)} of history."
+        return f"The {name} shows already at {turns(first)} of history."
     return (
-        f"The {name} starts at {turns_of(first)} of history; "
-        f"up to {turns_of(before[-1])} no {name} larger than the margin is shown."
+        f"The {name} starts at {turns(first)} of history; "
+        f"up to {turns(before[-1])} no {name} larger than the margin is shown."
     )
-
-
-def turns_of(length: int) -> str:
-    """A history length in words: ``1 turn``, ``8 turns``."""
-    return f"{length} turn" if length == 1 else f"{length} turns"

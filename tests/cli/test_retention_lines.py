@@ -2,7 +2,7 @@
 
 import pytest
 
-from qwen_bench.cli.retention_lines import half_life_words, length_words
+from qwen_bench.report.retention_words import half_life_line, length_words
 from qwen_bench.stats.decay import Decay
 from qwen_bench.stats.half_life import HalfLife
 from qwen_bench.stats.isotonic import Crossing
@@ -47,7 +47,7 @@ def half_life(h, *, low=None, high=None, deviance=0.0, place=None):
     ],
 )
 def test_a_half_life_is_said_in_words(found, words):
-    assert half_life_words(found) == words
+    assert half_life_line(found) == words
 
 
 def test_compare_prints_effective_length_and_half_life(call):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from qwen_bench.app.recording import continue_command
 from qwen_bench.cli.display import choose
 from qwen_bench.cli.exits import Code, decisive
-from qwen_bench.cli.table import percent, signed
 from qwen_bench.cli.text import printable, quoted_block, shortened, write_line
+from qwen_bench.record.formats import percent, signed
 
 
 @given(st.text())

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from qwen_bench.chat.messages import Message, conversation_sha256
+from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe, Turn
 from qwen_bench.record.manifest import Manifest
 from qwen_bench.record.outcome import Outcome, Run
@@ -205,7 +206,9 @@ def page(runs, suite, *, title=None) -> str:
     comparisons = [
         compare(pair(runs[0], item, max_error_rate=1.0), primary=primary) for item in runs[1:]
     ]
-    return build_report(runs, summaries, comparisons, suite, title=title)
+    return build_report(
+        runs, summaries, comparisons, suite, chances=declared_chances(), title=title
+    )
 
 
 def two_runs() -> tuple[SampleSuite, list[Run]]:

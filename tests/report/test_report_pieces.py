@@ -3,12 +3,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.report.charts import accuracy_by_length as retention
-from qwen_bench.report.charts import forest
-from qwen_bench.report.charts.style import own_settings, spread
-from qwen_bench.report.charts.svg import figure_to_svg
-from qwen_bench.report.text import Segment, clean, plain, redact, segments
-from qwen_bench.report.transcript import transcript
+from qwen_bench.record.redaction import redact_shown
+from qwen_bench.report.answers import transcript
+from qwen_bench.report.charts import lines
+from qwen_bench.report.charts.differences import ForestGroup, draw_forest
+from qwen_bench.report.charts.svg import figure_to_svg, own_settings, spread
+from qwen_bench.report.untrusted_text import TextSpan, clean, plain, segments
 from qwen_bench.stats.results import Accuracy, Cell
 
 
@@ -31,17 +31,17 @@ def test_controls_become_pictures_and_the_rest_of_the_unprintable_a_replacement(
 def test_bidirectional_controls_are_spelled_out():
     assert plain("a\u202eb") == "aU+202Eb"
     assert segments("a\u202eb") == (
-        Segment("text", "a"),
-        Segment("chip", "U+202E"),
-        Segment("text", "b"),
+        TextSpan("text", "a"),
+        TextSpan("chip", "U+202E"),
+        TextSpan("text", "b"),
     )
 
 
 def test_matches_are_pointed_out_and_impossible_spans_ignored():
     assert segments("It is Maren.", [(6, 11), (8, 9), (50, 60), (-3, 2)]) == (
-        Segment("text", "It is "),
-        Segment("match", "Maren"),
-        Segment("text", "."),
+        TextSpan("text", "It is "),
+        TextSpan("match", "Maren"),
+        TextSpan("text", "."),
     )
 
 
@@ -54,7 +54,7 @@ def test_joining_segments_gives_the_text_back():
 def test_redaction_keeps_counts_and_hashes():
     value = {"max_new_tokens": 64, "tokenizer_sha256": "ab", "eos_token": "</s>", "api_key": "x"}
 
-    assert redact(value) == value | {"api_key": "[redacted]"}
+    assert redact_shown(value) == value | {"api_key": "[redacted]"}
 
 
 def test_labels_keep_their_distance_and_stay_under_the_top():
@@ -77,7 +77,7 @@ def test_the_gold_answer_is_marked_in_planted_turns_only(sample):
         (False, 3),
     ]
     planted = shown.stretches[0].turns[0].lines[0].segments
-    assert Segment("match", "Maren") in planted
+    assert TextSpan("match", "Maren") in planted
     assert all(
         segment.kind == "text"
         for turn in shown.stretches[1].turns
@@ -93,14 +93,14 @@ def test_a_system_message_and_a_bare_question_are_shown(sample):
 
     shown = transcript(with_system)
 
-    assert shown.system == (Segment("text", "Be brief."),)
+    assert shown.system == (TextSpan("text", "Be brief."),)
     assert shown.stretches == ()
     assert shown.length == 0
 
 
 def test_ids_of_a_chart_carry_its_slug_and_references_follow():
     with own_settings():
-        figure = retention.draw([retention.Curve("m", {1: accuracy(1.0, 0.8, 1.0)})], references={})
+        figure = lines.draw([lines.accuracy_line("m", {1: accuracy(1.0, 0.8, 1.0)})], {"1": "1"})
         svg = figure_to_svg(figure, "chart-x", title="t", description="d")
     root = ET.fromstring(str(svg))  # noqa: S314 - our own chart
     ids = {element.get("id") for element in root.iter()} - {None}
@@ -113,14 +113,14 @@ def test_ids_of_a_chart_carry_its_slug_and_references_follow():
 
 
 def test_hover_text_sits_in_the_mark():
-    curves = [retention.Curve("m", {1: accuracy(0.75, 0.6, 0.9)})]
+    drawn = [lines.accuracy_line("m", {1: accuracy(0.75, 0.6, 0.9)})]
     with own_settings():
         svg = figure_to_svg(
-            retention.draw(curves, references={}),
+            lines.draw(drawn, {"1": "1"}),
             "c",
             title="t",
             description="d",
-            hints=retention.hints(curves),
+            hints=lines.hints(drawn),
         )
     root = ET.fromstring(str(svg))  # noqa: S314 - our own chart
     mark = next(element for element in root.iter() if element.get("id") == "c-point-0-1")
@@ -129,9 +129,9 @@ def test_hover_text_sits_in_the_mark():
 
 
 def test_the_forest_is_symmetric_and_never_cuts_an_interval():
-    groups = [forest.Group("x", (("a", cell(-0.3, -0.62, 0.1)), ("b", cell(0.1, None, None))))]
+    groups = [ForestGroup("x", (("a", cell(-0.3, -0.62, 0.1)), ("b", cell(0.1, None, None))))]
     with own_settings():
-        axes = forest.draw(groups, margin=0.05).axes[0]
+        axes = draw_forest(groups, margin=0.05).axes[0]
     low, high = axes.get_xlim()
 
     assert low == -high
@@ -143,7 +143,8 @@ def test_drawing_leaves_the_settings_of_the_process_alone():
 
     before = dict(mpl.rcParams)
     with own_settings():
-        retention.draw([retention.Curve("m", {1: accuracy(1.0)})], references={"x": 0.2})
+        level = lines.Level(0.2, "x", "20.0 %")
+        lines.draw([lines.accuracy_line("m", {1: accuracy(1.0)})], {"1": "1"}, levels=[level])
 
     assert dict(mpl.rcParams) == before
 
@@ -157,6 +158,6 @@ def test_the_style_sheet_and_script_stay_hand_sized():
 
 def test_of_overlapping_matches_the_longer_one_is_pointed_out():
     assert segments("松涛厅。", [(0, 2), (0, 3)]) == (
-        Segment("match", "松涛厅"),
-        Segment("text", "。"),
+        TextSpan("match", "松涛厅"),
+        TextSpan("text", "。"),
     )

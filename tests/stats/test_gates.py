@@ -1,11 +1,13 @@
+import re
+
 import pytest
 
 from qwen_bench.errors import InputError
+from qwen_bench.report.terminal import gate_lines
 from qwen_bench.stats.compare_document import comparison_as_dict
 from qwen_bench.stats.gates import (
     check_gate,
     evaluate,
-    gate_words,
     parse_gate,
     verdict_fails,
 )
@@ -14,6 +16,11 @@ from qwen_bench.stats.pairing import pair
 from qwen_bench.stats.summary import summarise
 
 FAMILIES = ("fact_recall", "pronoun")
+
+
+def shown(result):
+    """Value, interval and outcome as they are printed."""
+    return re.split("  +", gate_lines([result])[-1])[1:]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +180,7 @@ def test_a_gate_on_a_cell_without_data_fails_and_says_so(grid, run):
     ):
         result = evaluated(two, text)
         assert (result.value, result.passed, result.note, result.n) == (None, False, note, 0)
-        assert gate_words(result) == ("no data", "no interval")
+        assert shown(result)[:2] == ["no data", "no interval"]
 
 
 def test_only_the_primary_scorer_and_the_main_condition_count(grid, run):
@@ -199,8 +206,8 @@ def test_a_rounding_error_decides_no_gate(grid, run):
 
 
 def test_differences_are_shown_with_a_sign_and_shares_without(two):
-    assert gate_words(evaluated(two, "diff>=0"))[0] == "-45.0"
-    assert gate_words(evaluated(two, "overall>=0"))[0] == "55.0"
+    assert shown(evaluated(two, "diff>=0"))[0] == "-45.0"
+    assert shown(evaluated(two, "overall>=0"))[0] == "55.0"
 
 
 def test_compare_json_holds_every_gate(two):

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from qwen_bench.record.formats import about, signed
 from qwen_bench.stats.intervals import no_flip_bound
 from qwen_bench.stats.results import Accounting, Cell, Comparison, ModeComparison, Side
-from qwen_bench.stats.verdict import about, more_probes, points, sentences, word
+from qwen_bench.stats.verdict import more_probes, sentences, word
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_counts_are_rounded_up_to_two_digits(count, text):
     ("fraction", "text"), [(-0.0919, "-9.2"), (0.0521, "+5.2"), (0.0, "0.0"), (-0.0004, "0.0")]
 )
 def test_differences_are_printed_in_points_with_a_sign(fraction, text):
-    assert points(fraction) == text
+    assert signed(fraction) == text
 
 
 def cell(low, high, word_=None, note="", difference=None):

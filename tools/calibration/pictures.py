@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from qwen_bench.report import charts
-from qwen_bench.report.charts.style import (
+from qwen_bench.report.charts.svg import (
     FONT_SIZE,
     GRID,
     MARGIN,
@@ -19,11 +19,11 @@ from qwen_bench.report.charts.style import (
     MUTED,
     SERIES,
     SMALL,
+    figure_to_svg,
     new_axes,
     new_figure,
     own_settings,
 )
-from qwen_bench.report.charts.svg import figure_to_svg
 from tools.calibration.equal import ALPHA, MOST
 from tools.calibration.results import Results, by_name
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
-from qwen_bench.report.charts.style import (
+from qwen_bench.record.formats import interval, percent
+from qwen_bench.report.charts.svg import (
     FONT_SIZE,
     GRID,
     MARKER_SCALES,
@@ -17,35 +17,59 @@ from qwen_bench.report.charts.style import (
     PAPER,
     SERIES,
     SMALL,
+    Chart,
+    make_chart,
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import interval, one_line, percent
-from qwen_bench.stats.results import Accuracy
+from qwen_bench.report.untrusted_text import one_line, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from qwen_bench.stats.results import Accuracy, ModeSummary
 
 _ROW = 30
 _CHARACTER = 8.8  # pixels of a bold letter, a little generous
 _DODGE = 0.13  # of a row; equal values stay apart
 
 
-@dataclass(frozen=True, slots=True)
-class Dots:
-    """One model's accuracy by family."""
+def families_chart(mode: str, labels: Sequence[str], summaries: Sequence[ModeSummary]) -> Chart:
+    """Accuracy per family, one mark a model."""
+    models = [summary.by_family for summary in summaries]
+    ranked = sorted(models[0].items(), key=lambda item: (item[1].accuracy, item[0]))
+    (weakest, low), (strongest, high) = ranked[0], ranked[-1]
+    finding = f"{plain(labels[0])} stands at {percent(low.accuracy)} in every family."
+    if low.accuracy < high.accuracy:
+        finding = (
+            f"{plain(labels[0])} is weakest in {plain(weakest)} ({percent(low.accuracy)}) and "
+            f"strongest in {plain(strongest)} ({percent(high.accuracy)})."
+        )
+    families = list(dict.fromkeys(name for model in models for name in model))
+    hints = {
+        f"dot-{number}-{place}": f"{label}, {family}: {percent(cell.accuracy)} "
+        f"({interval(cell.low, cell.high)}), n {cell.n}"
+        for number, (label, model) in enumerate(zip(labels, models, strict=True))
+        for place, family in enumerate(families)
+        if (cell := model.get(family)) is not None
+    }
+    return make_chart(
+        lambda: _draw(labels, models, families),
+        f"chart-families-{mode}",
+        title="Accuracy by family",
+        finding=finding,
+        hints=hints,
+    )
 
-    label: str
-    by_family: Mapping[str, Accuracy]
 
-
-def draw(models: Sequence[Dots]) -> Figure:
+def _draw(
+    labels: Sequence[str], models: Sequence[Mapping[str, Accuracy]], families: Sequence[str]
+) -> Figure:
     """Draw accuracies on a fixed 0 to 100 % axis; a single model also gets its intervals.
 
-    Rows keep the order of the first model's mapping. Unlike a slope chart no labels can collide,
+    Unlike a slope chart no labels can collide,
     however many families end at the same value.
     """
-    families = list(dict.fromkeys(name for model in models for name in model.by_family))
     top = 46 if len(models) > 1 else 10
     figure = new_figure(900, top + _ROW * len(families) + 34)
     axes = new_axes(figure, left=190, right=70, top=top, bottom=34)
@@ -60,7 +84,7 @@ def draw(models: Sequence[Dots]) -> Figure:
         label.set(color="#000000", fontsize=FONT_SIZE)
     axes.grid(axis="x", color=GRID, linewidth=1)
     for place, family in enumerate(families):
-        cells = [model.by_family.get(family) for model in models]
+        cells = [model.get(family) for model in models]
         values = [cell.accuracy for cell in cells if cell is not None]
         axes.plot(
             [min(values), max(values)], [place + 0.5] * 2, color=MUTED, linewidth=1.4, alpha=0.6
@@ -86,29 +110,17 @@ def draw(models: Sequence[Dots]) -> Figure:
                 gid=f"dot-{number}-{place}",
             )
     if len(models) > 1:
-        _key(figure, models)
+        _key(figure, labels)
     return figure
 
 
-def hints(models: Sequence[Dots]) -> dict[str, str]:
-    """Hover text of every mark."""
-    families = list(dict.fromkeys(name for model in models for name in model.by_family))
-    return {
-        f"dot-{number}-{place}": f"{model.label}, {family}: {percent(cell.accuracy)} "
-        f"({interval(cell.low, cell.high)}), n {cell.n}"
-        for number, model in enumerate(models)
-        for place, family in enumerate(families)
-        if (cell := model.by_family.get(family)) is not None
-    }
-
-
-def _key(figure: Figure, models: Sequence[Dots]) -> None:
+def _key(figure: Figure, labels: Sequence[str]) -> None:
     """Marker and name of each model above the rows."""
     width, height = figure.get_size_inches() * 72
     x = 12.0
-    room = int((width - x) / len(models) / _CHARACTER) - 5
-    for number, model in enumerate(models):
-        name = one_line(model.label)
+    room = int((width - x) / len(labels) / _CHARACTER) - 5
+    for number, label in enumerate(labels):
+        name = one_line(label)
         short = name if len(name) <= room else name[: room - 1] + "…"
         figure.add_artist(
             Line2D(

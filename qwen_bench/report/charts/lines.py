@@ -1,16 +1,17 @@
-"""Lines with 95 % intervals over an ordinal axis, one a model, named at their ends.
+"""Lines over history length or distance, one a model: accuracy, and what is left of the ability.
 
-Knows no statistic: what the values mean is up to the module that calls it.
+Each has its 95 % intervals and is named at its end; findings state what the numbers show.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.report.charts.style import (
+from qwen_bench.record.formats import MINUS, axis_tokens, interval, percent, turns
+from qwen_bench.report.charts.svg import (
     DASHES,
     GRID,
     MARKER_SCALES,
@@ -19,33 +20,43 @@ from qwen_bench.report.charts.style import (
     PAPER,
     SERIES,
     SMALL,
+    Chart,
+    make_chart,
     new_axes,
     new_figure,
     spread,
 )
-from qwen_bench.report.text import MINUS, one_line
+from qwen_bench.report.tables import Key
+from qwen_bench.report.untrusted_text import one_line, plain
+from qwen_bench.stats.profile import RETAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from qwen_bench.stats.results import Accuracy, ModeSummary
+    from qwen_bench.stats.retention import Retention
+
+_HALF = 0.5
 _LABEL_GAP = 0.104  # of the height of the axis; two lines of text
 _LONGEST_NAME = 25
 _AIR = 0.02
 _BANDS_UP_TO = 2  # models; more bands cannot be told apart
+_CONTROLS = (("adjacent", "evidence directly before"), ("blind", "question alone"))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A value with its interval; low and high are None without one."""
+    """A value with its interval, both ends None without one, and the text shown over its mark."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ModelLine:
     """One model.
 
     Attributes:
@@ -69,8 +80,147 @@ class Level:
     end: str = ""
 
 
+def accuracy_chart(mode: str, labels: Sequence[str], summaries: Sequence[ModeSummary]) -> Chart:
+    """Accuracy over history length; a single model also gets its controls as levels."""
+    slices = [summary.by_length for summary in summaries]
+    levels = [Level(_HALF)]
+    for condition, name in _CONTROLS if len(summaries) == 1 else ():
+        cell = summaries[0].by_condition.get(condition)
+        if cell is not None and cell.n:
+            levels.append(Level(cell.accuracy, name, percent(cell.accuracy)))
+    drawn = [accuracy_line(label, found) for label, found in zip(labels, slices, strict=True)]
+    ticks = {
+        str(length): _accuracy_tick(length, next(one[length] for one in slices if length in one))
+        for length in sorted({length for found in slices for length in found})
+    }
+    return make_chart(
+        lambda: draw(drawn, ticks, levels=levels),
+        f"chart-retention-{mode}",
+        title="Accuracy over history length",
+        finding=" ".join(map(_accuracy_words, labels, slices)),
+        hints=hints(drawn),
+    )
+
+
+def accuracy_line(label: str, by_length: Mapping[int, Accuracy]) -> ModelLine:
+    """Accuracy of one model over history length; a length without an interval has a mark only."""
+    points = {
+        str(length): Point(
+            cell.accuracy,
+            cell.low,
+            cell.high,
+            f"{label}, {turns(length)}: {percent(cell.accuracy)} "
+            f"({interval(cell.low, cell.high)}), n {cell.n}",
+        )
+        for length, cell in by_length.items()
+    }
+    return ModelLine(
+        label, points, percent(by_length[max(by_length)].accuracy) if by_length else ""
+    )
+
+
+def _accuracy_tick(length: int, cell: Accuracy) -> str:
+    parts = (turns(length), axis_tokens(cell.prompt_tokens_median), f"n {cell.n:,}")
+    return "\n".join(part for part in parts if part)
+
+
+def _accuracy_words(label: str, by_length: Mapping[int, Accuracy]) -> str:
+    ends = dict.fromkeys((min(by_length), max(by_length)))
+    parts = [f"{percent(by_length[length].accuracy)} at {turns(length)}" for length in ends]
+    return f"{plain(label)}: {', '.join(parts)}."
+
+
+def retained_chart(
+    slug: str,
+    title: str,
+    labels: Sequence[str],
+    models: Sequence[Mapping[Key, Retention]],
+    names: Mapping[Key, str],
+    *,
+    ends: Sequence[str],
+    drops: Sequence[Key | None] | None = None,
+    level: float,
+    xlabel: str,
+) -> Chart | None:
+    """R over history length or distance; None where no model has one.
+
+    Args:
+        slug: of the chart.
+        title: of the chart.
+        labels: of the models; one that is not measurable keeps its colour for later.
+        models: R by key of the axis.
+        names: of each key, in the order of the axis.
+        ends: words at the end of each line.
+        drops: key of each effective history length, marked by a line down to the axis.
+        level: 0.85 for the effective history length, 0.5 for the half-life.
+        xlabel: what the keys are.
+    """
+    drawn = [
+        ModelLine(
+            label,
+            {
+                str(key): Point(
+                    point.value,
+                    point.low,
+                    point.high,
+                    f"{label}, {names[key]}: keeps {percent(point.value)} "
+                    f"({interval(point.low, point.high)}), n {point.n}",
+                )
+                for key, point in points.items()
+                if point.value is not None
+            },
+            end,
+            None if drop is None else str(drop),
+        )
+        for label, points, end, drop in zip(
+            labels, models, ends, drops or [None] * len(labels), strict=True
+        )
+    ]
+    if not any(line.points for line in drawn):
+        return None
+    named, place = ("threshold", "at") if level == RETAINED else ("one half", "at distance")
+    ticks = {
+        str(key): f"{name}\n{_n(points.get(key) for points in models)}"
+        for key, name in names.items()
+    }
+    known = {str(key): name for key, name in names.items()}
+    levels = [Level(level, f"{100 * level:.0f} %", named)]
+    return make_chart(
+        lambda: draw(drawn, ticks, levels=levels, xlabel=xlabel),
+        slug,
+        title=title,
+        finding=" ".join(_retained_words(line, known, place) for line in drawn if line.points),
+        hints=hints(drawn),
+    )
+
+
+def _n(points: Iterable[Retention | None]) -> str:
+    """Number of probes of a slice, that of the first model."""
+    first = next((point for point in points if point is not None), None)
+    return f"n {first.n:,}" if first else "n 0"
+
+
+def _retained_words(line: ModelLine, names: Mapping[str, str], place: str) -> str:
+    """First and last value of a line, and what its end says."""
+    known = [key for key in names if key in line.points]
+    parts = [
+        f"{percent(line.points[key].value)} {place} {names[key]}"
+        for key in dict.fromkeys((known[0], known[-1]))
+    ]
+    return f"{plain(line.label)} keeps {', '.join(parts)}; {line.end}."
+
+
+def hints(lines: Sequence[ModelLine]) -> dict[str, str]:
+    """Hover text of every mark."""
+    return {
+        f"point-{number}-{key}": point.hint
+        for number, line in enumerate(lines)
+        for key, point in line.points.items()
+    }
+
+
 def draw(
-    lines: Sequence[Line],
+    lines: Sequence[ModelLine],
     ticks: Mapping[str, str],
     *,
     levels: Sequence[Level] = (),
@@ -115,7 +265,7 @@ def draw(
     return figure
 
 
-def _reach(lines: Sequence[Line]) -> tuple[float, float]:
+def _reach(lines: Sequence[ModelLine]) -> tuple[float, float]:
     """Lowest and highest value of the axis; intervals are never cut off."""
     ends = [0.0, 1.0]
     for line in lines:
@@ -125,7 +275,7 @@ def _reach(lines: Sequence[Line]) -> tuple[float, float]:
 
 
 def _draw_line(
-    axes: Axes, number: int, line: Line, places: Mapping[str, float], *, of: int
+    axes: Axes, number: int, line: ModelLine, places: Mapping[str, float], *, of: int
 ) -> None:
     """Band or bars, line, marks and drop of one model."""
     colour = SERIES[number]
@@ -187,7 +337,7 @@ def _draw_line(
 
 def _end_labels(
     axes: Axes,
-    lines: Sequence[Line],
+    lines: Sequence[ModelLine],
     keys: Sequence[str],
     levels: Sequence[Level],
     *,

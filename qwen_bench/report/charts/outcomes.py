@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.patches import Rectangle
 
-from qwen_bench.report.charts.style import (
+from qwen_bench.record.formats import percent, plural, turns
+from qwen_bench.report.charts.svg import (
     BAD,
     FONT_SIZE,
     GOOD,
@@ -16,16 +17,19 @@ from qwen_bench.report.charts.style import (
     NEITHER,
     PAPER,
     SMALL,
+    Chart,
+    make_chart,
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import percent, plural
-from qwen_bench.stats.results import Cell
+from qwen_bench.report.untrusted_text import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PARTS = (
+    from qwen_bench.stats.results import Cell
+
+_PARTS = (
     ("both_right", "right in both", KEPT, None),
     ("gained", "gained", GOOD, None),
     ("lost", "lost", BAD, "////"),
@@ -34,7 +38,26 @@ PARTS = (
 _ROW = 40
 
 
-def draw(by_length: Mapping[int, Cell]) -> Figure:
+def outcomes_chart(slug: str, candidate: str, by_length: Mapping[int, Cell]) -> Chart:
+    """Shares of pairs right in both, gained, lost and wrong in both, per length."""
+    cells = by_length.values()
+    lost, gained = sum(cell.lost for cell in cells), sum(cell.gained for cell in cells)
+    pairs = plural(sum(cell.n for cell in cells), "pair")
+    return make_chart(
+        lambda: _draw(by_length),
+        slug,
+        title="Outcomes of the pairs by history length",
+        finding=f"{plain(candidate)} lost {lost:,} and gained {gained:,} of {pairs}.",
+        hints={
+            f"part-{length}-{key}": f"{turns(length)}: {getattr(cell, key)} of {cell.n} "
+            f"{name} ({percent(getattr(cell, key) / cell.n if cell.n else None)})"
+            for length, cell in by_length.items()
+            for key, name, _, _ in _PARTS
+        },
+    )
+
+
+def _draw(by_length: Mapping[int, Cell]) -> Figure:
     """Draw one bar of shares per length; lost is hatched so that colour is not needed.
 
     The net difference hides flips in both directions; this chart does not.
@@ -47,7 +70,7 @@ def draw(by_length: Mapping[int, Cell]) -> Figure:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.set_yticks(
         [place + 0.5 for place in range(len(lengths))],
-        [plural(length, "turn") for length in lengths],
+        [turns(length) for length in lengths],
     )
     axes.tick_params(labelsize=SMALL, colors=MUTED)
     for label in axes.get_yticklabels():
@@ -55,7 +78,7 @@ def draw(by_length: Mapping[int, Cell]) -> Figure:
     for place, length in enumerate(lengths):
         cell = by_length[length]
         left = 0.0
-        for key, _, colour, hatch in PARTS:
+        for key, _, colour, hatch in _PARTS:
             share = getattr(cell, key) / cell.n if cell.n else 0.0
             if share:
                 axes.barh(
@@ -82,21 +105,11 @@ def draw(by_length: Mapping[int, Cell]) -> Figure:
     return figure
 
 
-def hints(by_length: Mapping[int, Cell]) -> dict[str, str]:
-    """Hover text of every part of every bar."""
-    return {
-        f"part-{length}-{key}": f"{plural(length, 'turn')}: {getattr(cell, key)} of {cell.n} "
-        f"{name} ({percent(getattr(cell, key) / cell.n if cell.n else None)})"
-        for length, cell in by_length.items()
-        for key, name, _, _ in PARTS
-    }
-
-
 def _key(figure: Figure) -> None:
     """Swatches with words above the bars; parts of a bar can be too thin for direct labels."""
     width, height = figure.get_size_inches() * 72
     x = 110.0
-    for _, name, colour, hatch in PARTS:
+    for _, name, colour, hatch in _PARTS:
         figure.add_artist(
             Rectangle(
                 (x / width, (height - 27) / height),

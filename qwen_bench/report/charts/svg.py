@@ -1,4 +1,7 @@
-"""A matplotlib figure as SVG that can stand in a page: themed, namespaced, byte-stable.
+"""Figures that look alike and come out byte for byte the same, and their SVG for the page.
+
+Colours are drawn as the fixed hex values below and become CSS variables in the SVG, so that the
+page decides, per theme, what they look like. Sizes are in CSS pixels at the page's full width.
 
 The only module of the report that creates `Markup`. What enters it is drawn by `charts/` from
 cleaned labels; the text is escaped by the XML writer.
@@ -7,18 +10,55 @@ cleaned labels; the text is escaped by the XML writer.
 from __future__ import annotations
 
 import io
+import math
 import re
+import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
+import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
-from qwen_bench.report.charts.style import CSS_VARIABLES
-from qwen_bench.report.text import plain
+from qwen_bench.record.formats import points
+from qwen_bench.report.untrusted_text import plain
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+
+SERIES = ("#0072b2", "#c04f00", "#007a5a", "#a0407f", "#3d3d3d")
+MARKERS = ("o", "s", "D", "P", "*")  # no triangles: they mean lost and gained
+MARKER_SCALES = (1.0, 1.0, 0.95, 1.4, 1.9)  # a plus and a star cover less of their square
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)), (0, (3, 1.5)))
+GRID = "#d9dce1"
+MUTED = "#5f6b7a"
+MARGIN = "#e9edf2"
+PAPER = "#fffffe"
+GOOD = "#0b6e4f"
+BAD = "#b3261e"
+KEPT = "#b8c4d2"
+NEITHER = "#e3e7ed"
+
+CSS_VARIABLES = {
+    **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
+    GRID: "var(--grid)",
+    MUTED: "var(--muted)",
+    MARGIN: "var(--margin)",
+    PAPER: "var(--paper)",
+    GOOD: "var(--good)",
+    BAD: "var(--bad)",
+    KEPT: "var(--kept)",
+    NEITHER: "var(--neither)",
+    "#000000": "currentColor",
+}
+
+FONT_SIZE = 13
+SMALL = 12
+_PIXELS_PER_INCH = 72  # SVG user units of matplotlib, which the page shows as CSS pixels
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -26,6 +66,130 @@ _COLOUR = re.compile("|".join(CSS_VARIABLES))
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _NO_ROTATION = re.compile(r"rotate\(-?0 [^)]*\)")
 _DROPPED_STYLES = re.compile(r"\bfont-family:[^;]*(?:;\s*|$)")
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """The shipped defaults of matplotlib plus ours, whatever a user's matplotlibrc says.
+
+    Draw and save inside. Font warnings are silenced: CJK labels have no glyph in DejaVu Sans,
+    but the SVG keeps text as text and the reader's browser has the font.
+    """
+    shipped: dict[str, Any] = {
+        key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"
+    }
+    ours: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "qwen-bench",
+        "font.family": ["DejaVu Sans"],
+        "font.size": FONT_SIZE,
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+        "hatch.linewidth": 1.1,
+        "path.simplify": False,
+    }
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        mpl.rcParams.update(cast("Any", shipped | ours))
+        yield
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """An empty figure of a fixed size in pixels, with an SVG canvas and no pyplot."""
+    figure = Figure(figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH))
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def new_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
+    """Axes with margins in pixels and neither frame nor ticks."""
+    width, height = figure.get_size_inches() * _PIXELS_PER_INCH
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, pad=7)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def mark_points(axes: Axes, limit: float) -> None:
+    """Ticks in whole points on an x axis of differences from `-limit` to `limit`, 0 among them.
+
+    The distance is the smallest round number that gives at most three ticks a side.
+    """
+    axes.set_xlim(-limit, limit)
+    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if limit / s < 4)
+    reach = math.floor(limit / step)
+    ticks = [step * k for k in range(-reach, reach + 1)]
+    axes.set_xticks(ticks, [points(tick).removesuffix(".0") for tick in ticks])
+
+
+def spread(values: Sequence[float], gap: float, *, top: float = 1.0) -> list[float]:
+    """Move label positions apart until neighbours are `gap` apart, keeping their order.
+
+    Labels that would stand above `top` are pushed down together with those under them.
+
+    >>> spread([0.50, 0.52, 0.90], 0.06)
+    [0.48, 0.54, 0.9]
+    >>> spread([1.0, 1.0], 0.1)
+    [0.9, 1.0]
+    """
+    order = sorted(range(len(values)), key=lambda index: (values[index], index))
+    groups: list[list[int]] = []
+    centres: list[float] = []
+    for index in order:
+        groups.append([index])
+        centres.append(values[index])
+        while len(groups) > 1:
+            needed = gap * (len(groups[-1]) + len(groups[-2])) / 2
+            if centres[-1] - centres[-2] >= needed - 1e-12:
+                break
+            merged = groups[-2] + groups[-1]
+            groups[-2:] = [merged]
+            centres[-2:] = [sum(values[item] for item in merged) / len(merged)]
+    placed = [0.0] * len(values)
+    for members, centre in zip(groups, centres, strict=True):
+        for rank, index in enumerate(members):
+            placed[index] = centre + gap * (rank - (len(members) - 1) / 2)
+    ceiling = top
+    for index in reversed(order):
+        placed[index] = round(min(placed[index], ceiling), 6)
+        ceiling = placed[index] - gap
+    return placed
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: id, visible title, the finding in words, and the drawing."""
+
+    slug: str
+    title: str
+    finding: str
+    svg: Markup
+
+
+def make_chart(
+    draw: Callable[[], Figure],
+    slug: str,
+    *,
+    title: str,
+    finding: str,
+    hints: Mapping[str, str] | None = None,
+) -> Chart:
+    """A chart of a drawing; `draw` is called under the settings all charts share.
+
+    Args:
+        draw: makes the figure.
+        slug: unique on the page; letters, digits and hyphens.
+        title: what is shown.
+        finding: what the numbers show, nothing that would need a test.
+        hints: hover text by `gid` of an artist.
+    """
+    with own_settings():
+        svg = figure_to_svg(draw(), slug, title=title, description=finding, hints=hints)
+    return Chart(slug, title, finding, svg)
 
 
 def figure_to_svg(
@@ -43,7 +207,7 @@ def figure_to_svg(
     gives way to the view box.
 
     Args:
-        figure: drawn inside `style.own_settings`.
+        figure: drawn inside `own_settings`.
         slug: unique on the page; letters, digits and hyphens.
         title: accessible name.
         description: the finding in words.

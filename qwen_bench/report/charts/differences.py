@@ -1,12 +1,17 @@
-"""Paired differences with 95 % intervals: a row a history length, a row a family, then all."""
+"""Paired differences as dots and intervals on the margin.
+
+The strip shows the overall one in the verdict card; the forest has a row a history length, a row a
+family, then all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.report.charts.style import (
+from qwen_bench.record.formats import bare, points, points_interval, turns
+from qwen_bench.report.charts.svg import (
     BAD,
     FONT_SIZE,
     GOOD,
@@ -15,16 +20,19 @@ from qwen_bench.report.charts.style import (
     MUTED,
     PAPER,
     SMALL,
+    Chart,
+    make_chart,
     mark_points,
     new_axes,
     new_figure,
 )
-from qwen_bench.report.text import one_line, points, points_interval
-from qwen_bench.stats.results import Cell
+from qwen_bench.report.untrusted_text import one_line, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from qwen_bench.stats.results import Cell, ModeComparison
 
 _ROW = 27
 _GAP = 30
@@ -35,7 +43,7 @@ _BOTTOM = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ForestGroup:
     """Rows under one heading, as (name, cell)."""
 
     heading: str
@@ -43,7 +51,94 @@ class Group:
     strong: bool = False
 
 
-def draw(groups: Sequence[Group], *, margin: float) -> Figure:
+def strip_chart(slug: str, cell: Cell, margin: float) -> Chart:
+    """The overall difference with its interval against the margin, for the verdict card."""
+    return make_chart(
+        lambda: _draw_strip(cell, margin=margin),
+        slug,
+        title="Overall difference against the margin",
+        finding=f"{points(cell.difference)} points, 95 % interval "
+        f"{points_interval(cell.low, cell.high)}, margin {bare(margin)}.",
+    )
+
+
+def forest_chart(slug: str, candidate: str, comparison: ModeComparison, margin: float) -> Chart:
+    """Paired differences per length and family, and overall."""
+    by_length, overall = comparison.by_length, comparison.overall
+    groups = [
+        ForestGroup("history length", tuple((turns(n), by_length[n]) for n in sorted(by_length))),
+        ForestGroup("family", tuple(comparison.by_family.items())),
+        ForestGroup("", (("all", overall),), strong=True),
+    ]
+    groups = [group for group in groups if group.rows]
+    finding = (
+        f"{plain(candidate)} against the baseline over all probes: {points(overall.difference)} "
+        f"points, 95 % interval {points_interval(overall.low, overall.high)}. "
+        f"{_lowest(by_length)}"
+    ).strip()
+    return make_chart(
+        lambda: draw_forest(groups, margin=margin),
+        slug,
+        title=f"Paired difference: {plain(candidate)} minus baseline",
+        finding=finding,
+        hints={
+            f"row-{number}-{place}": f"{name}: {points(cell.difference)} points "
+            f"({points_interval(cell.low, cell.high)}), n {cell.n}"
+            for number, group in enumerate(groups)
+            for place, (name, cell) in enumerate(group.rows)
+        },
+    )
+
+
+def _lowest(by_length: Mapping[int, Cell]) -> str:
+    """The length with the lowest difference; a description, not a claim across rows."""
+    if len(by_length) < 2:
+        return ""
+    length = min(by_length, key=lambda n: (by_length[n].difference, n))
+    return (
+        f"The lowest difference stands at {turns(length)}: "
+        f"{points(by_length[length].difference)} points."
+    )
+
+
+def _draw_strip(cell: Cell, *, margin: float) -> Figure:
+    """Draw dot, interval and margin on an axis symmetric around 0.
+
+    Args:
+        cell: the overall cell; without an interval only the hollow dot is drawn.
+        margin: as a fraction.
+    """
+    figure = new_figure(400, 108)
+    axes = new_axes(figure, left=24, right=24, top=10, bottom=40)
+    ends = [abs(end) for end in (cell.low, cell.high, cell.difference) if end is not None]
+    limit = 1.15 * max(margin, 0.02, *ends)
+    axes.set_xlim(-limit, limit)
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    mark_points(axes, limit)
+    axes.tick_params(colors=MUTED, labelsize=SMALL)
+    axes.set_xlabel("points, margin shaded", color=MUTED, fontsize=SMALL, labelpad=3)
+    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0)
+    axes.axhline(0, color=GRID, linewidth=1)
+    axes.axvline(0, color=MUTED, linewidth=1.4)
+    colour = {"regressed": BAD, "improved": GOOD}.get(cell.word or "", "#000000")
+    known = cell.low is not None and cell.high is not None
+    if cell.low is not None and cell.high is not None:
+        axes.plot([cell.low, cell.high], [0, 0], color=colour, linewidth=4, solid_capstyle="round")
+    axes.plot(
+        [cell.difference],
+        [0],
+        marker="o",
+        markersize=14,
+        color=colour if known else PAPER,
+        markeredgecolor=PAPER if known else colour,
+        markeredgewidth=2.5,
+        clip_on=False,
+    )
+    return figure
+
+
+def draw_forest(groups: Sequence[ForestGroup], *, margin: float) -> Figure:
     """Draw dot and interval per row, the margin shaded, numbers and word in a column.
 
     The axis is symmetric around 0 and never cuts an interval. A row without an interval has a
@@ -89,16 +184,6 @@ def draw(groups: Sequence[Group], *, margin: float) -> Figure:
             )
             y += _ROW
     return figure
-
-
-def hints(groups: Sequence[Group]) -> dict[str, str]:
-    """Hover text of every mark."""
-    return {
-        f"row-{number}-{place}": f"{name}: {points(cell.difference)} points "
-        f"({points_interval(cell.low, cell.high)}), n {cell.n}"
-        for number, group in enumerate(groups)
-        for place, (name, cell) in enumerate(group.rows)
-    }
 
 
 def _row(

@@ -1,25 +1,111 @@
-"""A plan as lines and as a document."""
+"""A plan as values, as lines and as a document: probes needed, and what asking them costs."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from qwen_bench.record.formats import (
+    byte_size,
+    in_points,
+    plural,
+    rough_duration,
+    rough_percent,
+    rough_tokens,
+)
+
 if TYPE_CHECKING:
-    from qwen_bench.app.plan_run import Planned
     from qwen_bench.engines.cost_estimate import KvCache, TokenBudget
+    from qwen_bench.probes.suites import Suite
+    from qwen_bench.record.outcome import Mode
+    from qwen_bench.stats.planning import Assumed, Design, Need, Resolution
 
 SCHEMA_VERSION = 1
-_MINUTE, _HOUR = 60, 3600
 _FEW = 30
 
 
-def lines(made: Planned) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was typed.
+
+    Attributes:
+        difference: smallest drop to be seen, a fraction.
+        power: share of runs in which it is to be seen.
+        discordance: stated share of changed pairs; None for the default or a measured one.
+        rate: stated tokens a second; None where a recorded run may say it.
+        recorded: names of `--from`.
+    """
+
+    difference: float
+    power: float
+    discordance: float | None
+    rate: float | None
+    recorded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens a second through the model, and where that is known from."""
+
+    tokens_per_second: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan.
+
+    Attributes:
+        primary: scorer of the endpoint.
+        selected: design of the selection as it stands.
+        need: probes that resolve the difference, in rotations of the selection.
+        dialogues: of these rotations, main condition only.
+        can: what the selection can tell.
+        model: label of the model that tokens are counted for; None where they are estimated.
+        cache: keys and values; None without a model.
+        answer_tokens: generated tokens of an answer.
+        answers_measured: whether they come from recorded runs.
+        thinks: whether the prompts of the model ask for a thought.
+        max_thinking_tokens: budget of one.
+        speed: None where no rate is known.
+        measured_on: names of the recorded runs behind `assumed`.
+    """
+
+    suite: Suite
+    primary: Mode
+    wanted: Wanted
+    assumed: Assumed
+    selected: Design
+    need: Need
+    dialogues: int
+    can: Resolution
+    tokens: TokenBudget
+    model: str | None
+    cache: KvCache | None
+    answer_tokens: float
+    answers_measured: bool
+    thinks: bool
+    max_thinking_tokens: int
+    speed: Speed | None
+    measured_on: tuple[str, ...] = ()
+
+    @property
+    def forward_tokens(self) -> float:
+        """Tokens of one model through a sharing engine, answers included."""
+        return self.tokens.forward(self.answer_tokens)
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of one model; None where no rate is known."""
+        return self.forward_tokens / self.speed.tokens_per_second if self.speed else None
+
+
+def plan_lines(made: Planned) -> list[str]:
     """The plan for people: probes needed, what the selection can tell, what it costs."""
     suite, design = made.suite, made.selected
     header = (
-        f"suite {suite.name} {suite.version} · {_count(design.probes, 'main probe')} by "
-        f"{made.primary} · {_count(design.clusters, 'skeleton')} · {', '.join(suite.langs)} · "
+        f"suite {suite.name} {suite.version} · {plural(design.probes, 'main probe')} by "
+        f"{made.primary} · {plural(design.clusters, 'skeleton')} · {', '.join(suite.langs)} · "
         f"lengths {' '.join(map(str, suite.lengths))}"
     )
     return [
@@ -28,14 +114,14 @@ def lines(made: Planned) -> list[str]:
         _needed(made),
         _assumptions(made),
         "",
-        f"this selection, with {_percent(made.wanted.power)} power:",
+        f"this selection, with {rough_percent(made.wanted.power)} power:",
         *_rows(
             [
-                ("detected", f"a difference of {_points(made.can.detected)}"),
-                ("regressed", f"a loss of {_points(made.can.regressed)}, at the margin 5"),
+                ("detected", f"a difference of {in_points(made.can.detected)}"),
+                ("regressed", f"a loss of {in_points(made.can.regressed)}, at the margin 5"),
                 (
                     "within noise",
-                    f"equal models, from a margin of {_points(made.can.within_noise)} on",
+                    f"equal models, from a margin of {in_points(made.can.within_noise)} on",
                 ),
             ]
         ),
@@ -45,7 +131,7 @@ def lines(made: Planned) -> list[str]:
     ]
 
 
-def document(made: Planned) -> dict[str, Any]:
+def plan_document(made: Planned) -> dict[str, Any]:
     """The plan as JSON: fractions, tokens, bytes and seconds."""
     suite, tokens = made.suite, made.tokens
     return {
@@ -96,10 +182,10 @@ def _needed(made: Planned) -> str:
     each = round(made.selected.mean_per_cluster)
     shares = f"{each} each, design effect {need.effect:.1f}"
     return (
-        f"to see a drop of {_points(wanted.difference)} with {_percent(wanted.power)} power: "
-        f"{need.pairs:,} independent probes; your probes share skeletons ({shares}), so about "
-        f"{need.probes:,} -> --limit {need.rotations} ({need.probes_asked:,} probes in "
-        f"{_count(made.dialogues, 'dialogue')})"
+        f"to see a drop of {in_points(wanted.difference)} with {rough_percent(wanted.power)} "
+        f"power: {need.pairs:,} independent probes; your probes share skeletons ({shares}), so "
+        f"about {need.probes:,} -> --limit {need.rotations} ({need.probes_asked:,} probes in "
+        f"{plural(made.dialogues, 'dialogue')})"
         + (", few skeletons: wide intervals" if need.clusters < _FEW else "")
     )
 
@@ -108,7 +194,7 @@ def _assumptions(made: Planned) -> str:
     """What the number rests on."""
     assumed = made.assumed
     figures = (
-        f"{_percent(assumed.discordance)} of the answers change, correlation "
+        f"{rough_percent(assumed.discordance)} of the answers change, correlation "
         f"{assumed.correlation:.2g} inside a skeleton"
     )
     if assumed.measured:
@@ -121,8 +207,8 @@ def _cost(made: Planned) -> list[tuple[str, str]]:
     tokens, about = made.tokens, "" if made.tokens.exact else "about "
     how = f"tokenizer of {made.model}" if tokens.exact else "from characters; --model SPEC counts"
     prompts = (
-        f"{tokens.requests:,} · {about}{_short(tokens.naive)} tokens naive, "
-        f"{_short(tokens.shared)} shared ({how})"
+        f"{tokens.requests:,} · {about}{rough_tokens(tokens.naive)} tokens naive, "
+        f"{rough_tokens(tokens.shared)} shared ({how})"
     )
     answers = (
         f"{tokens.generated:,} generated, {made.answer_tokens:.0f} tokens each "
@@ -140,7 +226,7 @@ def _cost(made: Planned) -> list[tuple[str, str]]:
         rows.append(("too long", f"{tokens.too_long:,} prompts do not fit the context window"))
     if made.speed is not None and made.seconds is not None:
         rate = f"{made.speed.tokens_per_second:,.0f} tokens/s, {made.speed.source}"
-        rows.append(("time", f"about {duration(made.seconds)} ({rate})"))
+        rows.append(("time", f"about {rough_duration(made.seconds)} ({rate})"))
     else:
         rows.append(("time", "unknown; --rate TOKENS or a recorded run says it"))
     return rows
@@ -149,7 +235,7 @@ def _cost(made: Planned) -> list[tuple[str, str]]:
 def _memory(cache: KvCache, tokens: TokenBudget) -> list[tuple[str, str]]:
     """Keys and values: of a token, of the longest prompt, and of a dialogue's prompts at once."""
     held = [cache.bytes_of(size) for size in (tokens.longest, tokens.together, tokens.apart)]
-    longest, together, apart = map(_bytes, held)
+    longest, together, apart = (byte_size(size, decimals=0) for size in held)
     other = f", {cache.other_layers} more of bounded size" if cache.other_layers else ""
     shared = (
         f"{together} for the largest dialogue at once, answers included; {apart} if every prompt "
@@ -173,43 +259,3 @@ def _window(made: Planned) -> str:
     """The context window, where it is known."""
     window = made.cache.window if made.cache else None
     return f" of {window:,}" if window else ""
-
-
-def _points(fraction: float) -> str:
-    """A difference in points, one decimal where it has one."""
-    number = f"{100 * fraction:.1f}".removesuffix(".0")
-    return f"{number} point{'' if number == '1' else 's'}"
-
-
-def _percent(share: float) -> str:
-    """A share in percent, without needless decimals."""
-    return f"{100 * share:.3g} %"
-
-
-def _count(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _short(tokens: float) -> str:
-    """Tokens in thousands or millions."""
-    return f"{tokens / 1e6:.2f} M" if tokens >= 1e6 else f"{tokens / 1e3:.0f} k"
-
-
-def _bytes(number: int) -> str:
-    """Bytes in the unit that gives a readable number."""
-    size = float(number)
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
-    if seconds < 2 * _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < 2 * _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    return f"{seconds / _HOUR:.1f} h"

@@ -2,7 +2,7 @@
 
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.outcome import Run
-from qwen_bench.report.effort import effort_rows
+from qwen_bench.report.run_tables import counters_table
 from qwen_bench.testing import make_manifest
 
 FULL = Counters(
@@ -14,8 +14,8 @@ FULL = Counters(
 
 def shown(*runs):
     """Texts of each row; a run is a list of counters, one a process."""
-    views = [working(*run) for run in runs]
-    return {row.name: [value.text for value in row.values] for row in effort_rows(views)}
+    table = counters_table([working(*run) for run in runs])
+    return {row.name: [value.text for value in row.values] for row in table.rows} if table else {}
 
 
 def working(*counters):
@@ -39,7 +39,7 @@ def test_tokens_memory_and_speed_have_a_row_each_in_words():
 
 
 def test_every_row_says_what_it_means():
-    assert all(row.help for row in effort_rows([working(FULL)]))
+    assert all(row.help for row in counters_table([working(FULL)]).rows)
 
 
 def test_what_went_wrong_has_a_row_only_where_it_happened():
@@ -70,7 +70,7 @@ def test_processes_of_a_run_add_up():
 
 
 def test_a_killed_process_is_named_beside_the_time():
-    (time, *_) = effort_rows([working(FULL, None)])
+    (time, *_) = counters_table([working(FULL, None)]).rows
 
     assert time.values[0].detail == "without killed invocations"
 

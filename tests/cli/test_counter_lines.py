@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from qwen_bench.cli.work_lines import efficiency_lines
 from qwen_bench.record.counters import Counters
+from qwen_bench.report.terminal import efficiency_lines
 from qwen_bench.runs.manifest_file import read_manifest
 
 KNOWN = Counters(

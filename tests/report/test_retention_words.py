@@ -3,9 +3,9 @@
 import pytest
 
 from qwen_bench.report import retention_words as words
-from qwen_bench.report.charts import heat_map as where
 from qwen_bench.report.charts import lines
-from qwen_bench.report.charts.style import own_settings
+from qwen_bench.report.charts.length_distance_grid import GridCell, GridPanel, draw_grid
+from qwen_bench.report.charts.svg import own_settings
 from qwen_bench.stats.decay import Decay
 from qwen_bench.stats.half_life import HalfLife
 from qwen_bench.stats.isotonic import Crossing
@@ -120,8 +120,8 @@ def test_a_shift_without_an_interval_says_why():
     assert (value.text, value.detail) == ("+10.0", "too few skeletons for an interval")
 
 
-def test_the_axis_of_what_is_kept_never_cuts_an_interval():
-    line = lines.Line("m", {"1": lines.Point(1.1, 0.9, 1.43), "2": lines.Point(-0.1)}, "")
+def test_the_axis_of_what_is_retained_never_cuts_an_interval():
+    line = lines.ModelLine("m", {"1": lines.Point(1.1, 0.9, 1.43), "2": lines.Point(-0.1)}, "")
     with own_settings():
         low, high = lines.draw([line], {"1": "1", "2": "2"}).axes[0].get_ylim()
 
@@ -130,9 +130,9 @@ def test_the_axis_of_what_is_kept_never_cuts_an_interval():
 
 
 def test_cells_of_few_probes_are_hatched_and_missing_ones_say_so():
-    panel = where.Panel("m", 0, {(1, 0): where.Cell(1.0, 10), (4, 0): where.Cell(0.5, 9)})
+    panel = GridPanel("m", 0, {(1, 0): GridCell(1.0, 10), (4, 0): GridCell(0.5, 9)})
     with own_settings():
-        axes = where.draw([panel], [1, 4], [(0, 0), (1, 3)]).axes[0]
+        axes = draw_grid([panel], [1, 4], [(0, 0), (1, 3)]).axes[0]
 
     assert [patch.get_hatch() for patch in axes.patches] == [None, "////"]
     texts = [text.get_text() for text in axes.texts]
@@ -140,10 +140,10 @@ def test_cells_of_few_probes_are_hatched_and_missing_ones_say_so():
 
 
 def test_differences_are_coloured_alike_in_both_directions():
-    cells = {(1, 0): where.Cell(-0.3, 20), (2, 0): where.Cell(0.0, 20), (4, 0): where.Cell(0.3, 20)}
-    panel = where.Panel("difference", None, cells, difference=True)
+    cells = {(1, 0): GridCell(-0.3, 20), (2, 0): GridCell(0.0, 20), (4, 0): GridCell(0.3, 20)}
+    panel = GridPanel("difference", None, cells, difference=True)
     with own_settings():
-        axes = where.draw([panel], [1, 2, 4], [(0, 0)]).axes[0]
+        axes = draw_grid([panel], [1, 2, 4], [(0, 0)]).axes[0]
 
     loss, none, gain = (patch.get_facecolor()[:3] for patch in axes.patches)
     assert loss[0] > loss[2]  # orange
