@@ -1,5 +1,6 @@
 """CONTRIBUTING.md is true: what it says is enough for a family and for an engine is enough."""
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,45 @@ from qwen_bench.resources import data_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKOUT = ("qwen_bench", "tasks", "tools", "pyproject.toml")
+ENGINE = '''
+"""An engine that gives the same answer to everything."""
+
+from qwen_bench.protocol import Abilities, Counters, Identity, Reply, Score
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo
+
+
+class Parrot:
+    def __init__(self, saying):
+        self._saying = saying
+        self._counters = Counters()
+
+    def identity(self):
+        spec = f"parrot:{self._saying}"
+        model = ModelInfo(label=spec, spec=spec, kind="parrot", fingerprint=spec)
+        return Identity(model, TemplateInfo(), DecodingInfo(), EngineInfo(name="parrot"))
+
+    def abilities(self):
+        return Abilities()
+
+    def answer(self, unit):
+        for request in unit.requests:
+            self._counters.requests += 1
+            if request.mode == "generate":
+                yield Reply(request.id, "generate", "ok", text=self._saying, finish_reason="stop")
+            else:
+                scores = tuple(Score(text, -1.0, -1.0, 1) for text in request.candidates)
+                yield Reply(request.id, "rank", "ok", scores=scores)
+
+    def counters(self):
+        return self._counters
+
+    def close(self):
+        pass
+
+
+def open_engine(saying, options):
+    return Parrot(saying)
+'''
 DIALOGUES = """
 import hashlib, sys
 from qwen_bench.probes.suites import build_suite
@@ -125,3 +165,22 @@ def test_a_family_is_asked_in_the_suites_that_ask_its_programme(checkout, name):
     assert like in PROGRAMMES[family.task.programme].groups
     names = ("demo", "quick", "core", "full")
     assert suites == [suite for suite in names if like in build_suite(suite).families]
+
+
+def test_an_engine_is_its_module_and_a_line_of_the_registry(checkout):
+    engines = checkout / "qwen_bench" / "engines"
+    (engines / "parrot.py").write_text(ENGINE, encoding="utf-8")
+    registry = (engines / "registry.py").read_text("utf-8")
+    line = "ENGINES: Mapping[str, str] = {}"
+    assert line in registry.splitlines()
+    told = line.replace("{}", '{"parrot": "qwen_bench.engines.parrot:open_engine"}')
+    (engines / "registry.py").write_text(registry.replace(line, told), encoding="utf-8")
+
+    command = "run --suite quick --model polly=parrot:hello --limit 1 --run-id one"
+    said = qwen_bench(checkout, f"{command} --mode generate --lengths 1")
+
+    assert said.startswith("polly · suite quick")
+    rows = (checkout / "runs/one/results.jsonl").read_text("utf-8").splitlines()
+    answers = [json.loads(row).get("output") for row in rows]
+    assert "hello" in answers
+    assert set(answers) <= {"hello", None}

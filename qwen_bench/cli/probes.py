@@ -93,8 +93,8 @@ def show_probe(call: Call, probe_id: str, suite: str | None, *, raw: bool, jsonl
     from qwen_bench.chat.messages import as_dicts
     from qwen_bench.cli.conversation import plain_lines, print_chat, shows_colour
     from qwen_bench.cli.raw import check_raw_flags, print_raw
-    from qwen_bench.probes.find_probe import find_probe
     from qwen_bench.probes.selection import load_canary
+    from qwen_bench.probes.suites import find_probe
     from qwen_bench.resources import data_folder
 
     config = call.config

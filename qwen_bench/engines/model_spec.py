@@ -155,7 +155,9 @@ def _with_scheme(body: str, scheme: str, name: str) -> ModelSpec:
                 "openai: names no model; write openai:NAME", why="NAME is what the server calls it"
             )
         return ModelSpec(body, "openai", name)
-    if scheme in entry_points(group="qwen_bench.engines").names:
+    from qwen_bench.engines.registry import ENGINES, PLUGINS  # noqa: PLC0415 - it reads SPECs too
+
+    if scheme in ENGINES or scheme in entry_points(group=PLUGINS).names:
         return ModelSpec(body, "plugin", body)
     raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)
 

@@ -5,20 +5,25 @@ Imports model libraries only when a SPEC needs them, so that solvers work withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.openai.address import read_addresses
-from qwen_bench.engines.plugins import open_plugin
 from qwen_bench.engines.prompter import Prompter, chat_settings
-from qwen_bench.errors import InputError, MissingExtraError
+from qwen_bench.errors import EngineError, InputError, MissingExtraError
 from qwen_bench.protocol import Engine
 
 Solver = Callable[[ModelSpec], Engine]
+
+PLUGINS = "qwen_bench.engines"
+"""Entry points of engines of other packages, ``NAME = "package.module:open_engine"``."""
+ENGINES: Mapping[str, str] = {}
+"""The same for modules of this package: NAME of SPECs ``NAME:REST`` and what opens the engine."""
 
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
@@ -171,7 +176,7 @@ def _engines(
     openers: dict[str, Callable[[ModelSpec, Sequence[ModelSpec]], Engine]] = {
         "mock": lambda spec, _: solver(spec),
         "openai": lambda spec, _: _openai_engine(spec, options),
-        "plugin": lambda spec, _: open_plugin(spec, options),
+        "plugin": lambda spec, _: _plugin_engine(spec, options),
     }
     if models is not None:
         openers |= dict.fromkeys(_LOADED, models.open)
@@ -185,6 +190,37 @@ def _engines(
         del engine
         if models is not None:
             models.keep(later)
+
+
+def _plugin_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
+    """The engine of a SPEC ``NAME:REST``, whose kind `ENGINES` or another package brought.
+
+    Its entry is called with REST and the options and returns an engine.
+
+    Raises:
+        EngineError: the module cannot be imported, or does not give an engine.
+        QwenBenchError: whatever the package raises for a user's mistake.
+    """
+    scheme, _, rest = spec.name.partition(":")
+    if scheme in ENGINES:
+        found = EntryPoint(scheme, ENGINES[scheme], PLUGINS)
+    else:
+        found = next(iter(entry_points(group=PLUGINS, name=scheme)))
+    try:
+        opened = found.load()
+    except (ImportError, AttributeError) as error:
+        raise EngineError(
+            f"the engine '{scheme}:' cannot be loaded from {found.value}", why=str(error)
+        ) from error
+    engine: Engine = opened(rest, options)
+    missing = [
+        name
+        for name in ("identity", "abilities", "answer", "counters", "close")
+        if not callable(getattr(engine, name, None))
+    ]
+    if missing:
+        raise EngineError(f"{found.value} gives no engine: it has no {', '.join(missing)}")
+    return engine
 
 
 def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:

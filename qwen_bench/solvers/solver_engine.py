@@ -16,9 +16,8 @@ from functools import lru_cache
 from qwen_bench.chat.messages import Conversation, conversation_sha256
 from qwen_bench.chat.policy import FULL, Policy, keep
 from qwen_bench.errors import InputError, near
-from qwen_bench.probes.find_probe import find_probe
 from qwen_bench.probes.probe import AnswerKind, Dialogue, Probe, evidence_visible
-from qwen_bench.probes.suites import Suite
+from qwen_bench.probes.suites import Suite, find_probe
 from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo

@@ -191,7 +191,7 @@ class TestMetamorphic:
         frozen = {}
 
         def freeze(question, brief):
-            key = (brief.draw._slot, brief.variant, question.gold.isascii())
+            key = (brief.draw.slot, brief.variant, question.gold.isascii())
             return replace(question, gold=frozen.setdefault(key, question.gold))
 
         line = metamorphic(requestioned(suite, "fact_recall", freeze))

@@ -96,7 +96,7 @@ def test_an_exact_zero_is_exact():
         small("ellipsis", langs=("en",)),
         "ellipsis",
         lambda question, brief: (
-            replace(question, gold=question.candidates[brief.draw._slot % 4]) if brief else question
+            replace(question, gold=question.candidates[brief.draw.slot % 4]) if brief else question
         ),
     )
 

@@ -9,7 +9,7 @@ import pytest
 from qwen_bench.chat.jsonl import read_records
 from qwen_bench.chat.rendering import CHATML
 from qwen_bench.cli.conversation import shows_colour
-from qwen_bench.probes.find_probe import find_probe
+from qwen_bench.probes.suites import find_probe
 from qwen_bench.testing import tiny_checkpoint
 
 ID = "mixed-0/A/en/fact_recall.value/T4/main"

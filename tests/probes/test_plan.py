@@ -1,10 +1,14 @@
+import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qwen_bench.errors import DataError
+from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.probe import MAX_TURNS
 from qwen_bench.probes.programmes import (
     EXTENDED,
@@ -12,11 +16,16 @@ from qwen_bench.probes.programmes import (
     PROGRAMMES,
     RULE,
     Slot,
+    Sources,
     evidence_turns,
+    host_of,
+    in_order,
     own_programme,
+    place,
     stage_count,
 )
 from qwen_bench.probes.seeded_draws import Draw, Stream, seed_of
+from qwen_bench.resources import data_folder
 
 SLOTS = st.sampled_from([*MIXED.slots, *EXTENDED.slots])
 
@@ -115,3 +124,58 @@ def test_the_last_evidence_turn_reaches_every_feasible_turn():
 def test_more_items_than_there_are_cannot_be_drawn():
     with pytest.raises(ValueError, match="4 different items"):
         Stream("a").sample(3, 4)
+
+
+class TestProgrammeOfAFamily:
+    def family(self, name, programme, *, like="alias_chain"):
+        found = load_families(data_folder("tasks"))[like]
+        return replace(
+            found, task=found.task.model_copy(update={"name": name, "programme": programme})
+        )
+
+    def test_the_families_with_a_seat_share_the_dialogues_of_their_programme(self):
+        hosts = {f.name: host_of(f).name for f in load_families(data_folder("tasks")).values()}
+
+        assert hosts == {
+            name: next(p.name for p in PROGRAMMES.values() if family.group in p.groups)
+            for name, family in load_families(data_folder("tasks")).items()
+        }
+
+    @pytest.mark.parametrize("programme", PROGRAMMES.values(), ids=lambda p: p.name)
+    def test_one_without_a_seat_has_dialogues_of_its_own_in_the_same_slots(self, programme):
+        host = host_of(self.family("newcomer", programme.name))
+
+        assert (host.name, host.groups) == ("newcomer", ("newcomer",))
+        assert (host.slots, host.recipe) == (programme.slots, programme.name)
+
+    def test_a_family_is_placed_in_no_programme_but_the_one_it_names(self):
+        moved = self.family("alias_chain", "extended")
+        sources = Sources({"alias_chain": moved}, {}, "eval", ("x",))
+
+        assert list(place(sources, MIXED, 0, "A", "en")) == []
+        assert [p.group for p in place(sources, host_of(moved), 2, "A", "en")] == ["alias_chain"]
+
+    def test_newcomers_are_asked_after_the_families_of_their_programme(self):
+        known = load_families(data_folder("tasks"))
+        newcomers = [self.family("zebra", "mixed"), self.family("aardvark", "mixed")]
+
+        names = [family.name for family in in_order([*newcomers, *known.values()])]
+
+        place_of = names.index("aardvark")
+        assert names[place_of - 1 : place_of + 3] == [
+            *("abstention", "aardvark", "zebra"),
+            "instruction_retention",
+        ]
+        assert names[3:5] == ["update_previous", "pronoun"]
+
+
+def test_a_family_that_asks_about_anothers_evidence_has_its_programme(tmp_path):
+    for name in ("update_latest", "update_previous"):
+        shutil.copytree(data_folder("tasks") / name, tmp_path / name)
+    path = tmp_path / "update_previous" / "task.yaml"
+    text = path.read_text("utf-8").replace("programme: mixed", "programme: rule")
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(DataError, match="programme: 'mixed' is that of update_latest") as caught:
+        load_families(tmp_path)
+    assert str(path) in str(caught.value)

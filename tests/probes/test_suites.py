@@ -8,9 +8,8 @@ import pytest
 
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.errors import InputError
-from qwen_bench.probes.find_probe import find_probe
 from qwen_bench.probes.selection import Selection
-from qwen_bench.probes.suites import build_suite
+from qwen_bench.probes.suites import build_suite, find_probe
 
 # SHA-256 of all probes of a suite as JSON lines. A change here is a change of probes: raise the
 # suite's version in tasks/suites.yaml and say in CHANGELOG.md whether old numbers stay comparable.
