@@ -5,15 +5,46 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import util as assertions
 
 from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.testing import tiny_model, tiny_tokenizer
+
+RAISES = pytest.raises
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--rewrite-goldens", action="store_true", help="write golden files anew, then compare"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Fails a test that passes without an assertion, as one does whose loop runs over nothing."""
+    asserted = []
+
+    def note(*_):
+        asserted.append(True)
+        # The first one is enough: pytest describes every assertion that it reports.
+        assertions._assertion_pass = None
+
+    def raises(*args, **kwargs):
+        asserted.append(True)
+        return RAISES(*args, **kwargs)
+
+    assertions._assertion_pass, pytest.raises = note, raises
+    try:
+        result = yield
+    finally:
+        assertions._assertion_pass, pytest.raises = None, RAISES
+    if not asserted:
+        pytest.fail(
+            f"{pyfuncitem.name} asserted nothing (or its bytecode is older than this check: "
+            "then remove the folders __pycache__ in tests/)",
+            pytrace=False,
+        )
+    return result
 
 
 def _template(key):

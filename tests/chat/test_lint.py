@@ -23,23 +23,25 @@ def written(messages, end=OPEN):
 
 
 def test_a_complete_rendering_passes():
-    check_rendering(TALK, written(TALK))
+    assert check_rendering(TALK, written(TALK)) is None
 
 
 def test_a_default_system_block_in_front_passes():
-    check_rendering(TALK, written((Message("system", "You are X."), *TALK)))
+    assert check_rendering(TALK, written((Message("system", "You are X."), *TALK))) is None
 
 
 def test_a_thought_before_an_assistant_content_passes():
-    check_rendering(TALK, written(TALK).replace("two", "<think>\n\n</think>\n\ntwo"))
+    assert check_rendering(TALK, written(TALK).replace("two", "<think>\n\n</think>\n\ntwo")) is None
 
 
 def test_a_closed_thought_in_the_generation_prompt_passes():
-    check_rendering(TALK, written(TALK, OPEN + "<think>\n\n</think>\n\n"))
+    assert check_rendering(TALK, written(TALK, OPEN + "<think>\n\n</think>\n\n")) is None
 
 
 def test_trimmed_edges_pass():
-    check_rendering((Message("user", "  one\n"),), written((Message("user", "one"),)))
+    assert (
+        check_rendering((Message("user", "  one\n"),), written((Message("user", "one"),))) is None
+    )
 
 
 @pytest.mark.parametrize(

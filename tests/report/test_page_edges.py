@@ -157,7 +157,7 @@ def test_a_manifest_with_almost_nothing_in_it_makes_a_page(sample):
     run = sample.run("a", suite)
     bare = replace(run, manifest=make_manifest(template={}, engine={"name": "hf"}))
 
-    check(sample.page([bare], None))
+    assert check(sample.page([bare], None))
 
 
 def test_a_run_of_controls_only_makes_a_page(sample):

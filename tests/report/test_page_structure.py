@@ -54,7 +54,7 @@ def test_a_profile_names_its_first_and_sixth_section_differently(profile_page):
 
 
 def test_the_page_parses_strictly_as_html5(any_page):
-    tree(any_page)
+    assert tree(any_page) is not None
 
 
 def test_ids_are_unique_over_the_page(any_page):

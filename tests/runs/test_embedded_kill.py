@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-SMALL = ["--suite", "quick", "--lang", "en", "--lengths", "1,2"]
-SMALL += ["--family", "fact_recall", "--family", "pronoun", "--family", "instruction_retention"]
+SMALL = ["--suite", "quick", "--lang", "en", "--lengths", "1,2", "--condition", "main"]
+SMALL += ["--family", "fact_recall", "--family", "instruction_retention", "--max-new-tokens", "16"]
 WHOLE = ["--suite", "quick"]
 
 

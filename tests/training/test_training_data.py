@@ -1,13 +1,15 @@
 """Training conversations come from the train split alone, with answers that can be known."""
 
 import re
-from itertools import chain
+from functools import cache
+from itertools import chain, islice
 
 import pytest
 
 from qwen_bench.chat.jsonl import read_records, record_line
 from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
+from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite, make_sources
 from qwen_bench.resources import data_folder
 from qwen_bench.training.recipe import GenerateBlock
@@ -19,6 +21,9 @@ FAMILIES = training_families()
 def make(n=40, lengths=(1, 10), langs=("en",), families=FAMILIES, **more):
     wanted = {"n": n, "lengths": lengths, "langs": langs, "families": families}
     return list(generate(GenerateBlock(**wanted, **more)))
+
+
+made = cache(make)
 
 
 def answers(record):
@@ -35,11 +40,11 @@ def test_the_same_seed_gives_the_same_bytes():
 
 
 def test_fewer_conversations_are_the_first_of_more():
-    assert make(n=6) == make(n=12)[:6]
+    assert make(n=6) == made(n=12)[:6]
 
 
 def test_the_data_passes_its_own_file_check(tmp_path):
-    records = make(langs=("en", "zh"))
+    records = made(langs=("en", "zh"))
     path = tmp_path / "data.jsonl"
 
     path.write_text("".join(record_line(record) + "\n" for record in records), "utf-8")
@@ -48,8 +53,9 @@ def test_the_data_passes_its_own_file_check(tmp_path):
 
 
 def test_only_memory_answers_are_trained_unless_replies_are_wanted():
-    context, replies = make(n=10), make(n=10, train_replies=True)
+    context, replies = made(n=10), make(n=10, train_replies=True)
 
+    assert len(context) == len(replies) == 10
     assert all(any(record.trained) for record in context)
     assert all(
         trained == (message.role == "assistant")
@@ -91,7 +97,7 @@ def test_every_answer_was_said_before_its_question_or_is_an_abstention():
 
 
 def test_twins_share_questions_and_differ_in_answers():
-    records = make(n=60)
+    records = made(n=60)
     differing = 0
     for a, b in zip(records[::2], records[1::2], strict=True):
         asked = [[r.messages[i - 1].content for i, t in enumerate(r.trained) if t] for r in (a, b)]
@@ -102,12 +108,12 @@ def test_twins_share_questions_and_differ_in_answers():
 
 
 def test_all_families_are_asked_and_some_questions_come_on_the_way():
-    records = make(n=60)
+    records = made(n=60)
     early = sum(not all(r.trained[r.trained.index(True) :: 2]) for r in records)
 
     assert 0 < early < len(records)
     for family in FAMILIES:
-        assert make(n=20, families=(family,))
+        assert make(n=4, families=(family,))
 
 
 def test_an_unknown_family_is_named_with_the_nearest():
@@ -143,27 +149,26 @@ def test_lexicons_and_wording_of_the_splits_share_no_string(lang):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_no_sentence_of_the_training_data_occurs_in_the_suite(lang):
+    records = make(n=200, langs=(lang,))
     trained = {
         m.content
-        for record in make(n=200, langs=(lang,))
+        for record in records
         for m, target in zip(record.messages, record.trained, strict=True)
         if not target
     }
-    suite = build_suite("core")
+    suite = build_suite("core", Selection(langs=(lang,)))
     tasks = data_folder("tasks")
     sources = make_sources(tasks, load_families(tasks), suite.version, 0, "eval")
     filler = {m.content for t in sources.filler[lang].threads for turn in t for m in turn.messages}
-    asked, golds, i = set(), set(), 0
-    for dialogue in suite.dialogues():
-        if dialogue.lang != lang:
-            continue
+    asked, golds = set(), set()
+    for dialogue in islice(suite.dialogues(), 20):
         filler |= {m.content for turn in dialogue.turns for m in turn.messages}
         asked |= {p.probe.question_text for p in dialogue.probes}
         golds |= {p.probe.gold for p in dialogue.probes}
-        i += 1
-        if i == 20:
-            break
 
+    assert trained
+    assert asked
     assert not trained & (filler | asked)
-    learned = {a for record in make(n=200, langs=(lang,)) for a in answers(record)}
+    learned = {a for record in records for a in answers(record)}
+    assert learned
     assert not learned & golds
