@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.app.outputs import targets_of, write_outputs, write_profiles
 from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
-from qwen_bench.cli.planned_text import duration
-from qwen_bench.cli.planned_text import lines as plan_lines
 from qwen_bench.cli.table import comparison_lines, policy_lines, profile_lines
 from qwen_bench.cli.work_lines import efficiency_lines, short_size, short_tokens
 from qwen_bench.record.redaction import redact_argv
@@ -104,6 +102,8 @@ def show_dry_run(asking: Asking, call: Call) -> None:
 
 def _costs(model: DryRun, tokens: TokenBudget) -> list[str]:
     """Tokens, memory of keys and values, and time; the last two where they are known."""
+    from qwen_bench.cli.planned_text import duration
+
     cache = model.cache
     window = f" of {cache.window:,}" if cache and cache.window else ""
     naive, shared = short_tokens(tokens.naive), short_tokens(tokens.shared)
@@ -120,7 +120,9 @@ def _costs(model: DryRun, tokens: TokenBudget) -> list[str]:
 
 def show_plan(made: Planned, call: Call) -> None:
     """Print a plan."""
-    _table(plan_lines(made), call)
+    from qwen_bench.cli.planned_text import lines
+
+    _table(lines(made), call)
 
 
 def work_of(label: str, run: StoredRun) -> list[str]:
