@@ -16,7 +16,6 @@ from qwen_bench.version import __version__
 
 if TYPE_CHECKING:
     from qwen_bench.app.python import RunResult, compare, load_suite, report, run
-    from qwen_bench.app.recording import Reporter
     from qwen_bench.chat.policy import Policy
     from qwen_bench.engines.legacy_chat import LegacyChat
     from qwen_bench.errors import QwenBenchError
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     )
     from qwen_bench.record.counters import Counters
     from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo
-    from qwen_bench.runs.job import RunInterruptedError
+    from qwen_bench.runs.job import Reporter, RunInterruptedError
     from qwen_bench.stats.results import Comparison
 
 __all__ = [
@@ -63,14 +62,13 @@ __all__ = [
 # Where each name is found, when it is first asked for: importing the package stays light.
 _HOMES = {
     "app.python": ("RunResult", "compare", "load_suite", "report", "run"),
-    "app.recording": ("Reporter",),
     "chat.policy": ("Policy",),
     "engines.legacy_chat": ("LegacyChat",),
     "errors": ("QwenBenchError",),
     "protocol": ("Abilities", "Engine", "Identity", "Reply", "Request", "Score", "Unit"),
     "record.counters": ("Counters",),
     "record.manifest": ("DecodingInfo", "EngineInfo", "ModelInfo", "TemplateInfo"),
-    "runs.job": ("RunInterruptedError",),
+    "runs.job": ("Reporter", "RunInterruptedError"),
     "stats.results": ("Comparison",),
 }
 

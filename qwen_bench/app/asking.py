@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from qwen_bench.app.comparing import read_gates
+from qwen_bench.app.comparing import check_langs, read_gates
 from qwen_bench.app.config import EMBEDDED, LATEST, default_of, flag_of
 from qwen_bench.app.outputs import check_page
 from qwen_bench.chat.policy import FULL, parse_policy
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qwen_bench.app.config import RunConfig
-    from qwen_bench.app.recording import Reporter
     from qwen_bench.protocol import Engine
+    from qwen_bench.runs.job import Reporter
 
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -248,9 +248,7 @@ def selection(config: RunConfig) -> Selection:
     Raises:
         InputError: no such language.
     """
-    for lang in config.lang or ():
-        if lang not in LANGS:
-            raise InputError(f"no such language '{lang}'; there are {', '.join(LANGS)}")
+    check_langs(config)
     langs = None if config.lang is None else tuple(lang for lang in LANGS if lang in config.lang)
     return Selection(config.lengths, config.family, config.condition, langs, config.limit)
 

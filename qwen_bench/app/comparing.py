@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from qwen_bench.app.config import RunConfig
-    from qwen_bench.app.recording import Reporter
     from qwen_bench.record.outcome import Outcome, Run
+    from qwen_bench.runs.job import Reporter
     from qwen_bench.stats.results import Comparison
 
 # Their length counts evidence turns, so a choice of history lengths does not concern them.
@@ -206,6 +206,7 @@ def narrowed(runs: Sequence[Run], config: RunConfig) -> list[Run]:
     """
     if not narrowing_words(config):
         return list(runs)
+    check_langs(config)
     known: dict[str, tuple[Any, ...]] = {}
     for item in marked_fields(runs[0].manifest.suite):
         if item.mark.column is not None:
@@ -214,10 +215,25 @@ def narrowed(runs: Sequence[Run], config: RunConfig) -> list[Run]:
     kept: dict[str, set[Any]] = {path: set(values) for path, values in known.items()} | {
         "families": set(chosen("family", config.family, known["families"])),
         "conditions": set(chosen("condition", config.condition, known["conditions"])),
-        "lengths": _lengths(config.lengths, known["lengths"]),
-        "langs": _langs(config.lang, known["langs"]),
+        "lengths": _found(
+            config.lengths,
+            sorted(known["lengths"]),
+            "no probes at length {}; lengths are {}",
+        ),
+        "langs": _found(config.lang, known["langs"], "no probes in '{}'; the runs have {}"),
     }
     return [_narrowed(run, kept) for run in runs]
+
+
+def check_langs(config: RunConfig) -> None:
+    """Refuse languages that no suite has.
+
+    Raises:
+        InputError: there is one.
+    """
+    for lang in config.lang or ():
+        if lang not in LANGS:
+            raise InputError(f"no such language '{lang}'; there are {', '.join(LANGS)}")
 
 
 def narrowing_words(config: RunConfig) -> str:
@@ -232,21 +248,15 @@ def narrowing_words(config: RunConfig) -> str:
     return f"narrowed to {told}; the runs hold more" if told else ""
 
 
-def _lengths(wanted: tuple[int, ...] | None, known: tuple[int, ...]) -> set[int]:
-    for length in wanted or ():
-        if length not in known:
-            raise InputError(
-                f"no probes at length {length}; lengths are {', '.join(map(str, sorted(known)))}"
-            )
-    return set(wanted or known)
+def _found(wanted: Sequence[Any] | None, known: Sequence[Any], lacking: str) -> set[Any]:
+    """What was wanted, or all that is known.
 
-
-def _langs(wanted: tuple[str, ...] | None, known: tuple[str, ...]) -> set[str]:
-    for lang in wanted or ():
-        if lang not in LANGS:
-            raise InputError(f"no such language '{lang}'; there are {', '.join(LANGS)}")
-        if lang not in known:
-            raise InputError(f"no probes in '{lang}'; the runs have {', '.join(known)}")
+    Raises:
+        InputError: the runs have none of something.
+    """
+    for value in wanted or ():
+        if value not in known:
+            raise InputError(lacking.format(value, ", ".join(map(str, known))))
     return set(wanted or known)
 
 

@@ -41,12 +41,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
 
-    def asking(self) -> None:
-        """From now on there is a batch to finish."""
-        self._asking = True
-
     def stopped(self) -> bool:
-        """Whether the user asked to stop."""
+        """Whether the user asked to stop; from the first question on there is a batch to finish."""
+        self._asking = True
         return self.requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from qwen_bench.app.comparing import Judged
     from qwen_bench.app.config import RunConfig
-    from qwen_bench.app.recording import Reporter
     from qwen_bench.probes.suites import Suite
     from qwen_bench.record.outcome import Run
+    from qwen_bench.runs.job import Reporter
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.results import Comparison
 

@@ -48,13 +48,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from qwen_bench.app.config import RunConfig
-    from qwen_bench.app.recording import Reporter
     from qwen_bench.chat.policy import Policy
     from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.engines.prompter import Prompter
     from qwen_bench.protocol import Unit
     from qwen_bench.record.manifest import Manifest
+    from qwen_bench.record.outcome import Mode
+    from qwen_bench.runs.job import Reporter
     from qwen_bench.runs.store import StoredRun
 
 

@@ -19,21 +19,20 @@ from qwen_bench.app.outputs import check_targets, write_page
 from qwen_bench.app.recording import record
 from qwen_bench.errors import InputError
 from qwen_bench.record.outcome import Run
+from qwen_bench.runs.job import Reporter
 from qwen_bench.runs.store import StoredRun, find_run, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.app.recording import Reporter
-    from qwen_bench.errors import QwenBenchError
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
-    from qwen_bench.record.outcome import Outcome
     from qwen_bench.stats.results import Comparison
 
     Model = str | os.PathLike[str] | Engine
     Recording = str | os.PathLike[str] | StoredRun | Run
 
+NOBODY = Reporter()
 # They tell a command what to print and write; here there are values, and `report`.
 _OF_COMMANDS = {"dry_run", "fail_on"}
 
@@ -53,33 +52,6 @@ class RunResult:
     comparison: Comparison | None = None
 
 
-class Silent:
-    """A reporter and watcher that tells nothing; warnings are in the manifest."""
-
-    def say(self, text: str) -> None:
-        """A line for the user."""
-
-    def watcher(self, label: str, probes: int) -> Silent:
-        """Who is told of the answers of one model."""
-        del label, probes
-        return self
-
-    def broke(self, error: QwenBenchError) -> None:
-        """One of several models broke."""
-
-    def finished(self, label: str, run: StoredRun) -> None:
-        """One model is done."""
-
-    def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
-        """Asking begins."""
-
-    def answered(self, outcome: Outcome) -> None:
-        """One row is written."""
-
-    def notice(self, text: str) -> None:
-        """Something the user should know."""
-
-
 def load_suite(name: str, **selection: Any) -> Suite:  # noqa: ANN401 - values of options
     """A suite of probes, or a part of it; asks nothing.
 
@@ -90,14 +62,14 @@ def load_suite(name: str, **selection: Any) -> Suite:  # noqa: ANN401 - values o
     Raises:
         InputError: there is no such suite, family, length, language or option.
     """
-    return build(_config({"suite": name, **selection}), Silent())
+    return build(_config({"suite": name, **selection}), NOBODY)
 
 
 def run(
     model: Model | None = None,
     *,
     baseline: Model | StoredRun | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = NOBODY,
     **config: Any,  # noqa: ANN401 - values of options
 ) -> RunResult:
     """Ask a model every probe of a suite and leave a run folder; with a baseline also compare.
@@ -117,7 +89,6 @@ def run(
         RunError: the folder cannot be read or written, is in use, or holds nothing to show.
         RunInterruptedError: Ctrl-C; what was answered is saved.
     """
-    told = reporter or Silent()
     given = dict(config)
     engines: dict[str, Any] = {}
     for side, who in (("model", model), ("baseline", baseline)):
@@ -125,12 +96,12 @@ def run(
             given[side] = os.fspath(who)
         elif who is not None:
             engines[side] = who
-    asking = read_asking(_config(given), told, **engines)
+    asking = read_asking(_config(given), reporter, **engines)
     check_beforehand(asking)
-    runs = record(asking, told, StopRequest(told.say)).runs
+    runs = record(asking, reporter, StopRequest(reporter.say)).runs
     if not asking.has_base:
         return RunResult(runs[0])
-    judged = judge(labelled(runs), asking.config, told, intervals=True)
+    judged = judge(labelled(runs), asking.config, reporter, intervals=True)
     return RunResult(runs[1], runs[0], judged.comparisons[0])
 
 
@@ -138,7 +109,7 @@ def compare(
     base: Recording,
     candidate: Recording,
     *,
-    reporter: Reporter | None = None,
+    reporter: Reporter = NOBODY,
     **config: Any,  # noqa: ANN401 - values of options
 ) -> Comparison:
     """Compare two recorded runs, probe by probe.
@@ -154,14 +125,14 @@ def compare(
         RunError: a run folder is damaged.
         NotComparableError: the runs differ in a setting that must match, or are not finished.
     """
-    return _judged((base, candidate), _config(config), reporter or Silent()).comparisons[0]
+    return _judged((base, candidate), _config(config), reporter).comparisons[0]
 
 
 def report(
     *runs: Recording,
     path: str | os.PathLike[str],
     title: str | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = NOBODY,
     **config: Any,  # noqa: ANN401 - values of options
 ) -> Path:
     """Write the report page of one run, or of a baseline and its candidates.
@@ -180,12 +151,12 @@ def report(
         InputError: there is no run, or the path is not one of a file.
         QwenBenchError: as for `compare`, or the page cannot be written.
     """
-    target, told = os.fspath(path), reporter or Silent()
+    target = os.fspath(path)
     if not runs:
         raise InputError("a report needs a run")
     check_targets([("path", target)])
-    judged = _judged(runs, _config(config), told)
-    write_page([target], judged.runs, judged.comparisons, told, title=title)
+    judged = _judged(runs, _config(config), reporter)
+    write_page([target], judged.runs, judged.comparisons, reporter, title=title)
     return Path(path)
 
 

@@ -6,7 +6,7 @@ import shlex
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
@@ -31,34 +31,8 @@ if TYPE_CHECKING:
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
-    from qwen_bench.record.outcome import Outcome
-    from qwen_bench.runs.job import Watcher
+    from qwen_bench.runs.job import Reporter
     from qwen_bench.runs.store import StoredRun
-
-
-class Reporter(Protocol):
-    """Who is told what happens: a terminal, or nobody."""
-
-    def say(self, text: str) -> None:
-        """A line for the user."""
-        ...
-
-    def watcher(self, label: str, probes: int) -> Watcher:
-        """Who is told of the answers of one model.
-
-        Args:
-            label: its name.
-            probes: number of probes it is asked.
-        """
-        ...
-
-    def broke(self, error: QwenBenchError) -> None:
-        """One of several models broke; the others go on."""
-        ...
-
-    def finished(self, label: str, run: StoredRun) -> None:
-        """One model is done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +152,7 @@ class _Session:
             policy=str(asking.engine.policy),
         )
         watcher = self.reporter.watcher(job.label, whole.probes)
-        run = record_one(job, engine, _Armed(watcher, self.stop), self.stop.stopped)
+        run = record_one(job, engine, watcher, self.stop.stopped)
         self.runs[position] = run
         long = [row for row in run.outcomes if row.status == "too_long"]
         if long and len(long) < len(run.outcomes):
@@ -278,27 +252,6 @@ class _Session:
             else:
                 kept.append(run)
         return Recorded(tuple(kept), tuple(self.broken))
-
-
-@dataclass(slots=True)
-class _Armed:
-    """A watcher that also lets the first signal finish its batch once asking began."""
-
-    watcher: Watcher
-    stop: StopRequest
-
-    def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
-        """Asking begins."""
-        self.stop.asking()
-        self.watcher.started(folder, total, kept)
-
-    def answered(self, outcome: Outcome) -> None:
-        """One row is written."""
-        self.watcher.answered(outcome)
-
-    def notice(self, text: str) -> None:
-        """Something the user should know."""
-        self.watcher.notice(text)
 
 
 def _now() -> datetime:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from qwen_bench.cli.text import printable, quoted_block, shortened, write_line
+from qwen_bench.runs.job import Reporter, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from qwen_bench.app.config import RunConfig
     from qwen_bench.errors import QwenBenchError
     from qwen_bench.record.outcome import Outcome
-    from qwen_bench.runs.job import Watcher
     from qwen_bench.runs.store import StoredRun
 
 Mode = Literal["rich", "plain", "none"]
@@ -76,7 +76,7 @@ class Tally:
         return f"{100 * self.right / self.done:.1f} %" if self.done else ""
 
 
-class Screen:
+class Screen(Reporter):
     """Where a command prints; stdout is only for results.
 
     Args:
@@ -109,12 +109,7 @@ class Screen:
                 self.say(line)
 
     def watcher(self, label: str, probes: int) -> Watcher:
-        """A watcher for one model.
-
-        Args:
-            label: its name.
-            probes: number of probes it is asked.
-        """
+        """A bar, or lines."""
         if self.mode == "rich":
             return _Bar(self, label)
         return _Lines(self, label, probes)
@@ -185,28 +180,47 @@ def _new_progress() -> Progress:
     )
 
 
-class _Bar:
-    """One live bar."""
+class _Counting(Watcher):
+    """Counts the answers of one model, rows of earlier invocations included."""
 
     def __init__(self, screen: Screen, label: str) -> None:
         self._screen = screen
-        self._label = printable(label)
+        self._label = label
         self._tally = Tally(0)
-        self._task: Any = None
 
     def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
-        """Show the bar, rows of earlier invocations included."""
+        """Asking begins."""
         del folder
         self._tally = Tally(total)
         for outcome in kept:
             self._tally.add(outcome)
+
+    def answered(self, outcome: Outcome) -> None:
+        """One row is written."""
+        self._tally.add(outcome)
+
+    def notice(self, text: str) -> None:
+        """Something the user should know."""
+        self._screen.say(text)
+
+
+class _Bar(_Counting):
+    """One live bar."""
+
+    def __init__(self, screen: Screen, label: str) -> None:
+        super().__init__(screen, printable(label))
+        self._task: Any = None
+
+    def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
+        """Show the bar."""
+        super().started(folder, total, kept)
         self._task = self._screen.bars().add_task(
             "", total=total, completed=len(kept), label=self._label, accuracy="", errors=0
         )
 
     def answered(self, outcome: Outcome) -> None:
         """Move the bar."""
-        self._tally.add(outcome)
+        super().answered(outcome)
         self._screen.bars().update(
             self._task,
             completed=self._tally.done,
@@ -215,28 +229,20 @@ class _Bar:
         )
         self._screen.quote(outcome)
 
-    def notice(self, text: str) -> None:
-        """Print above the bars."""
-        self._screen.say(text)
 
-
-class _Lines:
+class _Lines(_Counting):
     """Whole lines, at each tenth or after half a minute."""
 
     def __init__(self, screen: Screen, label: str, probes: int) -> None:
-        self._screen = screen
-        self._label = label
+        super().__init__(screen, label)
         self._probes = probes
-        self._tally = Tally(0)
         self._kept = 0
         self._began = self._spoke = time.monotonic()
         self._tenth = 0
 
     def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
         """Say what begins, and where it is written."""
-        self._tally = Tally(total)
-        for outcome in kept:
-            self._tally.add(outcome)
+        super().started(folder, total, kept)
         self._kept = len(kept)
         self._tenth = self._tally.done * 10 // total if total else 0
         self._began = self._spoke = time.monotonic()
@@ -244,8 +250,8 @@ class _Lines:
         self._say(f"start  {self._probes} probes, {total} answers{already}  {folder}")
 
     def answered(self, outcome: Outcome) -> None:
-        """Count; speak at a new tenth or after a pause."""
-        self._tally.add(outcome)
+        """Speak at a new tenth or after a pause."""
+        super().answered(outcome)
         self._screen.quote(outcome)
         tally = self._tally
         tenth = tally.done * 10 // tally.total
@@ -259,10 +265,6 @@ class _Lines:
             f"{100 * tally.done // tally.total:>3} %  {tally.done}/{tally.total}  "
             f"errors {tally.errors}  eta {left // 60}:{left % 60:02d}"
         )
-
-    def notice(self, text: str) -> None:
-        """Print the line."""
-        self._screen.say(text)
 
     def _say(self, text: str) -> None:
         """A line with clock and label."""

@@ -9,7 +9,6 @@ from qwen_bench.app.outputs import targets_of, write_outputs, write_profiles
 from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
 from qwen_bench.record.formats import about, byte_size, rough_duration, short_tokens
 from qwen_bench.record.redaction import redact_argv
-from qwen_bench.report.plan_text import plan_lines
 from qwen_bench.report.terminal import (
     comparison_lines,
     efficiency_lines,
@@ -124,6 +123,8 @@ def _costs(model: DryRun, tokens: TokenBudget) -> list[str]:
 
 def show_plan(made: Planned, call: Call) -> None:
     """Print a plan."""
+    from qwen_bench.report.plan_text import plan_lines
+
     _table(plan_lines(made), call)
 
 

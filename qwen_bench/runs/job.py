@@ -4,33 +4,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from qwen_bench.errors import QwenBenchError
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Generation
     from qwen_bench.record.manifest import Invocation, Manifest
     from qwen_bench.record.outcome import Mode, Outcome
     from qwen_bench.runs.runner import Plan
+    from qwen_bench.runs.store import StoredRun
 
 
-class Watcher(Protocol):
-    """Who is told what happens, for the display."""
+class Watcher:
+    """Who is told of the answers of one model; nobody, unless a display overrides it."""
 
     def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
         """Asking begins; `kept` are the rows of earlier invocations that count."""
-        ...
 
     def answered(self, outcome: Outcome) -> None:
         """One row is written."""
-        ...
 
     def notice(self, text: str) -> None:
         """Something the user should know."""
-        ...
+
+
+class Reporter:
+    """Who is told what happens; nobody, unless a display overrides it.
+
+    What matters afterwards is in the manifests too.
+    """
+
+    def say(self, text: str) -> None:
+        """A line for the user."""
+
+    def watcher(self, label: str, probes: int) -> Watcher:
+        """Who is told of the answers of one model.
+
+        Args:
+            label: its name.
+            probes: number of probes it is asked.
+        """
+        del label, probes
+        return Watcher()
+
+    def broke(self, error: QwenBenchError) -> None:
+        """One of several models broke; the others go on."""
+
+    def finished(self, label: str, run: StoredRun) -> None:
+        """One model is done."""
 
 
 @dataclass(frozen=True, slots=True)
