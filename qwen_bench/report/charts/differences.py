@@ -184,14 +184,14 @@ def _interval(
 
 
 def _margin_axis(
-    axes: Axes, limit: float, margin: float, label: str, *, pad: float, **style: str
+    axes: Axes, limit: float, margin: float, label: str, *, pad: float, gid: str | None = None
 ) -> None:
     """An axis of points, symmetric around 0, with the margin shaded."""
     mark_points(axes, limit)
     axes.set_yticks([])
     axes.tick_params(colors=MUTED, labelsize=SMALL)
     axes.set_xlabel(label, color=MUTED, fontsize=SMALL, labelpad=pad)
-    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, **style)
+    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, gid=gid)
 
 
 def _widest(cells: Sequence[Cell], margin: float) -> float:

@@ -128,7 +128,8 @@ def share_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def put_text(where: Axes | Figure, x: float, y: float, words: str, **style: Any) -> None:  # noqa: ANN401 - matplotlib's
     """Small muted words, centred on their height."""
-    where.text(x, y, words, **({"color": MUTED, "fontsize": SMALL, "va": "center"} | style))
+    look: dict[str, Any] = {"color": MUTED, "fontsize": SMALL, "va": "center"}
+    where.text(x, y, words, **(look | style))
 
 
 def put_mark(
