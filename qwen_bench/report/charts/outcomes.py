@@ -10,9 +10,9 @@ from matplotlib.patches import Rectangle
 from qwen_bench.record.formats import percent, plural, turns
 from qwen_bench.report.charts.svg import (
     BAD,
+    BOTH_RIGHT,
     GOOD,
     INK,
-    KEPT,
     NEITHER,
     PAPER,
     Chart,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qwen_bench.stats.results import Cell
 
 _PARTS = (
-    ("both_right", "right in both", KEPT, None),
+    ("both_right", "right in both", BOTH_RIGHT, None),
     ("gained", "gained", GOOD, None),
     ("lost", "lost", BAD, "////"),
     ("both_wrong", "wrong in both", NEITHER, None),

@@ -40,7 +40,7 @@ MARGIN = "#e9edf2"
 PAPER = "#fffffe"
 GOOD = "#0b6e4f"
 BAD = "#b3261e"
-KEPT = "#b8c4d2"
+BOTH_RIGHT = "#b8c4d2"
 NEITHER = "#e3e7ed"
 INK = "#000000"
 
@@ -52,7 +52,7 @@ CSS_VARIABLES = {
     PAPER: "var(--paper)",
     GOOD: "var(--good)",
     BAD: "var(--bad)",
-    KEPT: "var(--kept)",
+    BOTH_RIGHT: "var(--kept)",
     NEITHER: "var(--neither)",
     INK: "currentColor",
 }
