@@ -76,12 +76,16 @@ def redact_shown(value: object, *, name: str = "") -> object:
     if isinstance(value, dict):
         return {key: redact_shown(item, name=str(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        flags = ["", *value]
-        return [
-            redact_shown(item, name=str(flag) if str(flag).startswith("-") else name)
-            for flag, item in zip(flags, value, strict=False)
-        ]
+        return redact_shown_list(value, name=name)
     return value
+
+
+def redact_shown_list(values: Sequence[object], *, name: str = "") -> list[object]:
+    """`redact_shown` of each value, which may be the words of a command line."""
+    return [
+        redact_shown(value, name=str(flag) if str(flag).startswith("-") else name)
+        for flag, value in zip(["", *values], values, strict=False)
+    ]
 
 
 def sounds_secret(name: str) -> bool:

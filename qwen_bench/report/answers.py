@@ -8,8 +8,9 @@ thousands of changes can still be opened; every change is in the page in one of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from qwen_bench.chat.messages import Conversation, Message, conversation_sha256
@@ -131,7 +132,6 @@ class ShownProbe:
         outcomes: a word per candidate (lost, gained, ...); of a single run the scorer's reason.
         expected: the gold answer; None when the suite is not at hand.
         transcript: None when the conversation is absent.
-        position: "fact in turn 3" in words; None when unknown.
     """
 
     anchor: str
@@ -142,7 +142,6 @@ class ShownProbe:
     distance: int | None
     outcomes: tuple[str, ...]
     answers: tuple[ShownAnswer, ...]
-    question: tuple[TextSpan, ...] | None
     question_text: str
     expected: str | None
     others: tuple[str, ...]
@@ -321,7 +320,6 @@ def _entry(
         distance=outcome.distance,
         outcomes=words,
         answers=answers,
-        question=segments(probe.question_text) if probe else None,
         question_text=plain(probe.question_text) if probe else "",
         expected=plain(probe.expected) if probe else None,
         others=tuple(plain(item) for item in probe.candidates if item != probe.gold)
@@ -384,7 +382,10 @@ def transcript(asked: AskedProbe) -> Transcript:
     ]
     return Transcript(
         system=segments(system.content) if system else (),
-        stretches=tuple(_stretches(shown)),
+        stretches=tuple(
+            Stretch(tuple(turns), planted)
+            for planted, turns in groupby(shown, key=lambda turn: turn.planted)
+        ),
         length=len(shown),
         question=segments(question.content),
         characters=sum(len(message.content) for message in asked.messages),
@@ -400,14 +401,6 @@ def _split(messages: Conversation) -> tuple[Message | None, list[list[Message]],
             turns.append([])
         turns[-1].append(message)
     return system, turns, messages[-1]
-
-
-def _stretches(turns: Sequence[ShownTurn]) -> Iterable[Stretch]:
-    start = 0
-    for end in range(1, len(turns) + 1):
-        if end == len(turns) or turns[end].planted != turns[start].planted:
-            yield Stretch(tuple(turns[start:end]), turns[start].planted)
-            start = end
 
 
 def _forms(probe: Probe) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,16 +23,15 @@ from qwen_bench.report import untrusted_text as text
 from qwen_bench.report.answers import REASON_WORDS, AnswersToRead, changed, rebuild, wrong
 from qwen_bench.report.charts.accuracy_by_family import families_chart
 from qwen_bench.report.charts.differences import forest_chart, strip_chart
-from qwen_bench.report.charts.length_distance_grid import GridSection, grid_section
+from qwen_bench.report.charts.length_distance_grid import grid_section
 from qwen_bench.report.charts.lines import accuracy_chart
 from qwen_bench.report.charts.outcomes import outcomes_chart
 from qwen_bench.report.retention_section import (
-    RetentionSection,
     headline_rows,
     language_profiles,
     retention_section,
 )
-from qwen_bench.report.run_cards import RunCard, run_card, unique_labels
+from qwen_bench.report.run_cards import run_card, unique_labels
 from qwen_bench.report.run_tables import (
     abstention_table,
     counters_table,
@@ -58,10 +57,8 @@ from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
-    from qwen_bench.record.manifest import SuiteInfo
     from qwen_bench.record.outcome import Outcome, Run
-    from qwen_bench.report.charts.svg import Chart
-    from qwen_bench.stats.results import Cell, Comparison, ModeComparison, ModeSummary
+    from qwen_bench.stats.results import Comparison, ModeSummary
 
 MOST_RUNS = 5
 """Colours, dashes and markers stop being distinguishable above this."""
@@ -88,104 +85,6 @@ _CONDITIONS = {
     "main": "whole history (main)",
     "blind": "question alone (blind)",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictCard:
-    """What the card, or one row of the table of cards, says about one candidate."""
-
-    side: int
-    label: str
-    tone: str
-    symbol: str
-    word: str
-    first: str
-    second: str
-    cell: Cell
-    strip: Chart
-    gates: ReportTable
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateSection:
-    """One candidate against the baseline under one scorer; None is what was not asked."""
-
-    side: int
-    label: str
-    anchor: str
-    comparison: ModeComparison
-    forest: Chart
-    outcomes: Chart | None
-    by_length: ReportTable
-    by_family: ReportTable
-    by_lang: ReportTable
-    effects: ReportTable
-    by_outcome: ReportTable
-    gap: ReportTable | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModeSection:
-    """Everything shown for one scorer; the primary scorer comes first.
-
-    Attributes:
-        figures: the key figures.
-        statuses: None where every probe was answered in full.
-        retention: None where nothing of the main condition was asked; `grid` likewise.
-        cut: what a history policy left in sight; None without one.
-        survivals: how long rules hold, one a rule family that was asked.
-        abstention: both ways to be wrong about what was never said; None if it was not asked.
-        controls: accuracy by condition; by family of the question alone, and of the evidence
-            directly before.
-        guessable: families some run answers without the history.
-        answers: changed answers, of a single run the wrong ones; None for a secondary scorer.
-    """
-
-    mode: str
-    name: str
-    about: str
-    primary: bool
-    summaries: tuple[ModeSummary, ...]
-    lengths: tuple[int, ...]
-    langs: tuple[str, ...]
-    figures: ReportTable
-    statuses: ReportTable | None
-    curve: Chart | None
-    by_length: ReportTable
-    family_chart: Chart | None
-    by_family: ReportTable
-    by_lang: ReportTable
-    candidates: tuple[CandidateSection, ...]
-    retention: RetentionSection | None
-    grid: GridSection | None
-    cut: ReportTable | None
-    survivals: tuple[ReportTable, ...]
-    abstention: ReportTable | None
-    controls: tuple[ReportTable, ReportTable, ReportTable]
-    guessable: tuple[str, ...]
-    answers: AnswersToRead | None
-
-
-@dataclass(frozen=True, slots=True)
-class PageData:
-    """All the templates read.
-
-    Attributes:
-        profile: one run, no comparison.
-        method: margin in points, alpha and seed of the comparisons; None for a profile.
-    """
-
-    title: str
-    profile: bool
-    runs: tuple[RunCard, ...]
-    verdicts: tuple[VerdictCard, ...]
-    modes: tuple[ModeSection, ...]
-    counters: ReportTable | None
-    accounting: ReportTable
-    comparisons: tuple[Comparison, ...]
-    suite: SuiteInfo
-    method: Mapping[str, float | str] | None
 
 
 def build_report(
@@ -232,7 +131,7 @@ def build_report(
         (mode for mode in summaries[0] if all(mode in found for found in asked)),
         key=lambda mode: (mode != primary, mode),
     )
-    data = PageData(
+    return _render(
         title=text.one_line(title) if title else _title(labels),
         profile=not comparisons,
         runs=tuple(map(run_card, range(len(runs)), labels, runs)),
@@ -261,11 +160,14 @@ def build_report(
         if comparisons
         else None,
     )
-    return _render(data)
 
 
-def _render(data: PageData) -> str:
-    """Fill the templates; style and script come from the package and stand in the page."""
+def _render(**page: object) -> str:
+    """Fill the templates; style and script come from the package and stand in the page.
+
+    Args:
+        page: all they read; a name that is missing is an error.
+    """
     environment = Environment(
         loader=PackageLoader("qwen_bench.report"),
         autoescape=True,
@@ -283,7 +185,7 @@ def _render(data: PageData) -> str:
     script = environment.get_template("report.js").render()
     digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("base.html.j2").render(
-        page=data,
+        page=page,
         script_hash=base64.b64encode(digest).decode(),
         reason_words=REASON_WORDS,
     )
@@ -297,7 +199,8 @@ def _title(labels: Sequence[str]) -> str:
     return f"{len(labels) - 1} candidates against {labels[0]}"
 
 
-def _verdict(side: int, label: str, comparison: Comparison) -> VerdictCard:
+def _verdict(side: int, label: str, comparison: Comparison) -> SimpleNamespace:
+    """What the card, or one row of the table of cards, says about one candidate."""
     cell = comparison.verdict
     symbol, word = _BADGES[cell.word] if cell.word else ("–", "No verdict")
     first, second = sentences(comparison)
@@ -307,7 +210,7 @@ def _verdict(side: int, label: str, comparison: Comparison) -> VerdictCard:
         for item in comparison.settings
         if item.kind == "must match"
     ]
-    return VerdictCard(
+    return SimpleNamespace(
         side=side,
         label=label,
         tone=text.slug(cell.word or "none"),
@@ -331,8 +234,8 @@ def _mode_section(
     *,
     chances: Mapping[str, float],
     answers: AnswersToRead | None,
-) -> ModeSection:
-    """The tables and charts of one scorer.
+) -> SimpleNamespace:
+    """Everything shown for one scorer; None stands for what was not asked.
 
     Args:
         mode: the scorer, asked in every run.
@@ -355,7 +258,7 @@ def _mode_section(
         slices = [getattr(summary, field) for summary in summaries]
         return accuracy_table(f"{title}, {scorer}", first, keys, slices)
 
-    return ModeSection(
+    return SimpleNamespace(
         mode=mode,
         name=name,
         about=about,
@@ -408,13 +311,14 @@ def _mode_section(
 
 def _candidate_section(
     mode: str, scorer: str, side: int, label: str, comparison: Comparison
-) -> CandidateSection:
+) -> SimpleNamespace:
+    """One candidate against the baseline under one scorer."""
     cells = comparison.modes[mode]
     name = f"{mode}-{side}"
     minus = f"{label} minus baseline, {scorer}"
     against = f"{label} against the baseline, {scorer}"
     by_length = {turns(length): cell for length, cell in sorted(cells.by_length.items())}
-    return CandidateSection(
+    return SimpleNamespace(
         side=side,
         label=label,
         anchor=f"difference-{text.slug(name)}",

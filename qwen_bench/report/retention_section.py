@@ -39,6 +39,22 @@ if TYPE_CHECKING:
     from qwen_bench.stats.retention import Retention, Shift
 
 _HALF = 0.5
+_MEANINGS = {
+    "effective history length":
+        "largest history up to which at least 85 % is kept, at every shorter one too",
+    "half-life": "distance after which half of the ability is left, at the longest history",
+    "half-life, candidate over baseline": "above 1: longer",
+    "the same, strict": "with the lower end of the interval of R instead of R",
+    "the same, absolute":
+        "plain accuracy at least 85.6 %, the threshold of RULER; for comparison with it only",
+    "falls under one half":
+        "distance at which the non-increasing fit of R crosses 50 %; needs no shape",
+    "evidence directly before":
+        "accuracy without any distance: what the model can do at all, R = 100 %",
+    "question alone": "accuracy without the history: what guessing earns, R = 0 %",
+    "recency": "R of the nearest distances minus R of the middle ones, in points",
+    "primacy": "R of the farthest distances minus R of the middle ones, in points",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +137,8 @@ def retention_section(
     lengths = {n: turns(n) for n in sorted({n for one in runs if one for n in one.by_length})}
     bins = [bin_name(n) for n in sorted({n for one in runs if one for n in one.by_distance})]
     places = dict(zip(bins, bins, strict=True))
-    farthest = turns(max(lengths, default=0))
+    longest = max(lengths, default=0)
+    farthest = turns(longest)
     ends = [one.history.ehl if one else None for one in runs]
     drops = [end.turns if end and end.state != "before" else None for end in ends]
     axis = "history length"
@@ -129,7 +146,7 @@ def retention_section(
     by_distance = [_named(one.by_distance) if one else {} for one in runs]
     return RetentionSection(
         remarks=tuple(_remarks(labels, runs, pairs)),
-        facts=ReportTable(f"What is kept, {scorer}", "", (), tuple(_facts(runs, pairs, lengths))),
+        facts=ReportTable(f"What is kept, {scorer}", "", (), tuple(_facts(profiles[ALL], longest))),
         by_lang=tuple(
             ReportTable(f"What is kept, {plain(lang)}, {scorer}", "", (), headline_rows(found))
             for lang, found in profiles.items()
@@ -222,90 +239,50 @@ def _sentence(found: Profile | None) -> str:
 def headline_rows(found: LanguageProfiles) -> tuple[TableRow, ...]:
     """Effective history length, half-life and, with a candidate, its ratio."""
     rows = [
-        TableRow(
-            "effective history length",
-            _each(found.runs, lambda one: length_value(one.history)),
-            "largest history up to which at least 85 % is kept, at every shorter one too",
-        ),
-        TableRow(
-            "half-life",
-            _each(found.runs, lambda one: half_life_value(one.half_life)),
-            "distance after which half of the ability is left, at the longest history",
-        ),
+        _row("effective history length", found.runs, lambda one: length_value(one.history)),
+        _row("half-life", found.runs, lambda one: half_life_value(one.half_life)),
     ]
     if found.pairs:
         ratios = (ratio_value(pair.half_life) if pair else UNKNOWN for pair in found.pairs)
         name = "half-life, candidate over baseline"
-        rows.append(TableRow(name, (UNKNOWN, *ratios), "above 1: longer"))
+        rows.append(TableRow(name, (UNKNOWN, *ratios), _MEANINGS[name]))
     return tuple(rows)
 
 
-def _facts(
-    runs: tuple[Profile | None, ...],
-    pairs: tuple[PairedRetention | None, ...],
-    lengths: Mapping[int, str],
-) -> list[TableRow]:
-    """The table of what each model retains."""
+def _facts(found: LanguageProfiles, longest: int) -> list[TableRow]:
+    """The table of what each model retains; `longest` is a history length."""
 
-    def row(name: str, value: Callable[[Profile], Value], about: str) -> TableRow:
-        return TableRow(name, _each(runs, value), about)
+    def row(name: str, value: Callable[[Profile], Value]) -> TableRow:
+        return _row(name, found.runs, value)
 
-    length, *others = headline_rows(LanguageProfiles(runs, pairs))
-    controls = [
-        row(
-            "evidence directly before",
-            lambda one: control_value(one.adjacent),
-            "accuracy without any distance: what the model can do at all, R = 100 %",
-        ),
-        row(
-            "question alone",
-            lambda one: control_value(one.blind),
-            "accuracy without the history: what guessing earns, R = 0 %",
-        ),
-    ]
-    absolute = row(
-        "the same, absolute",
-        lambda one: Value(word=length_words(one.history.absolute)),
-        "plain accuracy at least 85.6 %, the threshold of RULER; for comparison with it only",
-    )
-    if all(one is None or one.note for one in runs):
-        return [length, absolute, others[0], *controls]
+    length, *others = headline_rows(found)
+    adjacent = row("evidence directly before", lambda one: control_value(one.adjacent))
+    blind = row("question alone", lambda one: control_value(one.blind))
+    absolute = row("the same, absolute", lambda one: Value(word=length_words(one.history.absolute)))
+    if all(one is None or one.note for one in found.runs):
+        return [length, absolute, others[0], adjacent, blind]
     rows = [
         length,
-        row(
-            "the same, strict",
-            lambda one: strict_value(one.history),
-            "with the lower end of the interval of R instead of R",
-        ),
+        row("the same, strict", lambda one: strict_value(one.history)),
         absolute,
         *others,
-        row(
-            "falls under one half",
-            lambda one: crossing_value(one.half_life.crossing),
-            "distance at which the non-increasing fit of R crosses 50 %; needs no shape",
-        ),
-        *controls,
-        row(
-            "recency",
-            lambda one: shift_value(one.recency),
-            "R of the nearest distances minus R of the middle ones, in points",
-        ),
-        row(
-            "primacy",
-            lambda one: shift_value(one.primacy),
-            "R of the farthest distances minus R of the middle ones, in points",
-        ),
+        row("falls under one half", lambda one: crossing_value(one.half_life.crossing)),
+        adjacent,
+        blind,
+        row("recency", lambda one: shift_value(one.recency)),
+        row("primacy", lambda one: shift_value(one.primacy)),
     ]
-    if pairs:
-        longest = max(lengths, default=0)
+    if found.pairs:
+        pairs = found.pairs
         changes = (shift_value(one.by_length.get(longest) if one else None) for one in pairs)
         about = "candidate minus baseline from the same resamples, in points"
         rows.append(TableRow(f"change of R at {turns(longest)}", (UNKNOWN, *changes), about))
     return rows
 
 
-def _each(runs: Sequence[Profile | None], value: Callable[[Profile], Value]) -> tuple[Value, ...]:
-    return tuple(UNKNOWN if found is None else value(found) for found in runs)
+def _row(name: str, runs: Sequence[Profile | None], value: Callable[[Profile], Value]) -> TableRow:
+    values = (UNKNOWN if found is None else value(found) for found in runs)
+    return TableRow(name, tuple(values), _MEANINGS[name])
 
 
 def _remarks(

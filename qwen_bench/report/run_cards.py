@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from qwen_bench.record.formats import count
-from qwen_bench.record.redaction import redact_shown
-from qwen_bench.report.untrusted_text import plain
+from qwen_bench.record.redaction import redact_shown, redact_shown_list
+from qwen_bench.report.untrusted_text import plain, private
 
 if TYPE_CHECKING:
+    from qwen_bench.record.manifest import Manifest
     from qwen_bench.record.outcome import Run
 
 _FACTS = {
@@ -83,61 +85,50 @@ def run_card(side: int, label: str, run: Run) -> RunCard:
         label: as shown.
         run: with its manifest.
     """
-    manifest = redact_shown(run.manifest.model_dump(mode="json"))
-    if not isinstance(manifest, dict):
-        raise TypeError("a manifest is a mapping")
-    facts = [(name, _short(_look_up(manifest, path))) for name, path in _FACTS.items()]
-    processes = manifest.get("invocations") or []
-    packages: Mapping[str, str] = next(
-        (item["packages"] for item in processes if item.get("packages")), {}
-    )
-    facts += [(plain(name), plain(version)) for name, version in sorted(packages.items())]
-    times = [item.get("started") for item in processes[:1]]
-    times += [item.get("finished") for item in processes[-1:]]
-    if times and all(times):
-        facts.append(("time", f"{plain(times[0])} to {plain(times[-1])}"))
+    manifest = run.manifest
+    facts = [(name, _fact(manifest, path)) for name, path in _FACTS.items()]
+    processes = manifest.invocations
+    packages = next((item.packages for item in processes if item.packages), {})
+    facts += [
+        (plain(name), private(version, name=name)) for name, version in sorted(packages.items())
+    ]
+    if processes and processes[0].started and processes[-1].finished:
+        times = (processes[0].started, processes[-1].finished)
+        facts.append(("time", " to ".join(map(private, times))))
+    document = redact_shown(manifest.model_dump(mode="json"))
     return RunCard(
         side=side,
         label=label,
         run_id=plain(run.run_id),
         facts=tuple((name, value) for name, value in facts if value),
         commands=tuple(
-            plain(shlex.join(str(word) for word in item["argv"]))
+            plain(shlex.join(map(str, redact_shown_list(item.argv))))
             for item in processes
-            if item.get("argv")
+            if item.argv
         ),
         manifest=plain(
-            json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+            json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, default=str)
         ),
         remarks=tuple(_remarks(manifest)),
     )
 
 
-def _remarks(manifest: Mapping[str, Any]) -> list[str]:
+def _remarks(manifest: Manifest) -> list[str]:
     remarks = []
-    status = manifest.get("status", "finished")
-    if status != "finished":
+    if manifest.status != "finished":
         remarks.append(
-            f"This run is {plain(status)}, not finished: what is missing is not a random sample."
+            f"This run is {manifest.status}, not finished: what is missing is not a random sample."
         )
-    if "unverified" in str(_look_up(manifest, "model.fingerprint") or ""):
+    if "unverified" in manifest.model.fingerprint:
         remarks.append("The server may have changed under its name: this model is unverified.")
-    return [*remarks, *(plain(text) for text in manifest.get("warnings") or ())]
+    return [*remarks, *map(private, manifest.warnings)]
 
 
-def _look_up(manifest: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - a JSON value
-    """The value at a dotted path, None where any part is missing."""
-    value: Any = manifest
-    for part in path.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
-
-
-def _short(value: object) -> str:
+def _fact(manifest: Manifest, path: str) -> str:
+    """A field of the manifest as it is shown; empty where nothing is known."""
+    value = attrgetter(path)(manifest)
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return count(value)
-    return plain(value)
+    return private(value, name=path.rpartition(".")[2])

@@ -58,6 +58,21 @@ _COUNTERS: tuple[tuple[str, str, Unit, str], ...] = (
     ("retries", "sent again", "count", "requests a server failed first, or units of a worker"),
 )  # fmt: skip
 _ALWAYS = {"seconds", "forward_tokens", "sharing_ratio"}
+_MEANINGS = {
+    "accuracy":
+        "macro average over families, main condition; every probe counts, failures as wrong",
+    "evidence visible": "share of probes whose evidence the history policy left in the prompt",
+    "accuracy given visible":
+        "what is forgotten although it was sent; below: the two parts that add up to accuracy",
+    "group score":
+        "probes that differ only in the fact under test count as one, right only if all are",
+    "falls under 50 %": "crossing of the non-increasing fit of accuracy over history length",
+    "ended inside a thought":
+        "no answer followed the thought; wrong, and truncated where its budget ended it",
+    "balanced accuracy": "mean of the two kinds of question",
+    "abstains although it was said": "of the answers stated",
+    "invents an answer": "of the answers never stated: one value and no word of doubt",
+}  # fmt: skip
 
 
 def key_figures(
@@ -70,46 +85,29 @@ def key_figures(
         summaries: of the runs.
         retention: rows on what is retained, shown before the accounting.
     """
-
-    def row(name: str, values: Iterable[Value], about: str = "") -> TableRow:
-        return TableRow(name, tuple(values), about)
-
     overall = [summary.overall for summary in summaries]
+    groups = [summary.group_score for summary in summaries]
+    falls = (Value(word=_falls_under(summary.by_length)) for summary in summaries)
+    clusters = (Value(cell.n, "count", note=plural(cell.clusters, "skeleton")) for cell in overall)
     rows = [
-        row(
-            "accuracy",
-            map(accuracy_value, overall),
-            "macro average over families, main condition; every probe counts, failures as wrong",
-        ),
+        _row("accuracy", map(accuracy_value, overall)),
         *_policy_rows(summaries),
-        row(
-            "group score",
-            (accuracy_value(summary.group_score) for summary in summaries),
-            "probes that differ only in the fact under test count as one, right only if all are",
-        ),
-        row(
-            "falls under 50 %",
-            (Value(word=_falls_under(summary.by_length)) for summary in summaries),
-            "crossing of the non-increasing fit of accuracy over history length",
-        ),
+        _row("group score", map(accuracy_value, groups)),
+        _row("falls under 50 %", falls),
         *retention,
-        row(
-            "probes",
-            (Value(cell.n, "count", note=plural(cell.clusters, "skeleton")) for cell in overall),
-        ),
+        _row("probes", clusters),
     ]
     for name, field in _STATUSES.items():
-        rows.append(row(name, (_share(getattr(cell, field), cell.n) for cell in overall)))
+        rows.append(_row(name, (_share(getattr(cell, field), cell.n) for cell in overall)))
     thoughts = [summary.reasons.get("no_answer", 0) for summary in summaries]
     if any(thoughts):
-        rows.append(
-            row(
-                "ended inside a thought",
-                (_share(number, cell.n) for number, cell in zip(thoughts, overall, strict=True)),
-                "no answer followed the thought; wrong, and truncated where its budget ended it",
-            )
-        )
+        shares = (_share(number, cell.n) for number, cell in zip(thoughts, overall, strict=True))
+        rows.append(_row("ended inside a thought", shares))
     return ReportTable(title, "", (), tuple(rows))
+
+
+def _row(name: str, values: Iterable[Value]) -> TableRow:
+    return TableRow(name, tuple(values), _MEANINGS.get(name, ""))
 
 
 def _share(number: int, of: int) -> Value:
@@ -140,18 +138,7 @@ def _policy_rows(summaries: Sequence[ModeSummary]) -> list[TableRow]:
         visible.append(Value(whole.share_visible, note=summary.policy.policy))
         parts = f"{percent(whole.visible_part)} + {percent(whole.invisible_part)} after the cut"
         given.append(Value(whole.accuracy_given_visible, note=parts))
-    return [
-        TableRow(
-            "evidence visible",
-            tuple(visible),
-            "share of probes whose evidence the history policy left in the prompt",
-        ),
-        TableRow(
-            "accuracy given visible",
-            tuple(given),
-            "what is forgotten although it was sent; below: the two parts that add up to accuracy",
-        ),
-    ]
+    return [_row("evidence visible", visible), _row("accuracy given visible", given)]
 
 
 def status_table(
@@ -229,24 +216,19 @@ def abstention_table(title: str, runs: Sequence[Sequence[Outcome]]) -> ReportTab
     if not any(found):
         return None
 
-    def row(name: str, field: str, of: str, about: str) -> TableRow:
+    def row(name: str, field: str, of: str = "") -> TableRow:
         values = (
             Value(word="not asked")
             if one is None
             else Value(getattr(one, field), note=f"n {getattr(one, of):,}" if of else "")
             for one in found
         )
-        return TableRow(name, tuple(values), about)
+        return _row(name, values)
 
     rows = (
-        row("balanced accuracy", "balanced_accuracy", "", "mean of the two kinds of question"),
-        row("abstains although it was said", "false_abstain", "stated", "of the answers stated"),
-        row(
-            "invents an answer",
-            "invented",
-            "absent",
-            "of the answers never stated: one value and no word of doubt",
-        ),
+        row("balanced accuracy", "balanced_accuracy"),
+        row("abstains although it was said", "false_abstain", "stated"),
+        row("invents an answer", "invented", "absent"),
     )
     return ReportTable(title, "", (), rows)
 

@@ -16,11 +16,14 @@ from qwen_bench.report.charts.svg import (
     MUTED,
     PAPER,
     SERIES,
-    SMALL,
     Chart,
     make_chart,
     new_axes,
     new_figure,
+    put_model_mark,
+    put_text,
+    share_rows,
+    short_name,
 )
 from qwen_bench.report.untrusted_text import one_line, plain
 
@@ -67,21 +70,12 @@ def _draw(
 ) -> Figure:
     """Draw accuracies on a fixed 0 to 100 % axis; a single model also gets its intervals.
 
-    Unlike a slope chart no labels can collide,
-    however many families end at the same value.
+    Unlike a slope chart no labels can collide, however many families end at the same value.
     """
     top = 46 if len(models) > 1 else 10
     figure = new_figure(900, top + _ROW * len(families) + 34)
     axes = new_axes(figure, left=190, right=70, top=top, bottom=34)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(len(families), 0)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_yticks(
-        [place + 0.5 for place in range(len(families))], [one_line(name) for name in families]
-    )
-    axes.tick_params(labelsize=SMALL, colors=MUTED)
-    for label in axes.get_yticklabels():
-        label.set(color="#000000", fontsize=FONT_SIZE)
+    share_rows(axes, [one_line(name) for name in families])
     axes.grid(axis="x", color=GRID, linewidth=1)
     for place, family in enumerate(families):
         cells = [model.get(family) for model in models]
@@ -97,18 +91,9 @@ def _draw(
                     [cell.low, cell.high], [place + 0.5] * 2, color=SERIES[0], linewidth=2.4,
                     alpha=0.45, solid_capstyle="round",
                 )  # fmt: skip
-            axes.plot(
-                [cell.accuracy],
-                [place + 0.5 + _DODGE * (number - (len(models) - 1) / 2)],
-                marker=MARKERS[number],
-                markersize=9.5 * MARKER_SCALES[number],
-                color=SERIES[number],
-                markeredgecolor=PAPER,
-                markeredgewidth=1.4,
-                clip_on=False,
-                zorder=4 - 0.1 * number,
-                gid=f"dot-{number}-{place}",
-            )
+            y = place + 0.5 + _DODGE * (number - (len(models) - 1) / 2)
+            order, gid = 4 - 0.1 * number, f"dot-{number}-{place}"
+            put_model_mark(axes, number, cell.accuracy, y, 9.5, zorder=order, gid=gid)
     if len(models) > 1:
         _key(figure, labels)
     return figure
@@ -120,8 +105,7 @@ def _key(figure: Figure, labels: Sequence[str]) -> None:
     x = 12.0
     room = int((width - x) / len(labels) / _CHARACTER) - 5
     for number, label in enumerate(labels):
-        name = one_line(label)
-        short = name if len(name) <= room else name[: room - 1] + "…"
+        short = short_name(label, room)
         figure.add_artist(
             Line2D(
                 [x / width],
@@ -133,8 +117,6 @@ def _key(figure: Figure, labels: Sequence[str]) -> None:
                 transform=figure.transFigure,
             )
         )
-        figure.text(
-            (x + 12) / width, (height - 20.5) / height, short, va="center", fontsize=FONT_SIZE,
-            fontweight="bold", color=SERIES[number],
-        )  # fmt: skip
+        style = {"color": SERIES[number], "fontsize": FONT_SIZE, "fontweight": "bold"}
+        put_text(figure, (x + 12) / width, (height - 20.5) / height, short, **style)
         x += (5 + len(short)) * _CHARACTER

@@ -16,15 +16,17 @@ from qwen_bench.report.charts.svg import (
     FONT_SIZE,
     GOOD,
     GRID,
+    INK,
     MARGIN,
     MUTED,
-    PAPER,
     SMALL,
     Chart,
     make_chart,
     mark_points,
     new_axes,
     new_figure,
+    put_mark,
+    put_text,
 )
 from qwen_bench.report.untrusted_text import one_line, plain
 
@@ -110,31 +112,12 @@ def _draw_strip(cell: Cell, *, margin: float) -> Figure:
     """
     figure = new_figure(400, 108)
     axes = new_axes(figure, left=24, right=24, top=10, bottom=40)
-    ends = [abs(end) for end in (cell.low, cell.high, cell.difference) if end is not None]
-    limit = 1.15 * max(margin, 0.02, *ends)
-    axes.set_xlim(-limit, limit)
+    _margin_axis(axes, 1.15 * _widest([cell], margin), margin, "points, margin shaded", pad=3)
     axes.set_ylim(-1, 1)
-    axes.set_yticks([])
-    mark_points(axes, limit)
-    axes.tick_params(colors=MUTED, labelsize=SMALL)
-    axes.set_xlabel("points, margin shaded", color=MUTED, fontsize=SMALL, labelpad=3)
-    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0)
     axes.axhline(0, color=GRID, linewidth=1)
     axes.axvline(0, color=MUTED, linewidth=1.4)
-    colour = {"regressed": BAD, "improved": GOOD}.get(cell.word or "", "#000000")
-    known = cell.low is not None and cell.high is not None
-    if cell.low is not None and cell.high is not None:
-        axes.plot([cell.low, cell.high], [0, 0], color=colour, linewidth=4, solid_capstyle="round")
-    axes.plot(
-        [cell.difference],
-        [0],
-        marker="o",
-        markersize=14,
-        color=colour if known else PAPER,
-        markeredgecolor=PAPER if known else colour,
-        markeredgewidth=2.5,
-        clip_on=False,
-    )
+    colour = {"regressed": BAD, "improved": GOOD}.get(cell.word or "", INK)
+    _interval(axes, cell, 0, colour, width=4, size=14, edge=2.5)
     return figure
 
 
@@ -151,37 +134,22 @@ def draw_forest(groups: Sequence[ForestGroup], *, margin: float) -> Figure:
     height = sum(_GAP + _ROW * len(group.rows) for group in groups)
     figure = new_figure(900, _TOP + height + _BOTTOM)
     axes = new_axes(figure, left=_LEFT, right=_RIGHT, top=_TOP, bottom=_BOTTOM)
-    limit = _limit([cell for group in groups for _, cell in group.rows], margin)
-    axes.set_xlim(-limit, limit)
+    limit = 1.08 * _widest([cell for group in groups for _, cell in group.rows], margin)
     axes.set_ylim(height, 0)
-    mark_points(axes, limit)
-    axes.set_yticks([])
-    axes.tick_params(colors=MUTED, labelsize=SMALL)
-    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, gid="margin")
+    _margin_axis(axes, limit, margin, "candidate minus baseline, points", pad=6, gid="margin")
     axes.grid(axis="x", color=GRID, linewidth=1)
     axes.axvline(0, color=MUTED, linewidth=1.4)
-    axes.set_xlabel("candidate minus baseline, points", color=MUTED, fontsize=SMALL, labelpad=6)
-    for x, words, anchor in ((1.27, "points", "right"), (1.34, "95 % interval", "left")):
-        axes.text(limit * x, -12, words, color=MUTED, fontsize=SMALL, ha=anchor, va="center")
-    axes.text(0, -12, "margin", color=MUTED, fontsize=SMALL, ha="center", va="center")
+    put_text(axes, limit * 1.27, -12, "points", ha="right")
+    put_text(axes, limit * 1.34, -12, "95 % interval", ha="left")
+    put_text(axes, 0, -12, "margin", ha="center")
 
     y = 0.0
     for number, group in enumerate(groups):
-        axes.text(
-            -limit * 1.05, y + _GAP * 0.58, group.heading, ha="right", va="center",
-            color=MUTED, fontsize=SMALL,
-        )  # fmt: skip
+        put_text(axes, -limit * 1.05, y + _GAP * 0.58, group.heading, ha="right")
         y += _GAP
         for place, (name, cell) in enumerate(group.rows):
-            _row(
-                axes,
-                y + _ROW / 2,
-                name,
-                cell,
-                limit,
-                gid=f"row-{number}-{place}",
-                strong=group.strong,
-            )
+            gid = f"row-{number}-{place}"
+            _row(axes, y + _ROW / 2, name, cell, limit, gid=gid, strong=group.strong)
             y += _ROW
     return figure
 
@@ -190,55 +158,43 @@ def _row(
     axes: Axes, y: float, name: str, cell: Cell, limit: float, *, gid: str, strong: bool
 ) -> None:
     colour, marker = {"regressed": (BAD, "v"), "improved": (GOOD, "^")}.get(
-        cell.word or "", ("#000000", "o")
+        cell.word or "", (INK, "o")
     )
-    weight = "bold" if strong else "normal"
+    width, size = (3, 11) if strong else (2, 9)
+    _interval(axes, cell, y, colour, width=width, size=size, edge=1, marker=marker, gid=gid)
+    weight = {"fontweight": "bold" if strong else "normal"}
+    large = {"ha": "right", "fontsize": FONT_SIZE, **weight}
+    put_text(axes, -limit * 1.05, y, one_line(name), color=INK, **large)
+    put_text(axes, limit * 1.27, y, points(cell.difference), color=colour, **large)
+    put_text(axes, limit * 1.34, y, points_interval(cell.low, cell.high))
+    if cell.word:
+        put_text(axes, limit * 1.94, y, cell.word, color=colour, **weight)
+
+
+def _interval(
+    axes: Axes, cell: Cell, y: float, colour: str, *, width: float, size: float, edge: float,
+    **style: str,
+) -> None:  # fmt: skip
+    """A difference with its interval; without one its mark is hollow."""
     known = cell.low is not None and cell.high is not None
     if cell.low is not None and cell.high is not None:
-        axes.plot(
-            [cell.low, cell.high],
-            [y, y],
-            color=colour,
-            linewidth=3 if strong else 2,
-            solid_capstyle="round",
-        )
-    axes.plot(
-        [cell.difference],
-        [y],
-        marker=marker,
-        markersize=11 if strong else 9,
-        color=colour if known else PAPER,
-        markeredgecolor=PAPER if known else colour,
-        markeredgewidth=1,
-        clip_on=False,
-        gid=gid,
-    )
-    axes.text(
-        -limit * 1.05,
-        y,
-        one_line(name),
-        ha="right",
-        va="center",
-        fontsize=FONT_SIZE,
-        fontweight=weight,
-    )
-    axes.text(
-        limit * 1.27, y, points(cell.difference), ha="right", va="center",
-        fontsize=FONT_SIZE, fontweight=weight, color=colour,
-    )  # fmt: skip
-    axes.text(
-        limit * 1.34, y, points_interval(cell.low, cell.high), va="center", fontsize=SMALL,
-        color=MUTED,
-    )  # fmt: skip
-    if cell.word:
-        axes.text(
-            limit * 1.94, y, cell.word, va="center", fontsize=SMALL, color=colour, fontweight=weight
-        )
+        ends = [cell.low, cell.high]
+        axes.plot(ends, [y, y], color=colour, linewidth=width, solid_capstyle="round")
+    put_mark(axes, cell.difference, y, colour, size, hollow=not known, edge=edge, **style)
 
 
-def _limit(cells: Sequence[Cell], margin: float) -> float:
-    """Half width of the axis: every interval and the margin fit with some air."""
-    ends = [margin, 0.02]
-    for cell in cells:
-        ends += [abs(end) for end in (cell.low, cell.high, cell.difference) if end is not None]
-    return 1.08 * max(ends)
+def _margin_axis(
+    axes: Axes, limit: float, margin: float, label: str, *, pad: float, gid: str | None = None
+) -> None:
+    """An axis of points, symmetric around 0, with the margin shaded."""
+    mark_points(axes, limit)
+    axes.set_yticks([])
+    axes.tick_params(colors=MUTED, labelsize=SMALL)
+    axes.set_xlabel(label, color=MUTED, fontsize=SMALL, labelpad=pad)
+    axes.axvspan(-margin, margin, color=MARGIN, linewidth=0, gid=gid)
+
+
+def _widest(cells: Sequence[Cell], margin: float) -> float:
+    """What the axis must show: every interval and the margin."""
+    ends = [end for cell in cells for end in (cell.low, cell.high, cell.difference)]
+    return max(margin, 0.02, *(abs(end) for end in ends if end is not None))

@@ -7,7 +7,7 @@ same in both themes; each cell holds its own number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 
 from qwen_bench.record.formats import percent, plural, points, turns
 from qwen_bench.report.charts.svg import (
+    INK,
     MUTED,
     SERIES,
     SMALL,
@@ -24,10 +25,12 @@ from qwen_bench.report.charts.svg import (
     make_chart,
     new_axes,
     new_figure,
+    put_text,
+    short_name,
 )
 from qwen_bench.report.retention_words import bin_name
-from qwen_bench.report.tables import ReportTable, TableRow, Value
-from qwen_bench.report.untrusted_text import one_line, plain
+from qwen_bench.report.tables import ABSENT, UNKNOWN, ReportTable, TableRow, Value
+from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.clusters import Bin, distance_bin, distance_slices, make_rows
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ _DARK, _LIGHT = "#111111", "#ffffff"
 _LEAST_LIMIT = 0.2
 _LONGEST_NAME = 30
 _WIDEST = 84
+_NONE = Value(word="0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,45 +135,36 @@ def grid_section(
         for side in sides[1:]
     ]
     places = sorted({place for cells in shares for place in cells})
-    rows_of_table = tuple(
-        TableRow(
-            turns(length),
-            (
-                Value(word=bin_name(distance_bin(first))),
-                *_values(
-                    [cells.get((length, first)) for cells in shares],
-                    [cells.get((length, first)) for cells in differences],
-                ),
-            ),
-        )
-        for length, first in places
-    )
     return GridSection(
         chart=_chart(mode, labels, shares, differences, places),
         table=ReportTable(
-            f"Accuracy by history length and distance, {scorer}", "history", (), rows_of_table
+            f"Accuracy by history length and distance, {scorer}",
+            "history",
+            (),
+            tuple(
+                TableRow(turns(place[0]), tuple(_values(place, shares, differences)))
+                for place in places
+            ),
         ),
         others=tuple(sorted(set(rows.families) - set(families))),
     )
 
 
 def _values(
-    shares: Sequence[GridCell | None], differences: Sequence[GridCell | None]
-) -> list[Value]:
-    """One cell of every run, each candidate's difference behind it."""
-    values: list[Value] = []
-    for side, cell in enumerate(shares):
-        if cell is None:
-            values += (Value(word="0"), Value(word="no probes"))
-        else:
-            values += (Value(cell.n, "count"), Value(cell.value))
-        if side:
-            change = differences[side - 1]
-            if change is None:
-                values += (Value(word="0"), Value())
-            else:
-                values += (Value(change.n, "count"), Value(change.value, "points"))
-    return values
+    place: Place,
+    shares: Sequence[Mapping[Place, GridCell]],
+    differences: Sequence[Mapping[Place, GridCell]],
+) -> Iterator[Value]:
+    """The distance, then one cell of every run, each candidate's difference behind it."""
+    yield Value(word=bin_name(distance_bin(place[1])))
+    for share, difference in zip(shares, (None, *differences), strict=True):
+        cell = share.get(place)
+        yield from (Value(cell.n, "count"), Value(cell.value)) if cell else (_NONE, ABSENT)
+        if difference is not None:
+            cell = difference.get(place)
+            yield from (
+                (Value(cell.n, "count"), Value(cell.value, "points")) if cell else (_NONE, UNKNOWN)
+            )
 
 
 def _tally(rows: Sequence[tuple[Outcome, int]], families: Sequence[str]) -> dict[Place, GridCell]:
@@ -239,17 +234,13 @@ def _finding(
     for label, cells in zip(labels[1:], differences, strict=True):
         place = _lowest(cells)
         if place is None:
-            parts.append(f"{plain(label)}: every cell holds fewer probes than can be read.")
+            words = ": every cell holds fewer probes than can be read."
         elif cells[place].value >= 0:
-            parts.append(
-                f"{plain(label)} is below the baseline in no cell of {FEW} or more probes."
-            )
+            words = f" is below the baseline in no cell of {FEW} or more probes."
         else:
-            cell = cells[place]
-            parts.append(
-                f"{plain(label)} falls most below the baseline {_at(place)}: "
-                f"{points(cell.value)} points over {plural(cell.n, 'pair')}."
-            )
+            change, pairs = points(cells[place].value), plural(cells[place].n, "pair")
+            words = f" falls most below the baseline {_at(place)}: {change} points over {pairs}."
+        parts.append(f"{plain(label)}{words}")
     return " ".join(parts)
 
 
@@ -328,21 +319,16 @@ def _panel(
     axes.set_xlabel("history, turns", color=MUTED, fontsize=SMALL, labelpad=3)
     if first_column:
         axes.set_ylabel("turns before the question", color=MUTED, fontsize=SMALL, labelpad=6)
-    name = one_line(panel.heading)
-    short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-    colour = "#000000" if panel.side is None else SERIES[panel.side]
-    axes.text(
-        0, len(bins) + 0.3, short, color=colour, fontsize=SMALL, fontweight="bold", va="bottom"
-    )
+    colour = INK if panel.side is None else SERIES[panel.side]
+    heading = short_name(panel.heading, _LONGEST_NAME)
+    put_text(axes, 0, len(bins) + 0.3, heading, color=colour, fontweight="bold", va="bottom")
     for row, (first, _) in enumerate(bins):
         for column, length in enumerate(lengths):
             cell = panel.cells.get((length, first))
             if cell is None:
                 if first < length:
-                    axes.text(
-                        column + 0.5, row + 0.5, "no\nprobes", color=MUTED, fontsize=9,
-                        ha="center", va="center", linespacing=1.1,
-                    )  # fmt: skip
+                    centre = {"fontsize": 9, "ha": "center", "linespacing": 1.1}
+                    put_text(axes, column + 0.5, row + 0.5, "no\nprobes", **centre)
                 continue
             _cell(axes, (column, row), cell, panel, limit, gid=f"cell-{number}-{length}-{first}")
 
@@ -378,7 +364,6 @@ def _cell(
             gid=gid,
         )
     )
-    axes.text(column + 0.5, row + 0.6, words, color=ink, fontsize=SMALL, ha="center", va="center")
-    axes.text(
-        column + 0.5, row + 0.24, f"n {cell.n}", color=ink, fontsize=9, ha="center", va="center"
-    )
+    middle = {"color": ink, "ha": "center"}
+    put_text(axes, column + 0.5, row + 0.6, words, **middle)
+    put_text(axes, column + 0.5, row + 0.24, f"n {cell.n}", fontsize=9, **middle)

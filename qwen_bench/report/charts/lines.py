@@ -14,20 +14,20 @@ from qwen_bench.record.formats import MINUS, axis_tokens, interval, percent, tur
 from qwen_bench.report.charts.svg import (
     DASHES,
     GRID,
-    MARKER_SCALES,
-    MARKERS,
     MUTED,
-    PAPER,
     SERIES,
     SMALL,
     Chart,
     make_chart,
     new_axes,
     new_figure,
+    put_model_mark,
+    put_text,
+    short_name,
     spread,
 )
 from qwen_bench.report.tables import Key
-from qwen_bench.report.untrusted_text import one_line, plain
+from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.profile import RETAINED
 
 if TYPE_CHECKING:
@@ -322,17 +322,8 @@ def _draw_line(
         gid=f"series-{number}",
     )
     for key in keys:
-        axes.plot(
-            [x[key]],
-            [line.points[key].value],
-            marker=MARKERS[number],
-            markersize=8.5 * MARKER_SCALES[number],
-            color=colour,
-            markeredgecolor=PAPER,
-            markeredgewidth=1.4,
-            clip_on=False,
-            gid=f"point-{number}-{key}",
-        )
+        y, gid = line.points[key].value, f"point-{number}-{key}"
+        put_model_mark(axes, number, x[key], y, 8.5, gid=gid)
 
 
 def _end_labels(
@@ -348,8 +339,7 @@ def _end_labels(
     for number, line in enumerate(lines):
         last = next((key for key in reversed(keys) if key in line.points), None)
         if last is not None:
-            name = one_line(line.label)
-            short = name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+            short = short_name(line.label, _LONGEST_NAME)
             wanted.append((line.points[last].value, f"{short}\n{line.end}", SERIES[number], True))
     wanted += [
         (level.value, f"{level.name}\n{level.end}", MUTED, False) for level in levels if level.name
@@ -357,14 +347,6 @@ def _end_labels(
     bottom, top = axes.get_ylim()
     apart = spread([value for value, *_ in wanted], _LABEL_GAP * (top - bottom), top=top - _AIR)
     for (_, text, colour, strong), y in zip(wanted, apart, strict=True):
-        axes.text(
-            right + 0.02 * (right + 0.35),
-            y,
-            text,
-            color=colour,
-            va="center",
-            fontsize=SMALL,
-            fontweight="bold" if strong else "normal",
-            linespacing=1.3,
-            clip_on=False,
-        )
+        style = {"fontweight": "bold" if strong else "normal", "linespacing": 1.3}
+        x = right + 0.02 * (right + 0.35)
+        put_text(axes, x, y, text, color=colour, clip_on=False, **style)

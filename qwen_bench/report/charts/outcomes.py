@@ -10,17 +10,17 @@ from matplotlib.patches import Rectangle
 from qwen_bench.record.formats import percent, plural, turns
 from qwen_bench.report.charts.svg import (
     BAD,
-    FONT_SIZE,
+    BOTH_RIGHT,
     GOOD,
-    KEPT,
-    MUTED,
+    INK,
     NEITHER,
     PAPER,
-    SMALL,
     Chart,
     make_chart,
     new_axes,
     new_figure,
+    put_text,
+    share_rows,
 )
 from qwen_bench.report.untrusted_text import plain
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qwen_bench.stats.results import Cell
 
 _PARTS = (
-    ("both_right", "right in both", KEPT, None),
+    ("both_right", "right in both", BOTH_RIGHT, None),
     ("gained", "gained", GOOD, None),
     ("lost", "lost", BAD, "////"),
     ("both_wrong", "wrong in both", NEITHER, None),
@@ -65,16 +65,7 @@ def _draw(by_length: Mapping[int, Cell]) -> Figure:
     lengths = sorted(by_length)
     figure = new_figure(900, 60 + _ROW * len(lengths) + 34)
     axes = new_axes(figure, left=110, right=200, top=44, bottom=34)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(len(lengths), 0)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_yticks(
-        [place + 0.5 for place in range(len(lengths))],
-        [turns(length) for length in lengths],
-    )
-    axes.tick_params(labelsize=SMALL, colors=MUTED)
-    for label in axes.get_yticklabels():
-        label.set(color="#000000", fontsize=FONT_SIZE)
+    share_rows(axes, [turns(length) for length in lengths])
     for place, length in enumerate(lengths):
         cell = by_length[length]
         left = 0.0
@@ -93,14 +84,8 @@ def _draw(by_length: Mapping[int, Cell]) -> Figure:
                     gid=f"part-{length}-{key}",
                 )
             left += share
-        axes.text(
-            1.03,
-            place + 0.5,
-            f"{cell.lost:,} lost, {cell.gained:,} gained",
-            va="center",
-            fontsize=SMALL,
-            color=MUTED,
-        )
+        changes = f"{cell.lost:,} lost, {cell.gained:,} gained"
+        put_text(axes, 1.03, place + 0.5, changes)
     _key(figure)
     return figure
 
@@ -122,5 +107,5 @@ def _key(figure: Figure) -> None:
                 transform=figure.transFigure,
             )
         )
-        figure.text((x + 21) / width, (height - 20.5) / height, name, va="center", fontsize=SMALL)
+        put_text(figure, (x + 21) / width, (height - 20.5) / height, name, color=INK)
         x += 46 + 6.4 * len(name)

@@ -25,7 +25,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from qwen_bench.record.formats import points
-from qwen_bench.report.untrusted_text import plain
+from qwen_bench.report.untrusted_text import one_line, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,8 +40,9 @@ MARGIN = "#e9edf2"
 PAPER = "#fffffe"
 GOOD = "#0b6e4f"
 BAD = "#b3261e"
-KEPT = "#b8c4d2"
+BOTH_RIGHT = "#b8c4d2"
 NEITHER = "#e3e7ed"
+INK = "#000000"
 
 CSS_VARIABLES = {
     **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
@@ -51,9 +52,9 @@ CSS_VARIABLES = {
     PAPER: "var(--paper)",
     GOOD: "var(--good)",
     BAD: "var(--bad)",
-    KEPT: "var(--kept)",
+    BOTH_RIGHT: "var(--kept)",
     NEITHER: "var(--neither)",
-    "#000000": "currentColor",
+    INK: "currentColor",
 }
 
 FONT_SIZE = 13
@@ -112,6 +113,53 @@ def new_axes(figure: Figure, *, left: float, right: float, top: float, bottom: f
     axes.tick_params(length=0, pad=7)
     axes.set_axisbelow(True)
     return axes
+
+
+def share_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A fixed axis from 0 to 100 % and a named row for each of `names`, top to bottom."""
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(names), 0)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_yticks([place + 0.5 for place in range(len(names))], names)
+    axes.tick_params(labelsize=SMALL, colors=MUTED)
+    for name in axes.get_yticklabels():
+        name.set(color=INK, fontsize=FONT_SIZE)
+
+
+def put_text(where: Axes | Figure, x: float, y: float, words: str, **style: Any) -> None:  # noqa: ANN401 - matplotlib's
+    """Small muted words, centred on their height."""
+    look: dict[str, Any] = {"color": MUTED, "fontsize": SMALL, "va": "center"}
+    where.text(x, y, words, **(look | style))
+
+
+def put_mark(
+    axes: Axes, x: float, y: float, colour: str, size: float, *, hollow: bool = False,
+    marker: str = "o", edge: float = 1.4, **style: Any,  # noqa: ANN401 - matplotlib's
+) -> None:  # fmt: skip
+    """One mark, never cut off by the axis."""
+    axes.plot(
+        [x],
+        [y],
+        marker=marker,
+        markersize=size,
+        color=PAPER if hollow else colour,
+        markeredgecolor=colour if hollow else PAPER,
+        markeredgewidth=edge,
+        clip_on=False,
+        **style,
+    )
+
+
+def put_model_mark(axes: Axes, number: int, x: float, y: float, size: float, **style: Any) -> None:  # noqa: ANN401 - matplotlib's
+    """One mark of a model in its colour and shape."""
+    marker, size = MARKERS[number], size * MARKER_SCALES[number]
+    put_mark(axes, x, y, SERIES[number], size, marker=marker, **style)
+
+
+def short_name(label: str, longest: int) -> str:
+    """A label on one line, cut where it is longer than `longest` characters."""
+    name = one_line(label)
+    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def mark_points(axes: Axes, limit: float) -> None:
