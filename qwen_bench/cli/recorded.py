@@ -9,7 +9,6 @@ from qwen_bench.errors import InputError, RunError
 from qwen_bench.runs.store import find_run, read_run, readable_runs
 from qwen_bench.runs.summary_file import total_efficiency
 from qwen_bench.stats.pairing import pair
-from qwen_bench.stats.planning import Assumed, measured
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.record.manifest import Manifest
     from qwen_bench.runs.store import StoredRun
+    from qwen_bench.stats.planning import Assumed
 
 
 def recorded_pair(
@@ -76,6 +76,8 @@ def measured_on(base: StoredRun, candidate: StoredRun) -> Assumed:
         NotComparableError: the two cannot be paired.
         RunError: they hold no difference to measure.
     """
+    from qwen_bench.stats.planning import measured
+
     paired = pair(base.view(), candidate.view(), allow_partial=True, max_error_rate=1.0)
     mode = candidate.manifest.suite.primary
     pairs = [(item.base, item.candidate) for item in paired.pairs if item.base.mode == mode]
