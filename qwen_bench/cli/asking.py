@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.cli.resuming import check_flags, taken_over
-from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.model_arguments import check_used, engine_of, read_arguments
+from qwen_bench.engines.engine_options import EngineOptions, check_used, engine_of, read_arguments
 from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.probe import LANGS

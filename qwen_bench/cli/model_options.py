@@ -11,7 +11,7 @@ import click
 
 from qwen_bench.cli import values
 from qwen_bench.cli.options import OFFLINE, POLICY, Declaration, option_group
-from qwen_bench.engines.model_arguments import arguments_help
+from qwen_bench.engines.engine_options import arguments_help
 
 # Declarations that two commands share.
 _CHAT_TEMPLATE: Declaration = (

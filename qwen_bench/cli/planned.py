@@ -22,7 +22,7 @@ from qwen_bench.engines.cost_estimate import (
     estimate_tokens,
     kv_cache,
 )
-from qwen_bench.engines.model_arguments import check_used, engine_of
+from qwen_bench.engines.engine_options import check_used, engine_of
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
 from qwen_bench.errors import InputError

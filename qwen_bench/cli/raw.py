@@ -8,7 +8,7 @@ import click
 
 from qwen_bench.chat.policy import FULL, keep
 from qwen_bench.cli.asking import EMBEDDED, engine_options
-from qwen_bench.engines.model_arguments import check_used, engine_of
+from qwen_bench.engines.engine_options import check_used, engine_of
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_prompter
 from qwen_bench.errors import InputError

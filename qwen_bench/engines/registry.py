@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.openai.address import read_addresses
-from qwen_bench.engines.plugins import open_plugin
-from qwen_bench.engines.prompter import Prompter, chat_settings
-from qwen_bench.errors import InputError, MissingExtraError
+from qwen_bench.errors import EngineError, InputError, MissingExtraError
 from qwen_bench.protocol import Engine
+
+if TYPE_CHECKING:
+    from qwen_bench.engines.prompter import Prompter
 
 Solver = Callable[[ModelSpec], Engine]
 
+PLUGINS = "qwen_bench.engines"
+"""Entry points of engines of other packages, ``NAME = "package.module:open_engine"``."""
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
 _ANOTHER = "--model embedded, or the same model as a Hub id or a folder"
@@ -57,6 +60,8 @@ def open_engines(
         QwenBenchError: while iterating, a model cannot be used as given.
     """
     if any(spec.kind == "openai" for spec in specs):
+        from qwen_bench.engines.openai.address import read_addresses  # noqa: PLC0415 - for servers
+
         _require("api", "openai")
         read_addresses(options.base_url)
     if options.engine == "vllm" and any(spec.kind in _LOADED for spec in specs):
@@ -82,6 +87,7 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     _require_packages()
     from qwen_bench.engines.adapters import adapter_template  # noqa: PLC0415 - imports torch
     from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
+    from qwen_bench.engines.prompter import Prompter, chat_settings  # noqa: PLC0415 - as above
 
     tokenizer = load_tokenizer(spec.weights, options)
     own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
@@ -143,7 +149,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
     """What loads models; imports torch, and ray or vllm where they are to compute."""
     if options.replicas > 1 or options.ray_address is not None:
         _require("ray", "ray")
-        from qwen_bench.engines.ray.opening import (  # noqa: PLC0415 - its workers import this
+        from qwen_bench.engines.ray.ray_engine import (  # noqa: PLC0415 - its workers import this
             pooled_engines,
         )
 
@@ -151,14 +157,16 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
             yield pooled
         return
     _require_packages()
-    from qwen_bench.engines.hf.opening import HfModels, exact_products  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.loading import exact_products  # noqa: PLC0415 - imports torch
 
     with exact_products(), ExitStack() as stack:
         if options.engine == "vllm":
-            from qwen_bench.engines.vllm.opening import VllmModels  # noqa: PLC0415 - imports vllm
+            from qwen_bench.engines.vllm.open_vllm import VllmModels  # noqa: PLC0415 - imports vllm
 
             yield stack.enter_context(closing(VllmModels(options)))
         else:
+            from qwen_bench.engines.hf.open_hf import HfModels  # noqa: PLC0415 - as above
+
             yield stack.enter_context(closing(HfModels(options)))
 
 
@@ -171,7 +179,7 @@ def _engines(
     openers: dict[str, Callable[[ModelSpec, Sequence[ModelSpec]], Engine]] = {
         "mock": lambda spec, _: solver(spec),
         "openai": lambda spec, _: _openai_engine(spec, options),
-        "plugin": lambda spec, _: open_plugin(spec, options),
+        "plugin": lambda spec, _: _plugin_engine(spec, options),
     }
     if models is not None:
         openers |= dict.fromkeys(_LOADED, models.open)
@@ -187,8 +195,36 @@ def _engines(
             models.keep(later)
 
 
+def _plugin_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
+    """The engine of a SPEC ``NAME:REST``, whose kind another package brought.
+
+    Its entry is called with REST and the options and returns an engine.
+
+    Raises:
+        EngineError: the package cannot be imported, or does not give an engine.
+        QwenBenchError: whatever the package raises for a user's mistake.
+    """
+    scheme, _, rest = spec.name.partition(":")
+    found = next(iter(entry_points(group=PLUGINS, name=scheme)))
+    try:
+        opened = found.load()
+    except (ImportError, AttributeError) as error:
+        raise EngineError(
+            f"the engine '{scheme}:' cannot be loaded from {found.value}", why=str(error)
+        ) from error
+    engine: Engine = opened(rest, options)
+    missing = [
+        name
+        for name in ("identity", "abilities", "answer", "counters", "close")
+        if not callable(getattr(engine, name, None))
+    ]
+    if missing:
+        raise EngineError(f"{found.value} gives no engine: it has no {', '.join(missing)}")
+    return engine
+
+
 def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
-    from qwen_bench.engines.openai.multi_server import open_servers  # noqa: PLC0415 - imports openai
+    from qwen_bench.engines.openai.openai_engine import open_servers  # noqa: PLC0415 - imports openai
 
     if "tokenizer" in options.model_args:
         _require_packages()
@@ -196,7 +232,7 @@ def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
 
 
 def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
-    from qwen_bench.engines.openai.local_tokenizer import load_local  # noqa: PLC0415 - wanted only here
+    from qwen_bench.engines.openai.server_request import load_local  # noqa: PLC0415 - wanted only here
 
     if "tokenizer" in options.model_args:
         _require_packages()

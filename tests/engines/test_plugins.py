@@ -8,7 +8,7 @@ import pytest
 
 from qwen_bench.cli.main import main
 from qwen_bench.engines import model_spec as spec
-from qwen_bench.engines import plugins
+from qwen_bench.engines import registry
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines, open_prompter
@@ -24,12 +24,12 @@ def install(monkeypatch):
         module = types.ModuleType("echo_package")
         module.open_engine = opened
         monkeypatch.setitem(sys.modules, "echo_package", module)
-        found = EntryPoints([EntryPoint("echo", value, plugins.GROUP)])
+        found = EntryPoints([EntryPoint("echo", value, registry.PLUGINS)])
 
         def entry_points(*, group, **wanted):
             return found.select(group=group, **wanted)
 
-        monkeypatch.setattr(plugins, "entry_points", entry_points)
+        monkeypatch.setattr(registry, "entry_points", entry_points)
         monkeypatch.setattr(spec, "entry_points", entry_points)
 
     return install_one
