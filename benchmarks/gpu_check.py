@@ -94,7 +94,7 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
 
     from qwen_bench.engines.engine_options import EngineOptions  # noqa: PLC0415
     from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415 - as above
-    from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
+    from qwen_bench.engines.hf.selfcheck import choose_strategy  # noqa: PLC0415
     from qwen_bench.engines.loading import load_base  # noqa: PLC0415 - as above
     from qwen_bench.engines.model_spec import parse_spec  # noqa: PLC0415
     from qwen_bench.record.counters import Counters  # noqa: PLC0415
@@ -109,9 +109,11 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
     grid = grids.custom(lengths, probes, NEW_TOKENS, int(base.config.vocab_size))
     with torch.inference_mode():
         forward = Forward(base.model, base.config, base.device, base.dtype, Counters())
-        choice = choose_way(forward, base.model)
-        yield Line("way of computing", dtype, choice.way, "two-part", choice.way == "two-part")
-        side = _Side(base, choice.way)
+        choice = choose_strategy(forward, base.model)
+        yield Line(
+            "way of computing", dtype, choice.strategy, "two-part", choice.strategy == "two-part"
+        )
+        side = _Side(base, choice.strategy)
         noise = side.noise(grid)
         if noise.mean:
             what = f"plain forward in {dtype}, against float32"
@@ -124,9 +126,9 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
 class _Side:
     """A loaded model, asked our way or the plain way."""
 
-    def __init__(self, base: Any, way: Any) -> None:  # noqa: ANN401 - torch inside
+    def __init__(self, base: Any, strategy: Any) -> None:  # noqa: ANN401 - torch inside
         self.base = base
-        self.way = way
+        self.strategy = strategy
 
     def ours(self, grid: grids.Grid, mode: str) -> tuple[list[Any], Any]:
         """Results and counters."""
@@ -136,7 +138,9 @@ class _Side:
 
         base, counters = self.base, Counters()
         forward = Forward(base.model, base.config, base.device, base.dtype, counters)
-        found = answer_dialogue(grid, 0, mode, forward=forward, counters=counters, way=self.way)
+        found = answer_dialogue(
+            grid, 0, mode, forward=forward, counters=counters, strategy=self.strategy
+        )
         return found, counters
 
     def logits(self, ids: tuple[int, ...], last: int) -> Any:  # noqa: ANN401 - a tensor

@@ -19,7 +19,7 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
     import torch  # noqa: PLC0415 - after the process is prepared
 
     from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415
-    from qwen_bench.engines.hf.selfcheck import choose_way  # noqa: PLC0415
+    from qwen_bench.engines.hf.selfcheck import choose_strategy  # noqa: PLC0415
     from qwen_bench.record.counters import Counters  # noqa: PLC0415
 
     measuring.torch_thread()
@@ -27,8 +27,8 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
     config = model.config.get_text_config(decoder=True)
     device, dtype = torch.device("cpu"), torch.float32
     with torch.inference_mode():
-        choice = choose_way(Forward(model, config, device, dtype, Counters()), model)
-    if choice.way == "copying":
+        choice = choose_strategy(Forward(model, config, device, dtype, Counters()), model)
+    if choice.strategy == "copying":
         raise SystemExit(f"the self-check chose the copying way: {choice.reason}")
 
     def answer(grid: grids.Grid) -> Measured:
@@ -40,7 +40,12 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
         for number in range(len(grid.prompts)):
             with torch.inference_mode():
                 results = answer_dialogue(
-                    grid, number, asked.mode, forward=forward, counters=counters, way=choice.way
+                    grid,
+                    number,
+                    asked.mode,
+                    forward=forward,
+                    counters=counters,
+                    strategy=choice.strategy,
                 )
             for result in results:
                 if asked.mode == "rank":
@@ -66,7 +71,7 @@ def answer_dialogue(
     *,
     forward: Any,  # noqa: ANN401 - torch must not be imported for an annotation
     counters: Any,  # noqa: ANN401 - as above
-    way: Any,  # noqa: ANN401 - as above
+    strategy: Any,  # noqa: ANN401 - as above
 ) -> list[Any]:
     """Results of one dialogue in the order of its prompts.
 
@@ -76,11 +81,11 @@ def answer_dialogue(
         mode: `generate` or `rank`.
         forward: the model, as the engine wraps it.
         counters: those that `forward` counts in.
-        way: of computing.
+        strategy: of computing.
     """
     from qwen_bench.engines.decoding import Budget, Stopping  # noqa: PLC0415
-    from qwen_bench.engines.hf.selfcheck import WAYS  # noqa: PLC0415
-    from qwen_bench.engines.hf.tasks import Computation, Ledger, Limits, Task  # noqa: PLC0415
+    from qwen_bench.engines.hf.selfcheck import STRATEGIES  # noqa: PLC0415
+    from qwen_bench.engines.hf.tasks import Computation, Limits, Task, TreeCounters  # noqa: PLC0415
     from qwen_bench.engines.prefix_tree import PrefixTree  # noqa: PLC0415
 
     tree, tasks = PrefixTree(), []
@@ -97,9 +102,9 @@ def answer_dialogue(
             tasks.append(Task(place, tree.insert(ids), budget=budget))
     # Nothing stops an answer and no text is a thought: ids stand for themselves.
     work = Computation(
-        tree, forward, Ledger(counters), Limits(), Stopping(frozenset(), lambda _: "-"), 0
+        tree, forward, TreeCounters(counters), Limits(), Stopping(frozenset(), lambda _: "-"), 0
     )
-    found = [finished for batch in WAYS[way](work, tasks) for finished in batch]
+    found = [finished for batch in STRATEGIES[strategy](work, tasks) for finished in batch]
     found.sort(key=lambda finished: finished.task.number)
     return [finished.result for finished in found]
 

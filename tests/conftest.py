@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from _pytest.assertion import util as assertions
 
-from qwen_bench.engines.quiet_transformers import quiet_transformers
+from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.testing import tiny_model, tiny_tokenizer
 
 RAISES = pytest.raises

@@ -10,8 +10,7 @@ from qwen_bench.app.comparing import check_langs, read_gates
 from qwen_bench.app.config import EMBEDDED, LATEST, default_of, flag_of
 from qwen_bench.app.outputs import check_page
 from qwen_bench.chat.policy import FULL, parse_policy
-from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.model_arguments import check_used, engine_of, read_arguments
+from qwen_bench.engines.engine_options import EngineOptions, check_used, engine_of, read_arguments
 from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.probe import LANGS

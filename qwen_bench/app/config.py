@@ -34,7 +34,7 @@ from qwen_bench.app.option_values import (
     whole,
     words,
 )
-from qwen_bench.engines.model_arguments import arguments_help
+from qwen_bench.engines.engine_options import arguments_help
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.redaction import HIDDEN
 

@@ -35,11 +35,12 @@ _WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TokenBudget:
-    """Prompt tokens of a suite.
+    """Prompt tokens of a suite, counted unit by unit.
 
     Attributes:
+        exact: counted with the tokenizer, not estimated from characters.
         requests: prompts to answer, one for each probe and mode.
         generated: those of them that generate.
         naive: prompt tokens without sharing.
@@ -49,131 +50,9 @@ class TokenBudget:
             of at one time: what prompts share once, budgets of answers in full.
         apart: the same with every prompt on its own.
         too_long: requests that do not fit the context window; in no other count but `requests`.
-        exact: counted with the tokenizer, not estimated from characters.
     """
 
-    requests: int
-    generated: int
-    naive: int
-    shared: int
-    longest: int
-    together: int
-    apart: int
-    too_long: int
     exact: bool
-
-    def forward(self, answer_tokens: float) -> float:
-        """Tokens that go through a sharing engine; the last one of an answer is not fed back."""
-        return self.shared + self.generated * max(0.0, answer_tokens - 1)
-
-    def sharing_ratio(self, answer_tokens: float) -> float:
-        """Naive tokens for each that goes through a sharing engine, answers included."""
-        naive = self.naive + self.generated * max(0.0, answer_tokens - 1)
-        forward = self.forward(answer_tokens)
-        return naive / forward if forward else 1.0
-
-
-def count_tokens(
-    units: Iterable[Unit],
-    prompter: Prompter,
-    *,
-    policy: Policy = FULL,
-    window: int | None = None,
-) -> TokenBudget:
-    """Exact tokens of some units, as the hf engine plans them.
-
-    Args:
-        units: streamed; one prefix tree each.
-        prompter: tokenizer and template of the model.
-        policy: which turns are sent.
-        window: tokens of prompt and answer together; None for no limit.
-
-    Raises:
-        TemplateError: the template loses part of a conversation.
-    """
-    total = _Total()
-    thinks = effective_thinking(prompter.settings, prompter.tokenizer) == "on"
-    for unit in units:
-        tree = PrefixTree()
-        for request in unit.requests:
-            prompt = prompter.prompt(keep(policy, request.messages, prompter).messages).ids
-            ranked = [prompter.candidate(text) for text in _candidates(request)]
-            sizes = [len(ids) for ids in ranked]
-            answer = 0 if ranked else _answer(request, thinks=thinks)
-            longest = len(prompt) + max(sizes, default=answer)
-            too_long = window is not None and longest > window
-            if not total.takes(request, len(prompt), sizes, answer, too_long=too_long):
-                continue
-            end = tree.insert(prompt)
-            for ids in ranked:
-                tree.insert(ids, end)
-        total.close(len(tree))
-    return total.budget(exact=True)
-
-
-def estimate_tokens(units: Iterable[Unit], *, policy: Policy = FULL) -> TokenBudget:
-    """Tokens of some units from their characters, for a tokenizer like Qwen's.
-
-    Args:
-        units: streamed; one prefix tree each.
-        policy: which turns are sent; one that counts tokens has none to count.
-
-    Raises:
-        ValueError: such a policy.
-    """
-    total = _Total()
-    for unit in units:
-        tree = PrefixTree()
-        numbers: dict[_Piece, int] = {}
-        for request in unit.requests:
-            messages = keep(policy, request.messages).messages
-            pieces = [*(_Piece(message.role, message.content) for message in messages), _ANSWER]
-            ranked = [_Piece("", text) for text in _candidates(request)]
-            prompt = round(sum(piece.tokens for piece in pieces))
-            sizes = [max(1, round(piece.tokens)) for piece in ranked]
-            answer = 0 if ranked else _answer(request, thinks=False)
-            total.takes(request, prompt, sizes, answer, too_long=False)
-            end = tree.insert(numbers.setdefault(piece, len(numbers)) for piece in pieces)
-            for piece in ranked:
-                tree.insert([numbers.setdefault(piece, len(numbers))], end)
-        total.close(round(_weight(tree, list(numbers))))
-    return total.budget(exact=False)
-
-
-class _Piece(NamedTuple):
-    """A message, the opening of the answer, or a candidate (without a role)."""
-
-    role: str
-    text: str
-
-    @property
-    def tokens(self) -> float:
-        """Estimated tokens, markers included; the opening of an answer has no closing ones."""
-        around = 0 if not self.role else _OPENING if self is _ANSWER else _AROUND
-        return text_tokens(self.text) + around
-
-    def shared_with(self, other: _Piece) -> float:
-        """Estimated tokens of the common beginning of two pieces at one place."""
-        if self.role != other.role:
-            return 0.0
-        head = _OPENING if self.role else 0
-        common = commonprefix([self.text, other.text])  # noqa: RUF071 - characters are meant
-        return head + text_tokens(common)
-
-
-_ANSWER = _Piece("assistant", "")
-
-
-def text_tokens(text: str) -> float:
-    """Estimated tokens of a text for a tokenizer like Qwen's."""
-    wide = len(_WIDE.findall(text))
-    return wide * _PER_WIDE + (len(text) - wide) * _PER_OTHER
-
-
-@dataclass(slots=True)
-class _Total:
-    """Running sums behind a `TokenBudget`."""
-
     requests: int = 0
     generated: int = 0
     naive: int = 0
@@ -216,19 +95,112 @@ class _Total:
         self.apart = max(self.apart, self._alone)
         self._answers = self._alone = 0
 
-    def budget(self, *, exact: bool) -> TokenBudget:
-        """The sums, frozen."""
-        return TokenBudget(
-            self.requests,
-            self.generated,
-            self.naive,
-            self.shared,
-            self.longest,
-            self.together,
-            self.apart,
-            self.too_long,
-            exact,
-        )
+    def forward(self, answer_tokens: float) -> float:
+        """Tokens that go through a sharing engine; the last one of an answer is not fed back."""
+        return self.shared + self.generated * max(0.0, answer_tokens - 1)
+
+    def sharing_ratio(self, answer_tokens: float) -> float:
+        """Naive tokens for each that goes through a sharing engine, answers included."""
+        naive = self.naive + self.generated * max(0.0, answer_tokens - 1)
+        forward = self.forward(answer_tokens)
+        return naive / forward if forward else 1.0
+
+
+def count_tokens(
+    units: Iterable[Unit],
+    prompter: Prompter,
+    *,
+    policy: Policy = FULL,
+    window: int | None = None,
+) -> TokenBudget:
+    """Exact tokens of some units, as the hf engine plans them.
+
+    Args:
+        units: streamed; one prefix tree each.
+        prompter: tokenizer and template of the model.
+        policy: which turns are sent.
+        window: tokens of prompt and answer together; None for no limit.
+
+    Raises:
+        TemplateError: the template loses part of a conversation.
+    """
+    total = TokenBudget(exact=True)
+    thinks = effective_thinking(prompter.settings, prompter.tokenizer) == "on"
+    for unit in units:
+        tree = PrefixTree()
+        for request in unit.requests:
+            prompt = prompter.prompt(keep(policy, request.messages, prompter).messages).ids
+            ranked = [prompter.candidate(text) for text in _candidates(request)]
+            sizes = [len(ids) for ids in ranked]
+            answer = 0 if ranked else _answer(request, thinks=thinks)
+            longest = len(prompt) + max(sizes, default=answer)
+            too_long = window is not None and longest > window
+            if not total.takes(request, len(prompt), sizes, answer, too_long=too_long):
+                continue
+            end = tree.insert(prompt)
+            for ids in ranked:
+                tree.insert(ids, end)
+        total.close(len(tree))
+    return total
+
+
+def estimate_tokens(units: Iterable[Unit], *, policy: Policy = FULL) -> TokenBudget:
+    """Tokens of some units from their characters, for a tokenizer like Qwen's.
+
+    Args:
+        units: streamed; one prefix tree each.
+        policy: which turns are sent; one that counts tokens has none to count.
+
+    Raises:
+        ValueError: such a policy.
+    """
+    total = TokenBudget(exact=False)
+    for unit in units:
+        tree = PrefixTree()
+        numbers: dict[_Piece, int] = {}
+        for request in unit.requests:
+            messages = keep(policy, request.messages).messages
+            pieces = [*(_Piece(message.role, message.content) for message in messages), _ANSWER]
+            ranked = [_Piece("", text) for text in _candidates(request)]
+            prompt = round(sum(piece.tokens for piece in pieces))
+            sizes = [max(1, round(piece.tokens)) for piece in ranked]
+            answer = 0 if ranked else _answer(request, thinks=False)
+            total.takes(request, prompt, sizes, answer, too_long=False)
+            end = tree.insert(numbers.setdefault(piece, len(numbers)) for piece in pieces)
+            for piece in ranked:
+                tree.insert([numbers.setdefault(piece, len(numbers))], end)
+        total.close(round(_weight(tree, list(numbers))))
+    return total
+
+
+class _Piece(NamedTuple):
+    """A message, the opening of the answer, or a candidate (without a role)."""
+
+    role: str
+    text: str
+
+    @property
+    def tokens(self) -> float:
+        """Estimated tokens, markers included; the opening of an answer has no closing ones."""
+        around = 0 if not self.role else _OPENING if self is _ANSWER else _AROUND
+        return text_tokens(self.text) + around
+
+    def shared_with(self, other: _Piece) -> float:
+        """Estimated tokens of the common beginning of two pieces at one place."""
+        if self.role != other.role:
+            return 0.0
+        head = _OPENING if self.role else 0
+        common = commonprefix([self.text, other.text])  # noqa: RUF071 - characters are meant
+        return head + text_tokens(common)
+
+
+_ANSWER = _Piece("assistant", "")
+
+
+def text_tokens(text: str) -> float:
+    """Estimated tokens of a text for a tokenizer like Qwen's."""
+    wide = len(_WIDE.findall(text))
+    return wide * _PER_WIDE + (len(text) - wide) * _PER_OTHER
 
 
 def _candidates(request: Request) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ NOTHING = Budget(0, 0)
 
 
 @dataclass(slots=True)
-class Row:
+class GeneratedRow:
     """One sequence being generated.
 
     Attributes:
@@ -167,7 +167,7 @@ def filtered(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return probabilities
 
 
-def advance(rows: Sequence[Row], logits: torch.Tensor, stopping: Stopping) -> None:
+def advance(rows: Sequence[GeneratedRow], logits: torch.Tensor, stopping: Stopping) -> None:
     """Give every row its next token.
 
     Args:

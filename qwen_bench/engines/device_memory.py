@@ -8,31 +8,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # ships no annotations
 import torch
 
-from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.hf.tasks import Limits
-from qwen_bench.engines.model_arguments import read_bytes
-
 _TEXTS = ("can't allocate memory", "not enough memory", "out of memory")
 _SHARE = {"cuda": 0.85, "mps": 0.70, "cpu": 0.50}
 _CGROUPS = Path("/sys/fs/cgroup")
-
-
-def limits_for(options: EngineOptions, device: torch.device) -> Limits:
-    """How much is computed together: what the user set, else what the device has.
-
-    Called with the weights loaded, so that they do not count as free.
-
-    Raises:
-        ValueError: a setting that is no size.
-    """
-    given = options.model_args.get("memory")
-    memory = memory_budget(device) if given is None else read_bytes(str(given))
-    limits = Limits(memory_bytes=memory)
-    if options.batch_size is not None:
-        limits.rows = options.batch_size
-    if "chunk_tokens" in options.model_args:
-        limits.chunk = int(options.model_args["chunk_tokens"])
-    return limits
 
 
 def memory_budget(device: torch.device) -> int:

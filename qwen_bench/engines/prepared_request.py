@@ -6,13 +6,14 @@ tokenizer through a `Prompter`; no weights, no engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import opens_thought, split_thought
 from qwen_bench.chat.policy import Policy, keep
 from qwen_bench.engines.decoding import Written
-from qwen_bench.engines.prompter import Prompt, Prompter
+from qwen_bench.engines.prompter import EncodedPrompt, Prompter
 from qwen_bench.protocol import Reply, Request, Score
 
 
@@ -25,7 +26,7 @@ class Prepared(NamedTuple):
     """
 
     request: Request
-    prompt: Prompt
+    prompt: EncodedPrompt
     candidates: tuple[tuple[int, ...], ...]
     dropped: int
 
@@ -71,24 +72,41 @@ def prepare(
         else ()
     )
     prepared = Prepared(request, prompt, candidates, dropped)
-    size = len(prompt.ids)
     thinks = thinks or opens_thought(prompt.text)
-    thought = request.max_thinking_tokens if thinks else 0
-    longest = max(map(len, candidates), default=thought + request.max_new_tokens)
+    answer = request.max_new_tokens + (request.max_thinking_tokens if thinks else 0)
+    return prepared, refused_here(prepared.reply, prompt, candidates, answer, window=window)
+
+
+def refused_here(
+    reply: Reply,
+    prompt: EncodedPrompt,
+    candidates: Sequence[tuple[int, ...]],
+    answer: int,
+    *,
+    window: int | None,
+) -> Reply | None:
+    """The reply to a request that cannot be sent; None for one that can.
+
+    Args:
+        reply: what is known of it.
+        prompt: encoded.
+        candidates: ids of each.
+        answer: most tokens to generate, where there are no candidates.
+        window: tokens of prompt and answer together; None without a limit.
+    """
+    size, longest = len(prompt.ids), max(map(len, candidates), default=answer)
     if window is not None and size + longest > window:
         message = f"{size} + {longest} tokens, the context window has {window}"
-        return prepared, replace(
-            prepared.reply, status="too_long", reason="local", error_message=message
-        )
-    if not all(candidates):
-        return prepared, replace(
-            prepared.reply,
-            status="error",
-            reason="empty",
-            error_type="ValueError",
-            error_message="a candidate encodes to no token",
-        )
-    return prepared, None
+        return replace(reply, status="too_long", reason="local", error_message=message)
+    if all(candidates):
+        return None
+    return replace(
+        reply,
+        status="error",
+        reason="empty",
+        error_type="ValueError",
+        error_message="a candidate encodes to no token",
+    )
 
 
 def ranked(prepared: Prepared, scores: tuple[tuple[float, float], ...]) -> Reply:
@@ -96,7 +114,7 @@ def ranked(prepared: Prepared, scores: tuple[tuple[float, float], ...]) -> Reply
 
     Args:
         prepared: the request.
-        scores: for each candidate the sum over its tokens and the log-probability of the closer.
+        scores: for each candidate the log-probability of its tokens and of the end of turn.
     """
     return replace(
         prepared.reply,

@@ -31,7 +31,7 @@ _MARK = "qzjx"
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class EncodedPrompt:
     """A rendered and encoded conversation."""
 
     text: str
@@ -50,14 +50,14 @@ class StopTokens:
     Attributes:
         ids: all of them.
         names: their strings, sorted.
-        closer: the token that ends an assistant turn; scored after every candidate.
-        closer_name: its string.
+        end_of_turn: the token that ends an assistant turn; scored after every candidate.
+        end_of_turn_name: its string.
     """
 
     ids: frozenset[int]
     names: tuple[str, ...]
-    closer: int
-    closer_name: str
+    end_of_turn: int
+    end_of_turn_name: str
 
 
 def chat_settings(spec: ModelSpec, options: EngineOptions, own: str | None) -> ChatSettings:
@@ -84,7 +84,7 @@ class Prompter:
         start = tokenizer.convert_tokens_to_ids(IM_START)
         self._start = start if IM_START in tokenizer.get_vocab() else None
 
-    def prompt(self, messages: Sequence[Message]) -> Prompt:
+    def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
         """Render, check and encode a conversation that ends with a user message.
 
         Raises:
@@ -98,7 +98,7 @@ class Prompter:
                 f"{text.count(IM_START)} are written",
                 why="the tokenizer does not read the turn markers of the template as one token",
             )
-        return Prompt(text, ids)
+        return EncodedPrompt(text, ids)
 
     def takes_system(self) -> bool:
         """Whether the template writes a system message; some refuse or lose it."""
@@ -138,7 +138,7 @@ class Prompter:
         written = default_system_text(text)
         return given if written is None else written
 
-    def blocks(self, prompt: Prompt) -> tuple[int, ...]:
+    def blocks(self, prompt: EncodedPrompt) -> tuple[int, ...]:
         """Tokens of each ChatML block of a prompt, in order; they add up to the whole prompt.
 
         What stands before the first block counts with it. Empty where the template writes no
@@ -174,18 +174,18 @@ class Prompter:
         Raises:
             TemplateError: the template ends an assistant turn with nothing.
         """
-        closer = self._closer()
+        end_of_turn = self._end_of_turn()
         vocabulary = self.tokenizer.get_vocab()
         ids = set(shipped)
         ids |= {vocabulary[name] for name in STOP_STRINGS if name in vocabulary}
         if self.tokenizer.eos_token_id is not None:
             ids.add(self.tokenizer.eos_token_id)
-        if len(closer) == 1:
-            ids.add(closer[0])
+        if len(end_of_turn) == 1:
+            ids.add(end_of_turn[0])
         names = tuple(sorted(self.name(token) for token in ids))
-        return StopTokens(frozenset(ids), names, closer[0], self.name(closer[0]))
+        return StopTokens(frozenset(ids), names, end_of_turn[0], self.name(end_of_turn[0]))
 
-    def _closer(self) -> tuple[int, ...]:
+    def _end_of_turn(self) -> tuple[int, ...]:
         """Ids between an assistant's content and the end of its line."""
         chat = (Message("user", "a"), Message("assistant", _MARK), Message("user", "b"))
         text = render(chat, self.settings.template, self.tokenizer)

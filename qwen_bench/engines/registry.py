@@ -9,14 +9,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.openai.address import read_addresses
 from qwen_bench.engines.prompter import Prompter, chat_settings
 from qwen_bench.errors import EngineError, InputError, MissingExtraError
 from qwen_bench.protocol import Engine
+
+if TYPE_CHECKING:
+    from qwen_bench.engines.prompter import Prompter
 
 Solver = Callable[[ModelSpec], Engine]
 
@@ -62,6 +64,8 @@ def open_engines(
         QwenBenchError: while iterating, a model cannot be used as given.
     """
     if any(spec.kind == "openai" for spec in specs):
+        from qwen_bench.engines.openai.address import read_addresses  # noqa: PLC0415 - for servers
+
         _require("api", "openai")
         read_addresses(options.base_url)
     if options.engine == "vllm" and any(spec.kind in _LOADED for spec in specs):
@@ -87,6 +91,7 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     _require_packages()
     from qwen_bench.engines.adapters import adapter_template  # noqa: PLC0415 - imports torch
     from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
+    from qwen_bench.engines.prompter import Prompter  # noqa: PLC0415 - as above
 
     tokenizer = load_tokenizer(spec.weights, options)
     own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
@@ -148,7 +153,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
     """What loads models; imports torch, and ray or vllm where they are to compute."""
     if options.replicas > 1 or options.ray_address is not None:
         _require("ray", "ray")
-        from qwen_bench.engines.ray.opening import (  # noqa: PLC0415 - its workers import this
+        from qwen_bench.engines.ray.ray_engine import (  # noqa: PLC0415 - its workers import this
             pooled_engines,
         )
 
@@ -156,14 +161,16 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
             yield pooled
         return
     _require_packages()
-    from qwen_bench.engines.hf.opening import HfModels, exact_products  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.loading import exact_products  # noqa: PLC0415 - imports torch
 
     with exact_products(), ExitStack() as stack:
         if options.engine == "vllm":
-            from qwen_bench.engines.vllm.opening import VllmModels  # noqa: PLC0415 - imports vllm
+            from qwen_bench.engines.vllm.open_vllm import VllmModels  # noqa: PLC0415 - imports vllm
 
             yield stack.enter_context(closing(VllmModels(options)))
         else:
+            from qwen_bench.engines.hf.open_hf import HfModels  # noqa: PLC0415 - as above
+
             yield stack.enter_context(closing(HfModels(options)))
 
 
@@ -224,7 +231,7 @@ def _plugin_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
 
 
 def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
-    from qwen_bench.engines.openai.multi_server import open_servers  # noqa: PLC0415 - imports openai
+    from qwen_bench.engines.openai.openai_engine import open_servers  # noqa: PLC0415 - imports openai
 
     if "tokenizer" in options.model_args:
         _require_packages()
@@ -232,7 +239,7 @@ def _openai_engine(spec: ModelSpec, options: EngineOptions) -> Engine:
 
 
 def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
-    from qwen_bench.engines.openai.local_tokenizer import load_local  # noqa: PLC0415 - wanted only here
+    from qwen_bench.engines.openai.server_request import load_local  # noqa: PLC0415 - wanted only here
 
     if "tokenizer" in options.model_args:
         _require_packages()

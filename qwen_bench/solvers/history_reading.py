@@ -24,7 +24,7 @@ _SPEAKER = re.compile(r"^(?:(User|用户)|(?:Assistant|助手))(?:: |：)")
 _MESSAGE = 1_000_000
 
 
-class Place(NamedTuple):
+class MentionPlace(NamedTuple):
     """A mention in a history: number of the message from 0, and the span in its plain text."""
 
     message: int
@@ -68,11 +68,11 @@ def mentions_in(text: str, candidates: tuple[str, ...], aliases: Aliases = ()) -
     return find_mentions(plain(text), candidates, dict(aliases))
 
 
-def places_of(probe: Probe, history: Conversation) -> list[Place]:
+def places_of(probe: Probe, history: Conversation) -> list[MentionPlace]:
     """Every mention of a candidate of the probe, in the order of the text."""
     aliases = aliases_of(probe)
     return [
-        Place(number, mention)
+        MentionPlace(number, mention)
         for number, message in enumerate(history)
         for mention in mentions_in(message.content, probe.candidates, aliases)
     ]
@@ -111,7 +111,7 @@ def last_entity(probe: Probe, messages: Conversation) -> str:
     history = history_of(probe, messages)
     places = places_of(probe, history)
     keys = [
-        Place(number, mention)
+        MentionPlace(number, mention)
         for number, message in enumerate(history)
         for mention in mentions_in(message.content, probe.key_words)
     ]
@@ -133,7 +133,7 @@ def _carries(probe: Probe, reply: str) -> bool:
     return probe.rule is not None and apply_rule(probe.rule, reply, probe.lang) == reply
 
 
-def _distance(place: Place, key: Place) -> tuple[int, int]:
+def _distance(place: MentionPlace, key: MentionPlace) -> tuple[int, int]:
     """Characters between a candidate and the key, messages counted first; before wins a tie."""
     messages = abs(place.message - key.message)
     if messages:
@@ -143,7 +143,7 @@ def _distance(place: Place, key: Place) -> tuple[int, int]:
     return max(place.mention.start - key.mention.end, 0), 1
 
 
-def _first_of(probe: Probe, messages: Conversation, places: list[Place]) -> str:
+def _first_of(probe: Probe, messages: Conversation, places: list[MentionPlace]) -> str:
     """The candidate of the first place (for sets of the first places), or a blind pick."""
     names = [place.mention.candidate for place in places]
     if not names:

@@ -23,7 +23,7 @@ class TestJudgeFree:
         assert judge_free().status == "ok"
 
     @pytest.mark.parametrize(
-        "line", ["import torch", "from qwen_bench.engines.hf.engine import HfEngine"]
+        "line", ["import torch", "from qwen_bench.engines.hf.hf_engine import HfEngine"]
     )
     def test_a_scorer_that_could(self, tmp_path, line):
         (tmp_path / "judge.py").write_text(f"{line}\n", encoding="utf-8")

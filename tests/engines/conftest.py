@@ -25,7 +25,7 @@ def open_tiny(checkpoints):
     """Loads a tiny model and gives an engine on it; `change` may alter the loaded base first."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
     from qwen_bench.engines.engine_options import EngineOptions
-    from qwen_bench.engines.hf.engine import HfEngine
+    from qwen_bench.engines.hf.hf_engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
     from qwen_bench.engines.model_spec import parse_spec
 
@@ -125,7 +125,7 @@ class Plain:
                 logits = self.base.model(torch.tensor([prompt + own])).logits[0].float()
             logprobs = logits.log_softmax(-1)
             total = sum(float(logprobs[len(prompt) + i - 1, t]) for i, t in enumerate(own))
-            found.append((total, float(logprobs[-1, self.stops.closer])))
+            found.append((total, float(logprobs[-1, self.stops.end_of_turn])))
         return found
 
     def check(self, unit, replies, tolerance=1e-4):
@@ -155,14 +155,14 @@ class Outcome(NamedTuple):
     counters: object
 
 
-def compute(model, prompts, *, way="two-part", budget=6, candidates=None, **limits):
+def compute(model, prompts, *, strategy="two-part", budget=6, candidates=None, **limits):
     """Generate after prompts of token ids; with `candidates`, ids for each prompt, rank them."""
     import torch
 
     from qwen_bench.engines.decoding import Budget, Stopping
     from qwen_bench.engines.hf.forward import Forward
-    from qwen_bench.engines.hf.selfcheck import WAYS
-    from qwen_bench.engines.hf.tasks import Computation, Ledger, Limits, Task
+    from qwen_bench.engines.hf.selfcheck import STRATEGIES
+    from qwen_bench.engines.hf.tasks import Computation, Limits, Task, TreeCounters
     from qwen_bench.engines.prefix_tree import PrefixTree
     from qwen_bench.record.counters import Counters
 
@@ -175,9 +175,9 @@ def compute(model, prompts, *, way="two-part", budget=6, candidates=None, **limi
         paths = tuple(tree.path(node)[len(prompt) :] for node in nodes)
         tasks.append(Task(number, end, paths, Budget(0 if paths else budget, 0)))
     stopping = Stopping(frozenset(), str)
-    work = Computation(tree, forward, Ledger(counters), Limits(**limits), stopping, CLOSER)
+    work = Computation(tree, forward, TreeCounters(counters), Limits(**limits), stopping, CLOSER)
     with torch.inference_mode():
-        batches = list(WAYS[way](work, tasks))
+        batches = list(STRATEGIES[strategy](work, tasks))
     return Outcome({task.number: result for batch in batches for task, result in batch}, counters)
 
 

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.hf.engine import HfEngine
+from qwen_bench.engines.hf.hf_engine import HfEngine
 from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec

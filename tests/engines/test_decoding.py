@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen_bench.chat.messages import split_thought
-from qwen_bench.engines.decoding import Budget, Row, Stopping, advance, filtered
+from qwen_bench.engines.decoding import Budget, GeneratedRow, Stopping, advance, filtered
 from qwen_bench.protocol import GREEDY, Request, Sampling
 
 # One id a word; 2 stops.
@@ -19,7 +19,7 @@ STOPPING = Stopping(frozenset({STOP}), lambda ids: "".join(WORDS[token] for toke
 
 def write(tokens, budget=SHORT, *, opened=False):
     """The row after as many of the tokens as it wants."""
-    row = Row(0, budget, opened=opened)
+    row = GeneratedRow(0, budget, opened=opened)
     for token in tokens:
         if not row.live:
             break
@@ -127,7 +127,7 @@ def test_two_requests_of_one_row_are_cut_by_their_own_budgets():
 
 
 def test_the_margin_is_the_smallest_gap_of_the_tokens_that_were_kept():
-    row = Row(0, Budget(3, 3))
+    row = GeneratedRow(0, Budget(3, 3))
     for token, margin in ((A, 2.0), (B, 0.5), (STOP, 0.1)):
         row.take(token, margin, STOPPING)
 
@@ -162,7 +162,7 @@ def ended(tokens):
 
 
 def test_greedily_the_most_probable_token_is_taken_and_the_gap_is_kept():
-    rows = [Row(0, Budget(3, 3)), Row(1, Budget(3, 3))]
+    rows = [GeneratedRow(0, Budget(3, 3)), GeneratedRow(1, Budget(3, 3))]
     logits = torch.tensor([[1.0, 3.5, 0.0], [2.0, 0.0, 0.0]])
 
     advance(rows, logits, STOPPING)
@@ -174,7 +174,7 @@ def test_greedily_the_most_probable_token_is_taken_and_the_gap_is_kept():
 def drawn(key, seed=0, *, beside=(), steps=30):
     """Tokens of a request drawn from even odds, with other rows in the batch."""
     sampling = Sampling(temperature=1.0, seed=seed)
-    rows = [Row(0, Budget(99, 99), sampling=sampling, key=name) for name in (*beside, key)]
+    rows = [GeneratedRow(0, Budget(99, 99), sampling=sampling, key=name) for name in (*beside, key)]
     for _ in range(steps):
         advance(rows, torch.zeros(len(rows), 2), STOPPING)
     return rows[-1].tokens
@@ -193,7 +193,7 @@ def test_another_request_or_another_seed_draws_other_tokens():
 
 
 def test_draws_follow_the_probabilities():
-    row = Row(0, Budget(5000, 1), sampling=Sampling(temperature=1.0), key="x")
+    row = GeneratedRow(0, Budget(5000, 1), sampling=Sampling(temperature=1.0), key="x")
     logits = torch.tensor([[0.8, 0.2]]).log()
 
     for _ in range(4000):
@@ -264,7 +264,7 @@ def test_a_value_out_of_range_is_refused(values):
 
 
 def test_without_a_temperature_nothing_is_drawn():
-    rows = [Row(0, Budget(9, 9), sampling=GREEDY, key=key) for key in "xy"]
+    rows = [GeneratedRow(0, Budget(9, 9), sampling=GREEDY, key=key) for key in "xy"]
 
     for _ in range(5):
         advance(rows, torch.tensor([[0.0, 0.1], [0.0, 0.1]]), STOPPING)

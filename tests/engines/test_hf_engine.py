@@ -13,7 +13,7 @@ from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.errors import TemplateError
 from qwen_bench.protocol import Request, Sampling, Unit
 
-WAYS = [
+STRATEGIES = [
     ("qwen2", "two-part"),
     ("qwen3", "two-part"),
     ("llama", "two-part"),
@@ -62,9 +62,11 @@ def found(replies):
     }
 
 
-@pytest.mark.parametrize(("family", "way"), WAYS)
-def test_answers_and_scores_equal_plain_transformers(family, way, open_tiny, plain, forked_unit):
-    engine, base = open_tiny(family, way=way)
+@pytest.mark.parametrize(("family", "strategy"), STRATEGIES)
+def test_answers_and_scores_equal_plain_transformers(
+    family, strategy, open_tiny, plain, forked_unit
+):
+    engine, base = open_tiny(family, strategy=strategy)
 
     replies = list(engine.answer(forked_unit))
 
@@ -72,7 +74,7 @@ def test_answers_and_scores_equal_plain_transformers(family, way, open_tiny, pla
 
 
 @pytest.mark.parametrize(
-    ("family", "way"),
+    ("family", "strategy"),
     [
         ("qwen2", "two-part"),
         ("qwen3", "two-part"),
@@ -81,13 +83,13 @@ def test_answers_and_scores_equal_plain_transformers(family, way, open_tiny, pla
         ("gemma3", "copying"),
     ],
 )
-def test_the_self_check_takes_the_two_part_way_for_full_attention_only(family, way, open_tiny):
+def test_the_self_check_takes_the_two_part_way_for_full_attention_only(family, strategy, open_tiny):
     engine, _ = open_tiny(family)
 
     facts = engine.identity().engine
 
-    assert facts.prefix_sharing == way
-    assert (facts.self_check_difference is None) == (way == "copying")
+    assert facts.prefix_sharing == strategy
+    assert (facts.self_check_difference is None) == (strategy == "copying")
 
 
 @pytest.mark.parametrize(
@@ -133,9 +135,9 @@ def test_a_model_that_ignores_positions_fails_the_self_check(open_tiny):
     assert "self-check differs" in engine.identity().engine.prefix_sharing_reason
 
 
-@pytest.mark.parametrize(("family", "way"), WAYS)
-def test_any_order_of_requests_gives_the_same_answers(family, way, open_tiny, forked_unit):
-    engine, _ = open_tiny(family, way=way)
+@pytest.mark.parametrize(("family", "strategy"), STRATEGIES)
+def test_any_order_of_requests_gives_the_same_answers(family, strategy, open_tiny, forked_unit):
+    engine, _ = open_tiny(family, strategy=strategy)
     shuffled = list(forked_unit.requests)
     random.Random(1).shuffle(shuffled)  # noqa: S311 - any order will do
 
@@ -144,18 +146,18 @@ def test_any_order_of_requests_gives_the_same_answers(family, way, open_tiny, fo
     assert found(engine.answer(Unit("shuffled", tuple(shuffled)))) == first
 
 
-@pytest.mark.parametrize(("family", "way"), WAYS)
-def test_one_row_at_a_time_gives_the_same_answers(family, way, open_tiny, forked_unit):
-    engine, _ = open_tiny(family, way=way)
-    narrow, _ = open_tiny(family, way=way, limits=Limits(rows=1))
+@pytest.mark.parametrize(("family", "strategy"), STRATEGIES)
+def test_one_row_at_a_time_gives_the_same_answers(family, strategy, open_tiny, forked_unit):
+    engine, _ = open_tiny(family, strategy=strategy)
+    narrow, _ = open_tiny(family, strategy=strategy, limits=Limits(rows=1))
 
     assert found(narrow.answer(forked_unit)) == essence(engine.answer(forked_unit))
     assert exact(narrow.counters())
 
 
-@pytest.mark.parametrize("way", ["two-part", "copying"])
-def test_a_trunk_longer_than_a_chunk_is_read_in_pieces(way, open_tiny, plain):
-    engine, base = open_tiny("qwen2", way=way)
+@pytest.mark.parametrize("strategy", ["two-part", "copying"])
+def test_a_trunk_longer_than_a_chunk_is_read_in_pieces(strategy, open_tiny, plain):
+    engine, base = open_tiny("qwen2", strategy=strategy)
     long = "Please remember that the meeting moved to Friday. " * 40
     history = (Message("user", long), Message("assistant", long))
     unit = Unit(
@@ -175,9 +177,9 @@ def test_a_trunk_longer_than_a_chunk_is_read_in_pieces(way, open_tiny, plain):
     plain(base, engine).check(unit, replies, tolerance=5e-4)
 
 
-@pytest.mark.parametrize("way", ["two-part", "copying"])
-def test_one_request_alone_is_answered(way, open_tiny, plain, asked):
-    engine, base = open_tiny("qwen2", way=way)
+@pytest.mark.parametrize("strategy", ["two-part", "copying"])
+def test_one_request_alone_is_answered(strategy, open_tiny, plain, asked):
+    engine, base = open_tiny("qwen2", strategy=strategy)
     for request in asked("only", 2, "Which?"):
         unit = Unit("one", (request,))
 
@@ -348,8 +350,8 @@ def test_a_thought_that_nobody_asked_for_may_use_what_is_left(open_tiny, asked):
     assert reply.output_tokens == left - 6
 
 
-@pytest.mark.parametrize(("family", "way"), [("qwen2", "two-part"), ("gemma3", "copying")])
-def test_draws_do_not_depend_on_what_is_computed_together(family, way, open_tiny, asked):
+@pytest.mark.parametrize(("family", "strategy"), [("qwen2", "two-part"), ("gemma3", "copying")])
+def test_draws_do_not_depend_on_what_is_computed_together(family, strategy, open_tiny, asked):
     def sampled(seed):
         sampling = Sampling(temperature=1.0, top_p=0.95, top_k=50, seed=seed)
         return tuple(
@@ -360,8 +362,8 @@ def test_draws_do_not_depend_on_what_is_computed_together(family, way, open_tiny
     def texts(replies):
         return {reply.id: reply.text for reply in replies}
 
-    engine, _ = open_tiny(family, way=way)
-    narrow, _ = open_tiny(family, way=way, limits=Limits(rows=1))
+    engine, _ = open_tiny(family, strategy=strategy)
+    narrow, _ = open_tiny(family, strategy=strategy, limits=Limits(rows=1))
     requests = sampled(1)
 
     together = texts(engine.answer(Unit("u", requests)))
@@ -371,9 +373,9 @@ def test_draws_do_not_depend_on_what_is_computed_together(family, way, open_tiny
     assert texts(engine.answer(Unit("u", sampled(2)))) != together
 
 
-@pytest.mark.parametrize("way", ["two-part", "copying"])
-def test_a_thought_and_its_answer_have_budgets_of_their_own(way, open_tiny, asked):
-    engine, base = open_tiny("qwen2", way=way)
+@pytest.mark.parametrize("strategy", ["two-part", "copying"])
+def test_a_thought_and_its_answer_have_budgets_of_their_own(strategy, open_tiny, asked):
+    engine, base = open_tiny("qwen2", strategy=strategy)
     vocabulary = base.tokenizer.get_vocab()
     closing = base.tokenizer.encode("</think>", add_special_tokens=False)
     script = [vocabulary["a"]] * 5 + closing + [vocabulary["b"]] * 9
@@ -413,7 +415,7 @@ def test_another_error_of_the_model_is_not_swallowed(open_tiny, forked_unit):
     def swap(base):
         base.model = Broken(base.model)
 
-    engine, _ = open_tiny("qwen2", swap, way="two-part")
+    engine, _ = open_tiny("qwen2", swap, strategy="two-part")
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         list(engine.answer(forked_unit))

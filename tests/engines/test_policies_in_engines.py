@@ -30,17 +30,17 @@ def answers(replies):
     }
 
 
-@pytest.mark.parametrize("way", ["two-part", "copying"])
+@pytest.mark.parametrize("strategy", ["two-part", "copying"])
 @pytest.mark.parametrize(
     "policy",
     [Policy("last-turns", 1), Policy("last-tokens", 80), Policy("qwen-v1", 60)],
     ids=str,
 )
 def test_answers_are_those_to_the_conversation_that_was_cut_by_hand(
-    policy, way, open_tiny, forked_unit
+    policy, strategy, open_tiny, forked_unit
 ):
-    engine, _ = open_tiny(policy=policy, way=way)
-    other, _ = open_tiny(way=way)
+    engine, _ = open_tiny(policy=policy, strategy=strategy)
+    other, _ = open_tiny(strategy=strategy)
     unit, dropped = cut(forked_unit, policy, other._prompter)
 
     replies = list(engine.answer(forked_unit))

@@ -122,7 +122,8 @@ def start(tmp_path):
         code = IN_WORKERS.format(fault=fault.strip() or "pass", engine=engine.strip() or "pass")
         (faults / "sitecustomize.py").write_text(code)
         environment = os.environ | settings
-        environment |= {"PYTHONPATH": str(faults), "FAULTS": str(faults), "OMP_NUM_THREADS": "1"}
+        paths = os.pathsep.join([str(faults), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment |= {"PYTHONPATH": paths, "FAULTS": str(faults), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-c", "from qwen_bench.cli.main import entry_point; entry_point()"]
             + [str(word) for word in words],

@@ -13,8 +13,8 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.engines import registry
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
-from qwen_bench.engines.ray import opening
-from qwen_bench.engines.ray.worker import Refusal, Worker
+from qwen_bench.engines.ray import ray_engine
+from qwen_bench.engines.ray.worker import Worker, WorkerRefusal
 from qwen_bench.engines.ray.worker_resources import Node, cpus_each, gpus_each
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import EngineError, InputError, MissingExtraError, ModelError
@@ -63,7 +63,7 @@ def test_a_worker_walks_through_the_specs_and_opens_them_once(scripted):
 
     assert found == ["a", "c"]
     assert [count for count, _ in opened] == [3]
-    assert walker.open(2).pid == walker.start() == os.getpid()
+    assert walker.start() == os.getpid()
 
 
 def test_a_new_worker_begins_at_the_spec_that_is_asked_for(scripted):
@@ -103,7 +103,7 @@ def test_an_error_for_the_user_is_given_back_as_a_value(scripted):
 
     refused = walker.answer(UNIT)
 
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, WorkerRefusal)
     assert type(refused.error) is ModelError
     assert refused.error.fix == ("find them",)
 
@@ -111,7 +111,7 @@ def test_an_error_for_the_user_is_given_back_as_a_value(scripted):
 def test_a_model_that_cannot_be_loaded_is_refused_by_the_worker(model):
     refused = Worker([model], EngineOptions(device="cpu"), open_engines).open(0)
 
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, WorkerRefusal)
     assert isinstance(refused.error, ModelError)
 
 
@@ -198,15 +198,16 @@ def test_paths_mean_the_same_in_a_process_that_began_elsewhere(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     spec = parse_spec("./base+./lora")
 
-    found = opening._absolute(spec)
-    options = opening._absolute_options(EngineOptions(chat_template="my.jinja"))
+    found = ray_engine._absolute(spec)
+    options = ray_engine._absolute_options(EngineOptions(chat_template="my.jinja"))
 
     assert found.path == tmp_path / "lora"
     assert found.base.path == tmp_path / "base"
     assert found.text == spec.text
     assert Path(options.chat_template) == tmp_path / "my.jinja"
     assert (
-        opening._absolute_options(EngineOptions(chat_template="chatml")).chat_template == "chatml"
+        ray_engine._absolute_options(EngineOptions(chat_template="chatml")).chat_template
+        == "chatml"
     )
 
 
@@ -221,7 +222,7 @@ def test_paths_mean_the_same_in_a_process_that_began_elsewhere(tmp_path, monkeyp
 def test_ray_of_our_own_is_told_to_stay_on_this_machine_and_keep_others_out(given, own, expected):
     """In a process of its own: Ray reads these once."""
     code = (
-        "import os; from qwen_bench.engines.ray.opening import _prepare; "
+        "import os; from qwen_bench.engines.ray.ray_engine import _prepare; "
         f"_prepare(own={own}); import sys; assert 'ray' not in sys.modules; "
         "print(os.environ.get('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'), "
         "len(os.environ.get('RAY_AUTH_TOKEN', '')), os.environ['RAY_USAGE_STATS_ENABLED'])"
@@ -245,7 +246,7 @@ def test_ray_of_our_own_is_told_to_stay_on_this_machine_and_keep_others_out(give
 
 def test_the_pool_loads_no_heavy_library():
     code = (
-        "import sys, qwen_bench.engines.ray.pool, qwen_bench.engines.ray.opening; "
+        "import sys, qwen_bench.engines.ray.ray_engine; "
         "print(sorted({'torch', 'ray', 'transformers'} & set(sys.modules)))"
     )
 

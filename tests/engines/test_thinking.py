@@ -7,7 +7,7 @@ import pytest
 from qwen_bench.protocol import Request, Sampling, Unit
 from qwen_bench.record.manifest import Thinking
 
-WAYS = ("two-part", "copying")
+STRATEGIES = ("two-part", "copying")
 
 
 @pytest.fixture
@@ -15,15 +15,15 @@ def open_saying(saying):
     """`open_saying(text, ...)`: an engine on a model that says it; `thinking` as on the line."""
     from qwen_bench.chat.rendering import ChatSettings, choose_template
     from qwen_bench.engines.engine_options import EngineOptions
-    from qwen_bench.engines.hf.engine import HfEngine
+    from qwen_bench.engines.hf.hf_engine import HfEngine
     from qwen_bench.engines.loading import load_base, shipped_template
     from qwen_bench.engines.model_spec import parse_spec
 
-    def open_one(text, template="qwen3", *, thinking="auto", way=None, **made):
+    def open_one(text, template="qwen3", *, thinking="auto", strategy=None, **made):
         spec = parse_spec(str(saying(text, template, **made)))
         base = load_base(spec, EngineOptions())
         own = choose_template(None, shipped_template(base.tokenizer), "tiny")
-        return HfEngine(base, ChatSettings(own, thinking=thinking), spec, way=way)
+        return HfEngine(base, ChatSettings(own, thinking=thinking), spec, strategy=strategy)
 
     return open_one
 
@@ -36,9 +36,9 @@ def reply_of(engine, asked, **changes):
     return reply
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_thought_is_stripped_and_counted(open_saying, asked, way):
-    reply = reply_of(open_saying("<think>abc</think>red", way=way), asked)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_thought_is_stripped_and_counted(open_saying, asked, strategy):
+    reply = reply_of(open_saying("<think>abc</think>red", strategy=strategy), asked)
 
     assert (reply.status, reply.reason, reply.finish_reason) == ("ok", None, "stop")
     assert reply.text == "red"
@@ -48,9 +48,9 @@ def test_a_thought_is_stripped_and_counted(open_saying, asked, way):
     assert reply.margin > 1
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_thought_that_the_prompt_opened_is_stripped_as_well(open_saying, asked, way):
-    engine = open_saying("abc</think>red", "qwen3_5_think", way=way)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_thought_that_the_prompt_opened_is_stripped_as_well(open_saying, asked, strategy):
+    engine = open_saying("abc</think>red", "qwen3_5_think", strategy=strategy)
 
     reply = reply_of(engine, asked)
 
@@ -65,11 +65,13 @@ def test_a_closing_tag_of_several_tokens_ends_the_thought(open_saying, asked):
     assert reply.thought_tokens > 4
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_thought_longer_than_its_budget_holds_no_answer_and_is_not_closed(
-    open_saying, asked, way
+    open_saying, asked, strategy
 ):
-    reply = reply_of(open_saying("<think>abc</think>red", way=way), asked, max_thinking_tokens=3)
+    reply = reply_of(
+        open_saying("<think>abc</think>red", strategy=strategy), asked, max_thinking_tokens=3
+    )
 
     assert (reply.status, reply.reason) == ("truncated", "thinking")
     assert (reply.text, reply.finish_reason) == ("", "thinking")

@@ -3,11 +3,8 @@
 A model in which every layer attends to everything before it is given packed tokens without any
 padding and without a mask. Each layer hands its queries, keys and values to the pass that is under
 way. A pass attends in parts (the shared trunk, then the tokens of the row itself) and merges them
-by their log-sum-exps, so the keys of the trunk exist once, however many rows look at them.
-
-Shapes: a layer gives queries (1, query heads, tokens, head size) and keys and values
-(1, key/value heads, tokens, head size), with positions already applied. Knows tensors and places;
-nothing of trees and requests.
+by their log-sum-exps, so the keys of the trunk exist once, however many rows look at them. Knows
+tensors and places; nothing of trees and requests.
 """
 
 from __future__ import annotations
@@ -25,17 +22,26 @@ NAME = "qwen_bench_two_part"
 """Attention implementation; having no entry among the mask functions, it gets no mask built."""
 
 
+class Heads(NamedTuple):
+    """What a layer gives.
+
+    Attributes:
+        query: (1, query heads, tokens, head size), positions applied.
+        key: (1, key/value heads, tokens, head size), positions applied.
+        value: as `key`.
+        scale: factor of the scores.
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+
+
 class Pass(Protocol):
     """One forward through all layers."""
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, given: Heads) -> torch.Tensor:
         """Attention of one layer, (1, tokens, query heads, head size)."""
         ...
 
@@ -62,39 +68,32 @@ def two_part(
     if sharing is None or attention_mask is not None:
         raise ValueError("two-part attention needs a pass and no mask")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return sharing(module.layer_idx, query, key, value, scale), None
+    return sharing(module.layer_idx, Heads(query, key, value, scale)), None
 
 
 AttentionInterface.register(NAME, two_part)
 
 
-class Chain:
+class StemPass:
     """Reads the next tokens of the trunk: causal among themselves, all earlier tokens in full."""
 
     def __init__(self, trunk: Trunk, attend: Attend) -> None:
         self._trunk = trunk
         self._attend = attend
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, given: Heads) -> torch.Tensor:
         """See `Pass`; writes keys and values behind the trunk's."""
+        query, key, value, scale = given
         before = self._trunk.length
         self._trunk.write(layer, key, value)
-        own = self._attend(query, key, value, causal=True, scale=scale)
-        out = _by_token(own)
-        if before:
-            keys, values = self._trunk.read(layer, before)
-            _add_shared(out, query, keys, values, attend=self._attend, scale=scale)
-        return out.out[None]
+        found = self._attend(query, key, value, causal=True, scale=scale)
+        own = Attended(found.out[0].transpose(0, 1), found.lse[0].transpose(0, 1))
+        whole = [TrunkSegment(0, query.shape[2], before)]
+        _add_trunk(own, layer, given, self._trunk, attend=self._attend, segments=whole)
+        return own.out[None]
 
 
-class Segment(NamedTuple):
+class TrunkSegment(NamedTuple):
     """Packed tokens that attend to the same part of the trunk.
 
     Attributes:
@@ -138,7 +137,7 @@ class Limbs(NamedTuple):
     places: torch.Tensor
 
 
-class Reading:
+class LimbPass:
     """Reads rows that hang on the trunk, packed one after the other.
 
     Args:
@@ -155,7 +154,7 @@ class Reading:
         trunk: Trunk,
         attend: Attend,
         *,
-        segments: Sequence[Segment],
+        segments: Sequence[TrunkSegment],
         limbs: Sequence[Limbs],
         borrowed: torch.Tensor | None,
         keeping: Sequence[Keeping],
@@ -167,25 +166,17 @@ class Reading:
         self._borrowed = borrowed
         self._keeping = keeping
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, given: Heads) -> torch.Tensor:
         """See `Pass`."""
-        queries = query[0].transpose(0, 1)
-        keys, values = key[0].transpose(0, 1), value[0].transpose(0, 1)
+        queries, keys, values = (part[0].transpose(0, 1) for part in given[:3])
         if self._borrowed is not None:
             more = self._trunk.take(layer, self._borrowed)
             keys, values = torch.cat([keys, more[0]]), torch.cat([values, more[1]])
         for kept in self._keeping:
             kept.buffer.keep(layer, keys, values, kept.places, kept.sources)
-        parts = [self._own(limbs, queries, keys, values, scale) for limbs in self._limbs]
+        parts = [self._own(limbs, queries, keys, values, given.scale) for limbs in self._limbs]
         own = parts[0] if len(parts) == 1 else Attended(*map(torch.cat, zip(*parts, strict=True)))
-        _add_trunk(own, query, self._trunk, layer, self._segments, attend=self._attend, scale=scale)
+        _add_trunk(own, layer, given, self._trunk, attend=self._attend, segments=self._segments)
         return own.out[None]
 
     def _own(
@@ -214,7 +205,7 @@ class Reading:
         return Attended(out.index_select(0, limbs.places), lse.index_select(0, limbs.places))
 
 
-class Rows(NamedTuple):
+class BufferRows(NamedTuple):
     """Rows that share a buffer.
 
     Attributes:
@@ -226,7 +217,7 @@ class Rows(NamedTuple):
     places: torch.Tensor
 
 
-class Decoding:
+class DecodePass:
     """One token of every row: its own tokens so far, and the trunk up to its fork.
 
     Args:
@@ -241,24 +232,17 @@ class Decoding:
         trunk: Trunk,
         attend: Attend,
         *,
-        segments: Sequence[Segment],
-        buffers: Sequence[Rows],
+        segments: Sequence[TrunkSegment],
+        buffers: Sequence[BufferRows],
     ) -> None:
         self._trunk = trunk
         self._attend = attend
         self._segments = segments
         self._buffers = buffers
 
-    def __call__(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
+    def __call__(self, layer: int, given: Heads) -> torch.Tensor:
         """See `Pass`; writes keys and values behind those of each row."""
-        queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
+        queries, keys, values = (part[0].transpose(0, 1) for part in given[:3])
         tokens, heads, size = queries.shape
         own = Attended(
             queries.new_empty((tokens, heads, size)),
@@ -272,62 +256,43 @@ class Decoding:
             folded = queries.index_select(0, places).view(len(places), keys.shape[1], -1, size)
             if mask is not None:
                 mask = mask.expand(-1, -1, folded.shape[2], -1)
-            found = self._attend(folded, held_keys, held_values, mask=mask, scale=scale)
+            found = self._attend(folded, held_keys, held_values, mask=mask, scale=given.scale)
             own.out.index_copy_(0, places, found.out.reshape(-1, heads, size))
             own.lse.index_copy_(0, places, found.lse.reshape(-1, heads))
-        _add_trunk(own, query, self._trunk, layer, self._segments, attend=self._attend, scale=scale)
+        _add_trunk(own, layer, given, self._trunk, attend=self._attend, segments=self._segments)
         return own.out[None]
-
-
-def _by_token(found: Attended) -> Attended:
-    """Of one row: (tokens, heads, head size) and (tokens, heads)."""
-    return Attended(found.out[0].transpose(0, 1), found.lse[0].transpose(0, 1))
 
 
 def _add_trunk(
     own: Attended,
-    query: torch.Tensor,
-    trunk: Trunk,
     layer: int,
-    segments: Sequence[Segment],
+    given: Heads,
+    trunk: Trunk,
     *,
     attend: Attend,
-    scale: float,
+    segments: Sequence[TrunkSegment],
 ) -> None:
     """Add to `own`, in place, what each segment sees of the trunk; a part without keys is left out.
 
-    Args:
-        own: by token.
-        query: as the layer gave it.
-        trunk: keys and values.
-        layer: number of the layer.
-        segments: of the tokens.
-        attend: kernel.
-        scale: factor of the scores.
-    """
-    for start, end, depth in segments:
-        if depth:
-            keys, values = trunk.read(layer, depth)
-            part = Attended(own.out[start:end], own.lse[start:end])
-            _add_shared(part, query[:, :, start:end], keys, values, attend=attend, scale=scale)
-
-
-def _add_shared(
-    own: Attended,
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    *,
-    attend: Attend,
-    scale: float,
-) -> None:
-    """Merge attention to keys that all queries see into `own`, in place.
-
     The query heads of one key head are folded into the token axis, which is right because there is
     no mask: each key is then read once for all of them.
+
+    Args:
+        own: by token.
+        layer: number of the layer.
+        given: by the layer.
+        trunk: keys and values.
+        attend: kernel.
+        segments: of the tokens.
     """
-    _, heads, tokens, size = query.shape
-    found = attend(query.reshape(1, keys.shape[1], -1, size), keys, values, mask=None, scale=scale)
-    out = found.out.reshape(heads, tokens, size).transpose(0, 1)
-    lse = found.lse.reshape(heads, tokens).transpose(0, 1)
-    merge_into(own, Attended(out, lse))
+    for start, end, depth in segments:
+        if not depth:
+            continue
+        keys, values = trunk.read(layer, depth)
+        query = given.query[:, :, start:end]
+        _, heads, tokens, size = query.shape
+        folded = query.reshape(1, keys.shape[1], -1, size)
+        found = attend(folded, keys, values, mask=None, scale=given.scale)
+        out = found.out.reshape(heads, tokens, size).transpose(0, 1)
+        lse = found.lse.reshape(heads, tokens).transpose(0, 1)
+        merge_into(Attended(own.out[start:end], own.lse[start:end]), Attended(out, lse))

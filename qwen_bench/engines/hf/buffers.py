@@ -31,7 +31,7 @@ class Trunk:
         return sum(held.nbytes for held in (*self._keys.values(), *self._values.values()))
 
     def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put (1, heads, tokens, head size) behind the tokens held, without counting them yet."""
+        """Put (1, heads, tokens, head size) behind the tokens held, without counters them yet."""
         for held, new in ((self._keys, keys), (self._values, values)):
             if layer not in held:
                 held[layer] = new.new_empty((1, new.shape[1], self._capacity, new.shape[3]))
@@ -122,7 +122,7 @@ class RowBuffer:
     def append(
         self, layer: int, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Write one token of each row, without counting it yet.
+        """Write one token of each row, without counters it yet.
 
         Args:
             layer: number of the layer.

@@ -1,4 +1,4 @@
-"""Copied caches: the way for models whose layers keep a running state or forget old tokens.
+"""Copied caches: the strategy for models whose layers keep a running state or forget old tokens.
 
 While the trunk advances, the whole cache is copied at each fork, expanded to the rows that leave
 there, and dropped when they are done. Rows of one batch have suffixes of equal length: there is no
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache
 
-from qwen_bench.engines.decoding import Row, advance
+from qwen_bench.engines.decoding import GeneratedRow, advance
 from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.hf.tasks import (
     Computation,
@@ -45,15 +45,15 @@ class Branch(NamedTuple):
     waiting: Waiting | None
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> GeneratedRow | None:
         """What is generated."""
         return self.waiting.row if self.waiting is not None else None
 
 
 def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]]:
-    """Compute the tasks; yields what each batch of rows finished. Arguments as in `two_part`."""
-    tree, forward, ledger = work.tree, work.forward, work.ledger
-    wanted = wanted_tokens(tree, tasks, work.closer)
+    """Compute the tasks; yields what each batch of rows finished; see `shared_prefix.batches`."""
+    tree, forward, counters = work.tree, work.forward, work.counters
+    wanted = wanted_tokens(tree, tasks, work.end_of_turn)
     trunk = tree.path(max((task.prompt_end for task in tasks), key=tree.depth))
     branches = _branches(tree, tasks, trunk)
     seen: dict[int, Logprobs] = {}
@@ -61,22 +61,22 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
     cache = DynamicCache(config=forward.config)
     length = 0
     for fork in sorted({branch.fork for branch in branches}):
-        with ledger.spending("trunk"):
+        with counters.timing("trunk"):
             for start in range(length, fork, work.limits.chunk):
                 nodes = trunk[start : min(fork, start + work.limits.chunk)]
-                ledger.feed(nodes)
+                counters.feed(nodes)
                 forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
         length = fork
         here = [branch for branch in branches if branch.fork == fork]
         for batch in _equal_lengths(here, work, _bytes(cache), wanted):
-            ledger.together(len(batch))
-            with ledger.spending("rows"):
+            counters.together(len(batch))
+            with counters.timing("rows"):
                 rows_cache = _expanded(cache, len(batch), forward)
                 _read_branches(work, batch, wanted, rows_cache, seen)
-            ledger.hold(_bytes(cache) + _bytes(rows_cache))
-            with ledger.spending("decode"):
+            counters.hold(_bytes(cache) + _bytes(rows_cache))
+            with counters.timing("decode"):
                 _decode(work, batch, rows_cache)
-            ledger.hold(_bytes(cache) + _bytes(rows_cache))
+            counters.hold(_bytes(cache) + _bytes(rows_cache))
             del rows_cache
             answered = [branch.waiting for branch in batch if branch.waiting is not None]
             yield finish(work, answered, ranking, seen)
@@ -164,7 +164,7 @@ def _read_branches(
     length = len(batch[0].nodes)
     keep = [place for place in range(length) if any(item.nodes[place] in wanted for item in batch)]
     for branch in batch:
-        work.ledger.feed(branch.nodes)
+        work.counters.feed(branch.nodes)
     logits = work.forward(
         [[work.tree.token(node) for node in branch.nodes] for branch in batch],
         cache=cache,
@@ -199,6 +199,6 @@ def _decode(
             cache.reorder_cache(torch.tensor(index, device=work.forward.device))
             held = live
         rows = [row for place in live if (row := batch[place].row) is not None]
-        work.ledger.decode(len(rows))
+        work.counters.decode(len(rows))
         logits = work.forward([[row.tokens[-1]] for row in rows], cache=cache, keep=(0,))
         advance(rows, logits[:, 0], work.stopping)

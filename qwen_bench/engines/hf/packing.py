@@ -82,7 +82,7 @@ class Batch(NamedTuple):
         return max(len(self.leaves), *(len(limbs) for limbs in self.passes), 0)
 
 
-class _Piece(NamedTuple):
+class _Packable(NamedTuple):
     """A limb, or a prompt that ends on the stem, and what is decoded from it."""
 
     fork: int
@@ -115,13 +115,13 @@ def pack(
         room: limits.
     """
     pieces = [
-        _Piece(tree.depth(node), None, (Leaf(wish, tree.depth(node), ()),), 0)
+        _Packable(tree.depth(node), None, (Leaf(wish, tree.depth(node), ()),), 0)
         for node in stem.nodes
         for wish in wishes.get(node, ())
     ]
     pieces += [piece for limb in stem.limbs for piece in _pieces(tree, limb, wishes, wanted, room)]
     pieces.sort(key=lambda piece: piece.fork)
-    groups: list[list[_Piece]] = [[]]
+    groups: list[list[_Packable]] = [[]]
     kv_tokens = leaves = 0
     for piece in pieces:
         kv_tokens += piece.kv_tokens
@@ -155,7 +155,7 @@ def chunks(stem: Stem, wanted: Mapping[int, object], room: Room) -> Iterator[tup
     yield stem.nodes[start:]
 
 
-def _passes(pieces: Sequence[_Piece], room: Room) -> Iterator[tuple[Limb, ...]]:
+def _passes(pieces: Sequence[_Packable], room: Room) -> Iterator[tuple[Limb, ...]]:
     """Limbs in order, some at a time."""
     together: list[Limb] = []
     tokens = reads = 0
@@ -178,15 +178,15 @@ def _pieces(
     wishes: Mapping[int, Sequence[Wish]],
     wanted: Mapping[int, object],
     room: Room,
-) -> Iterator[_Piece]:
+) -> Iterator[_Packable]:
     """The limb whole, or in parts that each keep the limits if a part can."""
     reads = [node for node in limb.nodes if node in wanted]
-    whole = _Piece(limb.fork, limb, _leaves(tree, limb, reads, wishes), len(reads))
+    whole = _Packable(limb.fork, limb, _leaves(tree, limb, reads, wishes), len(reads))
     if not _too_big(whole, room):
         yield whole
         return
     ends: list[int] = []
-    held: _Piece | None = None
+    held: _Packable | None = None
     for node in reads:
         more = _part(tree, limb, [*ends, node], wishes, wanted)
         if held is not None and _too_big(more, room):
@@ -199,7 +199,7 @@ def _pieces(
         yield held
 
 
-def _too_big(piece: _Piece, room: Room) -> bool:
+def _too_big(piece: _Packable, room: Room) -> bool:
     """Whether a piece breaks a limit that a smaller one would keep."""
     much = piece.kv_tokens > room.kv_tokens and len(piece.leaves) > 1
     return much or piece.reads > room.positions
@@ -211,11 +211,11 @@ def _part(
     ends: Sequence[int],
     wishes: Mapping[int, Sequence[Wish]],
     wanted: Mapping[int, object],
-) -> _Piece:
+) -> _Packable:
     """What leads to `ends`, with the answers that start there."""
     part = part_of(tree, limb, ends)
     reads = sum(node in wanted for node in part.nodes)
-    return _Piece(limb.fork, part, _leaves(tree, limb, ends, wishes), reads)
+    return _Packable(limb.fork, part, _leaves(tree, limb, ends, wishes), reads)
 
 
 def _leaves(

@@ -13,14 +13,21 @@ from typing import NamedTuple
 
 import torch
 
-from qwen_bench.engines.hf.attention import Decoding, Keeping, Limbs, Reading, Rows, Segment
+from qwen_bench.engines.hf.attention import (
+    BufferRows,
+    DecodePass,
+    Keeping,
+    LimbPass,
+    Limbs,
+    TrunkSegment,
+)
 from qwen_bench.engines.hf.buffers import RowBuffer, Trunk
 from qwen_bench.engines.hf.kernels import Attend
 from qwen_bench.engines.hf.packing import SPARE, Leaf, align, alike, width_class
 from qwen_bench.engines.prefix_tree import Limb
 
 
-class Placed(NamedTuple):
+class PlacedLeaf(NamedTuple):
     """A row to decode.
 
     Attributes:
@@ -42,7 +49,7 @@ class Held:
     """Rows of similar width and their keys and values."""
 
     buffer: RowBuffer
-    rows: list[Placed]
+    rows: list[PlacedLeaf]
 
     @property
     def starts(self) -> list[int]:
@@ -65,7 +72,7 @@ class Packed(NamedTuple):
     """
 
     nodes: tuple[int, ...]
-    sharing: Reading
+    sharing: LimbPass
 
 
 def hold(
@@ -84,7 +91,7 @@ def hold(
     spare = trunk.length // SPARE
     depths = align(forks, spare // 2)
     spare -= sum(forks) - sum(depths)
-    placed = [Placed(leaf, depth) for leaf, depth in zip(leaves, depths, strict=True)]
+    placed = [PlacedLeaf(leaf, depth) for leaf, depth in zip(leaves, depths, strict=True)]
     expected = max((leaf.wish.tokens for leaf in leaves), default=0)
     found = []
     for group in alike([row.width for row in placed], expected, spare):
@@ -104,7 +111,7 @@ def hold(
 
 def decoding(
     held: Sequence[Held], trunk: Trunk, attend: Attend, device: torch.device
-) -> tuple[list[Placed], Decoding]:
+) -> tuple[list[PlacedLeaf], DecodePass]:
     """All rows by depth, and what their layers attend to until one of them is done.
 
     Args:
@@ -120,10 +127,10 @@ def decoding(
     for item in held:
         end = start + len(item.rows)
         places = torch.tensor([place_of[row] for row in range(start, end)], device=device)
-        buffers.append(Rows(item.buffer, places))
+        buffers.append(BufferRows(item.buffer, places))
         start = end
     packed = [rows[place] for place in order]
-    sharing = Decoding(
+    sharing = DecodePass(
         trunk, attend, segments=segments((1, row.depth) for row in packed), buffers=buffers
     )
     return packed, sharing
@@ -147,20 +154,20 @@ def _borrow(held: Held, trunk: Trunk, layers: int, device: torch.device) -> None
         held.buffer.keep(layer, keys, values, where, every)
 
 
-def segments(rows: Iterable[tuple[int, int]]) -> list[Segment]:
+def segments(rows: Iterable[tuple[int, int]]) -> list[TrunkSegment]:
     """Neighbours of one depth as one segment, from (tokens, depth) of each row in order.
 
     >>> segments([(3, 8), (2, 8), (4, 0)])
-    [Segment(start=0, end=5, depth=8), Segment(start=5, end=9, depth=0)]
+    [TrunkSegment(start=0, end=5, depth=8), TrunkSegment(start=5, end=9, depth=0)]
     """
-    found: list[Segment] = []
+    found: list[TrunkSegment] = []
     start = 0
     for tokens, depth in rows:
         end = start + tokens
         if found and found[-1].depth == depth:
             found[-1] = found[-1]._replace(end=end)
         else:
-            found.append(Segment(start, end, depth))
+            found.append(TrunkSegment(start, end, depth))
         start = end
     return found
 
@@ -203,7 +210,7 @@ def pack_limbs(
     between = {place: None for row in rows for place in range(row.depth, row.limb.fork)}
     borrowed = {place: start + order for order, place in enumerate(between)}
     nodes = tuple(node for row in rows for node in row.limb.nodes)
-    sharing = Reading(
+    sharing = LimbPass(
         trunk,
         attend,
         segments=segments((len(row.limb.nodes), row.depth) for row in rows),

@@ -1,4 +1,4 @@
-"""Which way of computing a model allows, decided by comparison and not by its name.
+"""Which strategy a model allows, decided by comparison and not by its name.
 
 Random token ids through a small forked tree must give the log-probabilities of plain forwards
 without a cache. Runs once at load; its tokens are in no counter.
@@ -16,12 +16,12 @@ from qwen_bench.engines.decoding import Stopping
 from qwen_bench.engines.hf import cache_forks as copying
 from qwen_bench.engines.hf import shared_prefix as two_part
 from qwen_bench.engines.hf.forward import Forward
-from qwen_bench.engines.hf.tasks import Computation, Finished, Ledger, Limits, Ranked, Task
+from qwen_bench.engines.hf.tasks import Computation, Finished, Limits, Ranked, Task, TreeCounters
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.record.counters import Counters
 
-Way = Literal["two-part", "copying"]
-WAYS: dict[Way, Callable[..., Iterator[list[Finished]]]] = {
+Strategy = Literal["two-part", "copying"]
+STRATEGIES: dict[Strategy, Callable[..., Iterator[list[Finished]]]] = {
     "two-part": two_part.batches,
     "copying": copying.batches,
 }
@@ -31,16 +31,16 @@ _FORKS = ((0, 7), (17, 9), (48, 0))
 _CANDIDATES = (2, 4)
 
 
-class Choice(NamedTuple):
+class StrategyChoice(NamedTuple):
     """How a model is computed.
 
     Attributes:
-        way: two-part attention or copied caches.
+        strategy: two-part attention or copied caches.
         difference: largest log-probability difference to plain forwards; None if not measured.
-        reason: why the two-part way was not taken; empty if it was.
+        reason: why two-part attention was not taken; empty if it was.
     """
 
-    way: Way
+    strategy: Strategy
     difference: float | None
     reason: str
 
@@ -55,35 +55,35 @@ def only_full_attention(config: Any) -> bool:  # noqa: ANN401 - a transformers c
     return full and getattr(config, "attn_logit_softcapping", None) is None
 
 
-def choose_way(forward: Forward, model: Any) -> Choice:  # noqa: ANN401 - a transformers model
-    """Take the two-part way if the configuration allows it and the self-check agrees.
+def choose_strategy(forward: Forward, model: Any) -> StrategyChoice:  # noqa: ANN401 - a transformers model
+    """Take two-part attention if the configuration allows it and the self-check agrees.
 
     The bound is 1e-4 of the largest logit (at least 1e-4) in float32. In 16 bit, where even cached
-    and plain forwards differ, it is twice the difference of the copying way, but not below one
+    and plain forwards differ, it is twice the difference of copied caches, but not below one
     rounding of the largest logit for each of the tokens that are summed up: on 48 tokens the
-    copying way is often bitwise equal by chance. Wrong attention differs by nats.
+    copied caches are often bitwise equal by chance. Wrong attention differs by nats.
 
     Args:
         forward: device, dtype and configuration to check with.
         model: the model itself.
     """
     if not only_full_attention(forward.config):
-        return Choice("copying", None, "not every layer is full attention")
+        return StrategyChoice("copying", None, "not every layer is full attention")
     scratch = Forward(model, forward.config, forward.device, forward.dtype, Counters())
     tree, tasks = _forked(int(forward.config.vocab_size))
     expected, scale = _plain(tree, tasks, scratch)
     try:
         difference = _difference("two-part", tree, tasks, scratch, expected)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
-        return Choice("copying", None, f"self-check failed: {type(error).__name__}")
+        return StrategyChoice("copying", None, f"self-check failed: {type(error).__name__}")
     bound = TOLERANCE * max(1.0, scale)
     if forward.dtype != torch.float32:
         rounding = max(_CANDIDATES) * torch.finfo(forward.dtype).eps * max(1.0, scale)
         copying_difference = _difference("copying", tree, tasks, scratch, expected)
         bound = max(bound, rounding, 2 * copying_difference)
     if difference <= bound:
-        return Choice("two-part", difference, "")
-    return Choice("copying", difference, f"self-check differs by {difference:.1e}")
+        return StrategyChoice("two-part", difference, "")
+    return StrategyChoice("copying", difference, f"self-check differs by {difference:.1e}")
 
 
 def _forked(vocabulary: int) -> tuple[PrefixTree, list[Task]]:
@@ -123,15 +123,17 @@ def _plain(
 
 
 def _difference(
-    way: Way,
+    strategy: Strategy,
     tree: PrefixTree,
     tasks: list[Task],
     forward: Forward,
     expected: dict[tuple[int, int], tuple[float, float]],
 ) -> float:
     worst = 0.0
-    work = Computation(tree, forward, Ledger(Counters()), Limits(), Stopping(frozenset(), str), 0)
-    for batch in WAYS[way](work, tasks):
+    work = Computation(
+        tree, forward, TreeCounters(Counters()), Limits(), Stopping(frozenset(), str), 0
+    )
+    for batch in STRATEGIES[strategy](work, tasks):
         for task, result in batch:
             if isinstance(result, Ranked):
                 for place, score in enumerate(result.scores):

@@ -1,4 +1,4 @@
-"""The way of computing for models in which every layer attends to all that came before.
+"""The strategy for models in which every layer attends to all that came before.
 
 Stems are read once, in chunks. What hangs on a stem, questions and candidates, is packed into rows
 without padding, and every row attends to the stem where it lies. Answers are decoded together, one
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qwen_bench.engines.decoding import Row, advance
-from qwen_bench.engines.hf.attention import NAME, Chain, Pass
+from qwen_bench.engines.decoding import GeneratedRow, advance
+from qwen_bench.engines.hf.attention import NAME, Pass, StemPass
 from qwen_bench.engines.hf.buffers import Trunk
 from qwen_bench.engines.hf.kernels import KERNELS, choose_kernel
 from qwen_bench.engines.hf.packing import Batch, Room, Wish, chunks, pack
-from qwen_bench.engines.hf.row_index import Held, Placed, decoding, hold, pack_limbs
+from qwen_bench.engines.hf.row_index import Held, PlacedLeaf, decoding, hold, pack_limbs
 from qwen_bench.engines.hf.tasks import (
     SMALLEST_CHUNK,
     Computation,
@@ -38,7 +38,7 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
     Between batches the model has its own attention function.
 
     Args:
-        work: tree, model, books and limits.
+        work: tree, model, counters and limits.
         tasks: those to answer now.
 
     Raises:
@@ -47,7 +47,7 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
     reader = _Reader(work, tasks)
     ranking = [task for task in tasks if task.candidates]
     for stem in reader.stems:
-        with work.forward.attention(NAME), work.ledger.spending("trunk"):
+        with work.forward.attention(NAME), work.counters.timing("trunk"):
             reader.read_stem(stem)
         for batch in reader.pack(stem):
             with work.forward.attention(NAME):
@@ -70,7 +70,7 @@ class _Reader:
         self._attend = KERNELS[
             choose_kernel(forward.device, forward.dtype, head_size(forward.config))
         ]
-        self._wanted = wanted_tokens(work.tree, tasks, work.closer)
+        self._wanted = wanted_tokens(work.tree, tasks, work.end_of_turn)
         self._waiting = generation_rows(tasks)
         self._starts: dict[int, list[Waiting]] = {}
         self._wishes: dict[int, list[Wish]] = {}
@@ -101,9 +101,9 @@ class _Reader:
         trunk = self._trunk
         trunk.length = stem.base
         for nodes in chunks(stem, self._wanted, self._room):
-            self._feed(nodes, Chain(trunk, self._attend))
+            self._feed(nodes, StemPass(trunk, self._attend))
             trunk.length += len(nodes)
-            self._work.ledger.hold(trunk.nbytes)
+            self._work.counters.hold(trunk.nbytes)
 
     def pack(self, stem: Stem) -> tuple[Batch, ...]:
         """What hangs on a stem, as batches."""
@@ -111,10 +111,10 @@ class _Reader:
 
     def answer(self, batch: Batch) -> list[Waiting]:
         """Read and decode a batch that hangs on the stem read last; the answers it finished."""
-        forward, ledger = self._work.forward, self._work.ledger
-        ledger.together(batch.rows)
+        forward, counters = self._work.forward, self._work.counters
+        counters.together(batch.rows)
         held = hold(batch.leaves, self._trunk, self._layers, forward.device, forward.dtype)
-        with ledger.spending("rows"):
+        with counters.timing("rows"):
             for limbs in batch.passes:
                 packed = pack_limbs(
                     limbs,
@@ -127,7 +127,7 @@ class _Reader:
                 self._feed(packed.nodes, packed.sharing)
                 self._hold(held)
         answered = [self._waiting[leaf.wish.number] for leaf in batch.leaves]
-        with ledger.spending("decode"):
+        with counters.timing("decode"):
             self._decode(held)
         return answered
 
@@ -136,7 +136,7 @@ class _Reader:
         work, wanted = self._work, self._wanted
         tree = work.tree
         keep = [place for place, node in enumerate(nodes) if node in wanted]
-        work.ledger.feed(nodes)
+        work.counters.feed(nodes)
         logits = work.forward(
             [[tree.token(node) for node in nodes]],
             keep=keep,
@@ -165,7 +165,7 @@ class _Reader:
             rows = [self._row(row) for row in packed]
             ends = [row.leaf.fork + len(row.leaf.path) - 1 for row in packed]
             while all(row.live for row in rows):
-                work.ledger.decode(len(rows))
+                work.counters.decode(len(rows))
                 logits = forward(
                     [[row.tokens[-1] for row in rows]],
                     keep=range(len(rows)),
@@ -187,8 +187,8 @@ class _Reader:
                 item.rows = []
         return [item for item in held if item.rows]
 
-    def _row(self, placed: Placed) -> Row:
+    def _row(self, placed: PlacedLeaf) -> GeneratedRow:
         return self._waiting[placed.leaf.wish.number].row
 
     def _hold(self, held: Sequence[Held]) -> None:
-        self._work.ledger.hold(self._trunk.nbytes + sum(item.buffer.nbytes for item in held))
+        self._work.counters.hold(self._trunk.nbytes + sum(item.buffer.nbytes for item in held))

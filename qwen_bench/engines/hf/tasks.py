@@ -1,4 +1,4 @@
-"""What both ways of computing share: tasks, results, limits, and the books of tokens.
+"""What both strategies share: tasks, results, limits, and counters of tokens.
 
 Token ids only; no text, no messages, no transformers.
 """
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from qwen_bench.engines.decoding import NOTHING, Budget, Row, Stopping, Written
+from qwen_bench.engines.decoding import NOTHING, Budget, GeneratedRow, Stopping, Written
 from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.protocol import GREEDY, Sampling
@@ -58,7 +58,7 @@ class Task:
 
 
 class Ranked(NamedTuple):
-    """For each candidate (sum of log-probabilities, log-probability of the closer after it)."""
+    """For each candidate (sum of log-probabilities, that of the end-of-turn token after it)."""
 
     scores: tuple[tuple[float, float], ...]
 
@@ -121,13 +121,13 @@ def kv_bytes(config: Any, bytes_each: int) -> int:  # noqa: ANN401 - as above
 
 
 @dataclass(slots=True)
-class Ledger:
-    """Books of what went through the model: each tree node once, all else as recomputed.
+class TreeCounters:
+    """Counts what goes through the model: each tree node once, all else as recomputed.
 
-    One per unit; `counters` belongs to the engine.
+    One per unit; `total` belongs to the engine.
     """
 
-    counters: Counters
+    total: Counters
     fed: set[int] = field(default_factory=set)
     _decoded: int = 0
 
@@ -135,15 +135,15 @@ class Ledger:
         """Tree nodes are put through the model."""
         for node in nodes:
             if node in self.fed:
-                self.counters.recomputed_tokens += 1
+                self.total.recomputed_tokens += 1
             else:
                 self.fed.add(node)
-                self.counters.tree_tokens += 1
+                self.total.tree_tokens += 1
 
     def decode(self, tokens: int) -> None:
         """Generated tokens are put through the model."""
         self._decoded += tokens
-        self.counters.decoded_tokens += tokens
+        self.total.decoded_tokens += tokens
 
     def settle(self) -> None:
         """The answers of the batch exist; what was decoded for them counts."""
@@ -151,20 +151,20 @@ class Ledger:
 
     def discard(self) -> None:
         """The batch failed; what was decoded for it is computed again."""
-        self.counters.decoded_tokens -= self._decoded
-        self.counters.recomputed_tokens += self._decoded
+        self.total.decoded_tokens -= self._decoded
+        self.total.recomputed_tokens += self._decoded
         self._decoded = 0
 
     def together(self, rows: int) -> None:
         """Rows are computed together."""
-        self.counters.rows_max = max(self.counters.rows_max, rows)
+        self.total.rows_max = max(self.total.rows_max, rows)
 
     def hold(self, held: int) -> None:
         """Keys and values of so many bytes are allocated."""
-        self.counters.peak_kv_bytes = max(self.counters.peak_kv_bytes, held)
+        self.total.peak_kv_bytes = max(self.total.peak_kv_bytes, held)
 
     @contextmanager
-    def spending(self, phase: Phase) -> Iterator[None]:
+    def timing(self, phase: Phase) -> Iterator[None]:
         """Wall time inside belongs to a phase."""
         begun = time.perf_counter()
         try:
@@ -172,28 +172,28 @@ class Ledger:
         finally:
             spent = time.perf_counter() - begun
             name = f"{phase}_seconds"
-            setattr(self.counters, name, getattr(self.counters, name) + spent)
+            setattr(self.total, name, getattr(self.total, name) + spent)
 
 
 @dataclass(frozen=True, slots=True)
 class Computation:
-    """What a way of computing works with.
+    """What a strategy works with.
 
     Attributes:
         tree: tree of the unit.
         forward: the model.
-        ledger: books of the unit.
+        counters: of the unit.
         limits: bounds that decide how much goes together.
         stopping: what ends an answer.
-        closer: end-of-turn token, scored after every candidate.
+        end_of_turn: end-of-turn token, scored after every candidate.
     """
 
     tree: PrefixTree
     forward: Forward
-    ledger: Ledger
+    counters: TreeCounters
     limits: Limits
     stopping: Stopping
-    closer: int
+    end_of_turn: int
 
 
 Logprobs = dict[int, float]
@@ -221,12 +221,12 @@ def read_out(logits: torch.Tensor, wanted: Sequence[Sequence[int]]) -> list[Logp
 
 
 def wanted_tokens(
-    tree: PrefixTree, tasks: Sequence[Task], closer: int
+    tree: PrefixTree, tasks: Sequence[Task], end_of_turn: int
 ) -> dict[int, tuple[int, ...]]:
     """For each node whose logits are needed the token ids to read there.
 
     A prompt's end is needed by every task; a candidate needs each of its tokens at the node before
-    it, and the closer after its last one.
+    it, and the end-of-turn token after its last one.
     """
     wanted: dict[int, dict[int, None]] = {}
     for task in tasks:
@@ -236,11 +236,13 @@ def wanted_tokens(
             for node in nodes:
                 wanted.setdefault(before, {})[tree.token(node)] = None
                 before = node
-            wanted.setdefault(before, {})[closer] = None
+            wanted.setdefault(before, {})[end_of_turn] = None
     return {node: tuple(tokens) for node, tokens in wanted.items()}
 
 
-def rank_scores(tree: PrefixTree, task: Task, closer: int, seen: dict[int, Logprobs]) -> Ranked:
+def rank_scores(
+    tree: PrefixTree, task: Task, end_of_turn: int, seen: dict[int, Logprobs]
+) -> Ranked:
     """Sum up the log-probabilities of a ranking task from the nodes read."""
     scores = []
     for nodes in task.candidates:
@@ -248,14 +250,14 @@ def rank_scores(tree: PrefixTree, task: Task, closer: int, seen: dict[int, Logpr
         total = sum(
             seen[above][tree.token(node)] for above, node in zip(before, nodes, strict=True)
         )
-        scores.append((total, seen[nodes[-1]][closer]))
+        scores.append((total, seen[nodes[-1]][end_of_turn]))
     return Ranked(tuple(scores))
 
 
 class Waiting(NamedTuple):
     """A row and the tasks that wait for it: equal prompts are decoded once."""
 
-    row: Row
+    row: GeneratedRow
     tasks: list[Task]
 
     @property
@@ -277,7 +279,7 @@ def generation_rows(tasks: Sequence[Task]) -> list[Waiting]:
             found.setdefault((task.prompt_end, drawn), []).append(task)
     return [
         Waiting(
-            Row(
+            GeneratedRow(
                 node,
                 Budget(
                     max(task.budget.answer for task in waiting),
@@ -302,17 +304,17 @@ def finish(
     """What a batch of rows finished, in the order of the requests.
 
     Args:
-        work: tree and books; what was decoded counts from now on.
+        work: tree and counters; what was decoded counts from now on.
         answered: rows of the batch.
         ranking: tasks whose candidates were not read yet; those that are finished are taken out.
         seen: log-probabilities by the node they were read at.
     """
-    work.ledger.settle()
+    work.counters.settle()
     done = [finished for item in answered for finished in item.finished()]
     left = []
     for task in ranking:
         if all(nodes[-1] in seen for nodes in task.candidates):
-            done.append(Finished(task, rank_scores(work.tree, task, work.closer, seen)))
+            done.append(Finished(task, rank_scores(work.tree, task, work.end_of_turn, seen)))
         else:
             left.append(task)
     ranking[:] = left

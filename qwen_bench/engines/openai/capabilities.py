@@ -14,11 +14,10 @@ from typing import Any
 
 from qwen_bench.chat.messages import Conversation, Message, as_dicts
 from qwen_bench.chat.rendering import SWITCH, Thinking, with_system
-from qwen_bench.engines.openai.chat_response import Said, said_in, usage_of
-from qwen_bench.engines.openai.client import Client
-from qwen_bench.engines.openai.forcing import Way, echoed_logprobs, first_position
-from qwen_bench.engines.openai.local_tokenizer import Local
-from qwen_bench.engines.openai.server_errors import ServerError
+from qwen_bench.engines.openai.chat_response import ChatAnswer, answer_in, usage_of
+from qwen_bench.engines.openai.client import Client, ServerError
+from qwen_bench.engines.openai.forcing import RankMethod, echoed_logprobs, first_position
+from qwen_bench.engines.openai.server_request import Local
 
 GREETING = (Message("user", "Hello"),)
 _REPEATING = (Message("user", "Repeat this: one one one one one one one one one one"),)
@@ -33,13 +32,13 @@ class Ranks:
     """Whether and how candidates can be scored.
 
     Attributes:
-        way: None when they cannot.
+        method: None when they cannot.
         why_not: in that case the reason.
         takes_ids: whether prompts may be token ids.
         fields: optional fields that the endpoint takes.
     """
 
-    way: Way | None
+    method: RankMethod | None
     why_not: str | None = None
     takes_ids: bool = False
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -141,7 +140,7 @@ def survey(client: Client, thinking: Thinking, local: Local | None) -> Survey:
     except ServerError as fault:
         fault.served = _served(models)
         raise
-    said = said_in(data)
+    said = answer_in(data)
     usage = usage_of(data)
     penalty = _penalty(hasty, [name for name in _PENALTIES if name in accepted])
     ranks = _ranks(hasty, local)
@@ -166,7 +165,7 @@ def survey(client: Client, thinking: Thinking, local: Local | None) -> Survey:
     )
 
 
-def _thought(said: Said) -> bool:
+def _thought(said: ChatAnswer) -> bool:
     return said.thought is not None or not said.complete
 
 
@@ -196,7 +195,7 @@ def _penalty(client: Client, names: Sequence[str]) -> str | None:
 
     def text(**fields: object) -> str | None:
         answer = client.chat(as_dicts(_REPEATING), max_tokens=12, temperature=0, seed=0, **fields)
-        said = said_in(answer.data)
+        said = answer_in(answer.data)
         return None if said is None else f"{said.thought} {said.text}"
 
     try:
@@ -232,9 +231,9 @@ def _ranks(client: Client, local: Local | None) -> Ranks:
     for takes_ids in (True, False):
         sent: str | Sequence[int] = prompt.ids if takes_ids else prompt.text
         fields: dict[str, object] = {"return_tokens_as_token_ids": True}
-        for way in _WAYS:
+        for method in _METHODS:
             try:
-                data = _try_way(client, way, sent, fields)
+                data = _try_method(client, method, sent, fields)
             except ServerError as fault:
                 if fault.code is None:
                     raise
@@ -245,28 +244,30 @@ def _ranks(client: Client, local: Local | None) -> Ranks:
                     f"the server makes {counted} tokens of a prompt that the tokenizer here makes "
                     f"{len(prompt.ids)} of"
                 )
-            elif _shows(way, data, len(prompt.ids)):
-                return Ranks(way, None, takes_ids, fields)
+            elif _shows(method, data, len(prompt.ids)):
+                return Ranks(method, None, takes_ids, fields)
             else:
                 why = "the server gives no log-probabilities of prompts or of next tokens"
     return Ranks(None, why)
 
 
-def _shows(way: Way, data: Mapping[str, Any], tokens: int) -> bool:
-    """Whether a completion of a prompt of so many tokens holds what a way needs."""
-    if way == "echo":
+def _shows(method: RankMethod, data: Mapping[str, Any], tokens: int) -> bool:
+    """Whether a completion of a prompt of so many tokens holds what a method needs."""
+    if method == "echo":
         return echoed_logprobs(data, tokens) is not None
     return len(first_position(data)) > 1
 
 
-_WAYS: tuple[Way, ...] = ("echo", "forcing")
+_METHODS: tuple[RankMethod, ...] = ("echo", "forcing")
 
 
-def _try_way(
-    client: Client, way: Way, prompt: str | Sequence[int], fields: dict[str, object]
+def _try_method(
+    client: Client, method: RankMethod, prompt: str | Sequence[int], fields: dict[str, object]
 ) -> Mapping[str, Any]:
     """One completion; a refused optional field is taken out of `fields`."""
-    wanted: dict[str, object] = {"echo": True, "logprobs": 1} if way == "echo" else {"logprobs": 5}
+    wanted: dict[str, object] = (
+        {"echo": True, "logprobs": 1} if method == "echo" else {"logprobs": 5}
+    )
     while True:
         try:
             answer = client.complete(prompt, max_tokens=1, temperature=0, **wanted, **fields)

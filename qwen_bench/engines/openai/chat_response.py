@@ -7,9 +7,11 @@ either way a thought is never part of the answer. What a response does not say s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from qwen_bench.chat.messages import split_thought
+from qwen_bench.engines.openai.client import ServerResponse
 
 End = Literal["stop", "length", "filter", "other"]
 _ENDS: dict[str | None, End] = {
@@ -41,7 +43,7 @@ class Usage(NamedTuple):
     thought: int | None = None
 
 
-class Said(NamedTuple):
+class ChatAnswer(NamedTuple):
     """What a chat response says.
 
     Attributes:
@@ -75,7 +77,7 @@ def usage_of(data: Mapping[str, Any]) -> Usage:
     )
 
 
-def said_in(data: Mapping[str, Any], *, prompt_opened: bool = False) -> Said | None:
+def answer_in(data: Mapping[str, Any], *, prompt_opened: bool = False) -> ChatAnswer | None:
     """Read a chat response; None when it holds no choice.
 
     Args:
@@ -98,9 +100,9 @@ def said_in(data: Mapping[str, Any], *, prompt_opened: bool = False) -> Said | N
         answer = split_thought(content)
         text = answer.text.strip()
         complete = answer.complete and (bool(text) or end != "length")
-        return Said(text, apart, complete, end, reason, usage, margin)
+        return ChatAnswer(text, apart, complete, end, reason, usage, margin)
     answer = split_thought(content, prompt_opened=prompt_opened)
-    return Said(answer.text, answer.thought, answer.complete, end, reason, usage, margin)
+    return ChatAnswer(answer.text, answer.thought, answer.complete, end, reason, usage, margin)
 
 
 def _margin(choice: Mapping[str, Any]) -> float | None:
@@ -124,3 +126,33 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+@dataclass(slots=True)
+class RequestCounters:
+    """Sums over the HTTP requests of one request.
+
+    Attributes:
+        forward_tokens: prompt tokens not taken from a cache, and generated tokens fed back; None
+            once a response did not tell cached tokens.
+        decoded_tokens: generated tokens fed back.
+        retries: requests sent again by the SDK.
+        seconds: wall time.
+    """
+
+    forward_tokens: int | None = 0
+    decoded_tokens: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+
+    def add(self, response: ServerResponse) -> None:
+        """One more response."""
+        usage = usage_of(response.data)
+        decoded = max(0, (usage.output or 0) - 1)
+        self.decoded_tokens += decoded
+        self.retries += response.retries
+        self.seconds += response.seconds
+        if self.forward_tokens is None or usage.prompt is None or usage.cached is None:
+            self.forward_tokens = None
+        else:
+            self.forward_tokens += usage.prompt - usage.cached + decoded

@@ -1,6 +1,6 @@
 """Log-probabilities of given candidates out of a server that only continues text.
 
-Two ways, both on prompts rendered and encoded on this side: `echo`, where the server gives the
+Two methods, both on prompts rendered and encoded on this side: `echo`, where the server gives the
 log-probability of every prompt token, and teacher forcing, where it is asked for one token after
 each prefix of each candidate and the wanted one is looked up among the most probable. Candidates
 that begin alike are asked once as far as they do. Nothing is guessed: a token that the server does
@@ -13,18 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from qwen_bench.engines.openai.chat_response import usage_of
-from qwen_bench.engines.openai.client import Client
-from qwen_bench.engines.openai.local_tokenizer import Local
-from qwen_bench.engines.openai.server_errors import ServerError
-from qwen_bench.engines.openai.token_usage import Spent
+from qwen_bench.engines.openai.chat_response import RequestCounters, usage_of
+from qwen_bench.engines.openai.client import Client, ServerError
+from qwen_bench.engines.openai.server_request import Local
 
-Way = Literal["echo", "forcing"]
+RankMethod = Literal["echo", "forcing"]
 _ID_TOKEN = "token_id:"  # noqa: S105 - how vLLM names tokens by id
 _UNREADABLE = "\ufffd"
 
 
-class Entry(NamedTuple):
+class NamedToken(NamedTuple):
     """One token and its log-probability, as the server names it."""
 
     id: int | None
@@ -34,7 +32,10 @@ class Entry(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """(sum over a candidate's tokens, log-probability of the closer; None if it is not named)."""
+    """Log-probabilities of a candidate's tokens, summed, and of the end-of-turn token after it.
+
+    The latter is None where the server does not name it.
+    """
 
     logprob: float
     end_logprob: float | None
@@ -45,7 +46,7 @@ class Forcing:
     """How candidates are scored on one server.
 
     Attributes:
-        way: of the two.
+        method: of the two.
         takes_ids: whether prompts go as token ids; otherwise as text.
         steps: numbers of most probable tokens to ask for, until the wanted one is among them.
         fields: sent along with every request.
@@ -53,44 +54,50 @@ class Forcing:
 
     client: Client
     local: Local
-    way: Way
+    method: RankMethod
     takes_ids: bool
     steps: tuple[int, ...]
     fields: Mapping[str, object]
 
     def scores(
-        self, prompt: Sequence[int], candidates: Sequence[Sequence[int]], closer: int, spent: Spent
+        self,
+        prompt: Sequence[int],
+        candidates: Sequence[Sequence[int]],
+        end_of_turn: int,
+        counters: RequestCounters,
     ) -> tuple[Scored, ...]:
         """Score every candidate after a prompt.
 
         Args:
             prompt: token ids.
             candidates: token ids of each, not empty.
-            closer: token that ends an assistant turn.
-            spent: what it costs is added here.
+            end_of_turn: token that ends an assistant turn.
+            counters: what it costs is added here.
 
         Raises:
             ServerError: no proper response, or a token is not in it.
         """
-        if self.way == "echo":
-            return tuple(self._echoed(prompt, ids, closer, spent) for ids in candidates)
+        if self.method == "echo":
+            return tuple(self._echoed(prompt, ids, end_of_turn, counters) for ids in candidates)
         wanted: dict[tuple[int, ...], dict[int, None]] = {}
         for ids in candidates:
-            for place, token in enumerate((*ids, closer)):
+            for place, token in enumerate((*ids, end_of_turn)):
                 wanted.setdefault(tuple(ids[:place]), {})[token] = None
         # Sorted prefixes are the depth-first order: each shares with the one before all it can.
         found = {
-            prefix: self._next((*prompt, *prefix), tuple(wanted[prefix]), spent)
+            prefix: self._next((*prompt, *prefix), tuple(wanted[prefix]), counters)
             for prefix in sorted(wanted)
         }
-        return tuple(_summed(ids, closer, found) for ids in candidates)
+        return tuple(_summed(ids, end_of_turn, found) for ids in candidates)
 
-    def _next(self, prefix: Sequence[int], wanted: Sequence[int], spent: Spent) -> dict[int, float]:
+    def _next(
+        self, prefix: Sequence[int], wanted: Sequence[int], counters: RequestCounters
+    ) -> dict[int, float]:
         """Log-probabilities of the wanted tokens after a prefix; of those the server names."""
         named: dict[int, float] = {}
         most = 0
         for step in self.steps:
-            entries = self._most_probable(prefix, step, spent)
+            entries = self._most_probable(prefix, step, counters)
             named = {
                 token: entry.logprob
                 for token in wanted
@@ -101,22 +108,28 @@ class Forcing:
             most = len(entries)
         return named
 
-    def _most_probable(self, prefix: Sequence[int], count: int, spent: Spent) -> list[Entry]:
+    def _most_probable(
+        self, prefix: Sequence[int], count: int, counters: RequestCounters
+    ) -> list[NamedToken]:
         answer = self.client.complete(
             self._sent(prefix), max_tokens=1, temperature=0, logprobs=count, **self.fields
         )
-        spent.add(answer)
+        counters.add(answer)
         self._check_count(answer.data, len(prefix))
         return first_position(answer.data)
 
     def _echoed(
-        self, prompt: Sequence[int], candidate: Sequence[int], closer: int, spent: Spent
+        self,
+        prompt: Sequence[int],
+        candidate: Sequence[int],
+        end_of_turn: int,
+        counters: RequestCounters,
     ) -> Scored:
-        whole = (*prompt, *candidate, closer)
+        whole = (*prompt, *candidate, end_of_turn)
         answer = self.client.complete(
             self._sent(whole), max_tokens=1, temperature=0, logprobs=1, echo=True, **self.fields
         )
-        spent.add(answer)
+        counters.add(answer)
         self._check_count(answer.data, len(whole))
         numbers = echoed_logprobs(answer.data, len(whole))
         if numbers is None:
@@ -136,7 +149,7 @@ class Forcing:
             )
 
 
-def first_position(data: Mapping[str, Any]) -> list[Entry]:
+def first_position(data: Mapping[str, Any]) -> list[NamedToken]:
     """Most probable tokens at the first generated place, in either form that servers use."""
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
@@ -149,7 +162,9 @@ def first_position(data: Mapping[str, Any]) -> list[Entry]:
         return [_entry(item) for item in top] if isinstance(top, list) else []
     tops = logprobs.get("top_logprobs")
     if isinstance(tops, list) and tops and isinstance(tops[0], dict):
-        return [Entry(_id_in(text), text, b"", float(value)) for text, value in tops[0].items()]
+        return [
+            NamedToken(_id_in(text), text, b"", float(value)) for text, value in tops[0].items()
+        ]
     return []
 
 
@@ -170,7 +185,7 @@ def echoed_logprobs(data: Mapping[str, Any], tokens: int) -> list[float] | None:
     return [0.0, *map(float, rest)]
 
 
-def find(token: int, entries: Sequence[Entry], local: Local) -> Entry | None:
+def find(token: int, entries: Sequence[NamedToken], local: Local) -> NamedToken | None:
     """The entry of a token; by id where the server gives ids, else by bytes or text."""
     if any(entry.id is not None for entry in entries):
         return next((entry for entry in entries if entry.id == token), None)
@@ -186,7 +201,7 @@ def find(token: int, entries: Sequence[Entry], local: Local) -> Entry | None:
 
 
 def _summed(
-    ids: Sequence[int], closer: int, found: Mapping[tuple[int, ...], Mapping[int, float]]
+    ids: Sequence[int], end_of_turn: int, found: Mapping[tuple[int, ...], Mapping[int, float]]
 ) -> Scored:
     total = 0.0
     for place, token in enumerate(ids):
@@ -196,14 +211,14 @@ def _summed(
                 "request", "logprobs", "a candidate's token is not among those the server names"
             )
         total += number
-    return Scored(total, found[tuple(ids)].get(closer))
+    return Scored(total, found[tuple(ids)].get(end_of_turn))
 
 
-def _entry(item: Mapping[str, Any]) -> Entry:
+def _entry(item: Mapping[str, Any]) -> NamedToken:
     text = str(item.get("token", ""))
     number = item.get("id")
     data = item.get("bytes")
-    return Entry(
+    return NamedToken(
         number if isinstance(number, int) else _id_in(text),
         text,
         bytes(data) if isinstance(data, list) else b"",

@@ -11,13 +11,10 @@ from typing import NamedTuple
 
 from qwen_bench.chat.messages import opens_thought
 from qwen_bench.engines.openai.capabilities import Survey
-from qwen_bench.engines.openai.chat_response import Said, said_in
-from qwen_bench.engines.openai.client import Client
+from qwen_bench.engines.openai.chat_response import ChatAnswer, RequestCounters, answer_in
+from qwen_bench.engines.openai.client import Client, ServerError
 from qwen_bench.engines.openai.forcing import Forcing
-from qwen_bench.engines.openai.local_tokenizer import Local
-from qwen_bench.engines.openai.request_order import Asked
-from qwen_bench.engines.openai.server_errors import ServerError
-from qwen_bench.engines.openai.token_usage import Spent
+from qwen_bench.engines.openai.server_request import Local, ServerRequest
 from qwen_bench.protocol import Reply, Request, Sampling, Score
 
 _SAMPLING = ("top_k", "min_p")
@@ -34,7 +31,7 @@ class Replied(NamedTuple):
     """
 
     reply: Reply
-    spent: Spent
+    counters: RequestCounters
     naive_tokens: int
 
 
@@ -46,7 +43,7 @@ class Server:
         thinks: whether answers begin with a thought, which then has its own budget.
         local: tokenizer on this side.
         limit: tokens of prompt and answer together; None for unknown.
-        closer: token that ends an assistant turn; None without a tokenizer here.
+        end_of_turn: token that ends an assistant turn; None without a tokenizer here.
         most_logprobs: bound on the number of tokens asked for when ranking; None for none.
     """
 
@@ -55,61 +52,61 @@ class Server:
     thinks: bool
     local: Local | None
     limit: int | None
-    closer: int | None
+    end_of_turn: int | None
     most_logprobs: int | None = None
 
-    def ask(self, asked: Asked) -> Replied:
+    def ask(self, asked: ServerRequest) -> Replied:
         """Answer one request.
 
         Raises:
             ServerError: one that hits all requests.
         """
-        spent = Spent()
+        counters = RequestCounters()
         try:
             if asked.request.mode == "rank":
-                return self._rank(asked, spent)
-            return self._generate(asked, spent)
+                return self._rank(asked, counters)
+            return self._generate(asked, counters)
         except ServerError as fault:
             if fault.kind != "request":
                 raise
-            spent.retries += fault.retries
+            counters.retries += fault.retries
             reply = replace(
                 asked.reply,
                 status=fault.status,
                 reason=fault.reason,
                 error_type="ServerError",
                 error_message=fault.message,
-                seconds=spent.seconds,
+                seconds=counters.seconds,
             )
-            return Replied(reply, spent, 0)
+            return Replied(reply, counters, 0)
 
-    def prime(self, asked: Asked) -> Spent:
+    def prime(self, asked: ServerRequest) -> RequestCounters:
         """Have the server read a prompt, for what the others share with it; faults come later."""
-        spent = Spent()
+        counters = RequestCounters()
         try:
-            spent.add(self.client.chat(asked.sent, max_tokens=1, **self._fields(asked.request)))
+            counters.add(self.client.chat(asked.sent, max_tokens=1, **self._fields(asked.request)))
         except ServerError as fault:
             if fault.kind != "request":
                 raise
-            spent.retries += fault.retries
-            spent.forward_tokens = None
-        return spent
+            counters.retries += fault.retries
+            counters.forward_tokens = None
+        return counters
 
-    def _generate(self, asked: Asked, spent: Spent) -> Replied:
+    def _generate(self, asked: ServerRequest, counters: RequestCounters) -> Replied:
         request = asked.request
         budget = request.max_new_tokens + (request.max_thinking_tokens if self.thinks else 0)
         answer = self.client.chat(asked.sent, max_tokens=budget, **self._fields(request))
-        spent.add(answer)
+        counters.add(answer)
         opened = asked.prompt is not None and opens_thought(asked.prompt.text)
-        said = said_in(answer.data, prompt_opened=opened)
+        said = answer_in(answer.data, prompt_opened=opened)
         if said is None:
             raise ServerError("request", "empty", "the response holds no choice")
-        reply = self._reply(asked, said, spent.seconds)
+        reply = self._reply(asked, said, counters.seconds)
         usage = said.usage
         prompt = usage.prompt if usage.prompt is not None else asked.reply.prompt_tokens or 0
-        return Replied(reply, spent, prompt + max(0, (usage.output or 0) - 1))
+        return Replied(reply, counters, prompt + max(0, (usage.output or 0) - 1))
 
-    def _reply(self, asked: Asked, said: Said, seconds: float) -> Reply:
+    def _reply(self, asked: ServerRequest, said: ChatAnswer, seconds: float) -> Reply:
         counted = said.usage.prompt
         reply = replace(
             asked.reply,
@@ -142,7 +139,7 @@ class Server:
             )
         return self._answered(asked.request, reply, said)
 
-    def _answered(self, request: Request, reply: Reply, said: Said) -> Reply:
+    def _answered(self, request: Request, reply: Reply, said: ChatAnswer) -> Reply:
         """Apply the budgets of thought and answer, which a server has only as a sum."""
         thought = self._thought_tokens(said)
         reply = replace(reply, text=said.text, thought_tokens=thought)
@@ -159,7 +156,7 @@ class Server:
                 return replace(reply, status="truncated", reason="length", text=text)
         return reply
 
-    def _thought_tokens(self, said: Said) -> int | None:
+    def _thought_tokens(self, said: ChatAnswer) -> int | None:
         if said.thought is None and said.complete:
             return 0
         if said.usage.thought:
@@ -168,17 +165,22 @@ class Server:
             return None
         return self.local.text_tokens(said.thought or "")
 
-    def _rank(self, asked: Asked, spent: Spent) -> Replied:
+    def _rank(self, asked: ServerRequest, counters: RequestCounters) -> Replied:
         ranks = self.survey.ranks
-        if ranks.way is None or self.local is None or asked.prompt is None or self.closer is None:
+        if (
+            ranks.method is None
+            or self.local is None
+            or asked.prompt is None
+            or self.end_of_turn is None
+        ):
             raise RuntimeError("ranking was asked of an engine without that ability")
         # Vocabularies of models are padded beyond their tokenizer's; servers cut the number down.
         most = self.most_logprobs or 2 * len(self.local.prompter.tokenizer)
         steps = sorted({min(step, most) for step in (*STEPS, most)})
         forcing = Forcing(
-            self.client, self.local, ranks.way, ranks.takes_ids, tuple(steps), ranks.fields
+            self.client, self.local, ranks.method, ranks.takes_ids, tuple(steps), ranks.fields
         )
-        found = forcing.scores(asked.prompt.ids, asked.candidates, self.closer, spent)
+        found = forcing.scores(asked.prompt.ids, asked.candidates, self.end_of_turn, counters)
         scores = tuple(
             Score(text, scored.logprob, scored.end_logprob, len(ids))
             for text, ids, scored in zip(
@@ -189,10 +191,10 @@ class Server:
             asked.reply,
             scores=scores,
             prompt_sha256=asked.prompt.sha256,
-            seconds=spent.seconds,
+            seconds=counters.seconds,
         )
         size = len(asked.prompt.ids)
-        return Replied(reply, spent, sum(size + len(ids) for ids in asked.candidates))
+        return Replied(reply, counters, sum(size + len(ids) for ids in asked.candidates))
 
     def _fields(self, request: Request) -> dict[str, object]:
         """Settings of a chat request: everything that decides an answer, as far as it is taken."""

@@ -76,7 +76,7 @@ def describe(
         "serves": list(survey.served),
         "slots": survey.slots,
         "concurrency": options.concurrency,
-        "ranking": survey.ranks.way or "off",
+        "ranking": survey.ranks.method or "off",
         "ranking_reason": survey.ranks.why_not,
         "pinned": _pinned(server),
         "refused_fields": list(survey.refused),

@@ -12,6 +12,8 @@ from qwen_bench.protocol import Identity
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.marks import marked_fields
 
+_OF_ONE = {"peak_kv_bytes", "peak_memory_bytes", "rows_max", "load_seconds"}
+
 
 def refuse_difference(first: Opened, other: Opened) -> None:
     """Do nothing when two workers agree in everything that changes answers.
@@ -30,42 +32,35 @@ def refuse_difference(first: Opened, other: Opened) -> None:
 
 
 def joint_identity(opened: Sequence[Opened]) -> Identity:
-    """One account of workers that agree: that of the first, and how many they are.
+    """One account of workers that agree: that of the first, how many they are, all warnings.
 
-    Warnings of all are kept. Ways of computing may differ where nodes differ; that changes answers
-    in near-ties only, so it is a warning too.
+    Strategies may differ where nodes differ; that changes answers in near-ties only, so it is a
+    warning too.
     """
     identity = opened[0].identity
-    ways = sorted({str(item.identity.engine.prefix_sharing) for item in opened})
+    strategies = sorted({str(item.identity.engine.prefix_sharing) for item in opened})
     warnings = [line for item in opened for line in item.identity.warnings]
-    if len(ways) > 1:
-        warnings.append(f"the workers compute in different ways: {', '.join(ways)}")
-    return replace(
-        identity,
-        engine=identity.engine.model_copy(update={"replicas": len(opened)}),
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
+    if len(strategies) > 1:
+        warnings.append(f"the workers compute in different ways: {', '.join(strategies)}")
+    engine = identity.engine.model_copy(update={"replicas": len(opened)})
+    return replace(identity, engine=engine, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def joint_counters(parts: Sequence[Counters]) -> Counters:
     """Counters of several workers together: sums; peaks and loading are those of one worker."""
-    largest = {"peak_kv_bytes", "peak_memory_bytes", "rows_max", "load_seconds"}
     total = Counters()
     for name in (item.name for item in fields(Counters)):
         values = [getattr(part, name) for part in parts]
-        setattr(total, name, max(values, default=0) if name in largest else sum(values))
+        setattr(total, name, max(values, default=0) if name in _OF_ONE else sum(values))
     return total
 
 
 def _decisive(opened: Opened) -> dict[str, Any]:
     """What must be equal, by dotted name."""
-    identity = opened.identity
-    found: dict[str, Any] = {
-        "qwen-bench": opened.version,
-        "engine.torch": getattr(identity.engine, "torch", None),
-    }
+    torch = getattr(opened.identity.engine, "torch", None)
+    found: dict[str, Any] = {"qwen-bench": opened.version, "engine.torch": torch}
     for name in ("model", "template", "generation", "engine"):
-        section = getattr(identity, name)
+        section = getattr(opened.identity, name)
         found |= {
             f"{name}.{field.path}": field.read(section)
             for field in marked_fields(section)

@@ -1,8 +1,8 @@
 """Workers as Ray actors, on a cluster that is there or one that is started on this machine.
 
-Ray is only asked to place processes and to carry calls; it neither retries nor restarts anything,
-since by default it would do so for ever. Importing this imports ray, whose settings must be in the
-environment by then: see `opening`.
+Ray is only asked to place processes and to carry calls; it neither retries nor restarts anything:
+see `pool`. Importing this imports ray, whose settings must be in the environment by then: see
+`ray_engine`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ _LINE = 300
 
 
 class RayCluster:
-    """Implements `qwen_bench.engines.ray.pool.Cluster`.
+    """Where workers run. Every call but `wait` and `result` returns at once.
 
     Args:
-        specs: for the workers.
-        options: for the workers.
-        opener: for the workers.
+        specs, options, opener: for the workers.
         workers: how many there will be.
 
     Raises:
@@ -66,16 +64,16 @@ class RayCluster:
         self._arguments = (specs, options, opener)
 
     def begin(self) -> Any:  # noqa: ANN401 - an actor handle, untyped
-        """An actor; Ray finds it a place."""
+        """Start one more worker, an actor; Ray finds it a place."""
         return self._actor.remote(*self._arguments)
 
     def call(self, worker: Any, method: str, *arguments: object) -> Hashable:  # noqa: ANN401
-        """A reference to the result to come."""
+        """Call a method of `Worker`; calls of one worker are carried out in their order."""
         reference: Hashable = getattr(worker, method).remote(*arguments)
         return reference
 
     def wait(self, calls: Sequence[Hashable], seconds: float | None) -> set[Hashable]:
-        """All that have ended when the first has."""
+        """Calls that have ended, as soon as one has; none after the time."""
         first, _ = ray.wait(list(calls), num_returns=1, timeout=seconds)
         if not first:
             return set()
@@ -83,7 +81,7 @@ class RayCluster:
         return {*first, *ended}
 
     def result(self, call: Hashable) -> Any:  # noqa: ANN401 - of whatever was called
-        """The value; it is small, so Ray sends it with the end of the call.
+        """Result of a call that has ended; it is small, so Ray sends it with the end of the call.
 
         Raises:
             WorkerLostError: the actor died, or the value was lost with its node.
@@ -97,7 +95,7 @@ class RayCluster:
             raise WorkerLostError(lines[-1][:_LINE] if lines else "") from error
 
     def end(self, worker: Any) -> None:  # noqa: ANN401 - as above
-        """Kill the process."""
+        """End a worker, dead or alive."""
         ray.kill(worker, no_restart=True)
 
 

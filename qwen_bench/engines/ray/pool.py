@@ -1,27 +1,30 @@
 """Sharing units out over workers that may die.
 
-Longest first is the caller's matter; here a worker gets the next unit as soon as it has room. Each
-worker has at most two: one at work and one that waits beside it, so that it never idles between
-them. A worker that dies is replaced. The unit it was working on is given out again, twice at most;
-the one that waited goes back without being charged. (A worker that dies within milliseconds of
-beginning a unit may take the reply before with it; then the unit before is charged.) Knows workers
-only through `Cluster`, so it runs in tests without Ray.
+Longest first is the caller's matter. A worker has at most two units: one at work and one that waits
+beside it, so that it never idles between them. A worker that dies is replaced; both units are given
+out again, and the one at work is charged with the death. (A worker that dies within milliseconds of
+beginning a unit may take the reply before with it; then the unit before is charged.) Ray's own
+`max_restarts` and `max_task_retries` cannot count like that: in 2.60 a call that reaches an actor
+which is still restarting uses up a retry, so that a single death may end a call that has three.
+Knows Ray only through a `RayCluster`, so it runs in tests without.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qwen_bench.engines.complete_replies import failure
 from qwen_bench.engines.ray.agreement import joint_counters, refuse_difference
-from qwen_bench.engines.ray.worker import Answered, Opened, Refusal
+from qwen_bench.engines.ray.worker import Answered, Opened, WorkerRefusal
 from qwen_bench.errors import EngineError, QwenBenchError
 from qwen_bench.protocol import Reply, Unit
 from qwen_bench.record.counters import Counters
+
+if TYPE_CHECKING:
+    from qwen_bench.engines.ray.cluster import RayCluster
 
 TRIES = 3
 """Times that a unit is given to a worker, and that a worker is started, before giving up."""
@@ -30,46 +33,15 @@ IN_FLIGHT = 2
 LOST_IN_A_ROW = 5
 """Units given up with no unit answered in between after which nothing is expected to work."""
 START_SECONDS = 300.0
-"""How long a worker may wait for its place on the cluster; loading comes after that."""
+"""How long nothing may happen while a worker waits for its place on the cluster."""
 
 
 class WorkerLostError(Exception):
-    """A worker's process ended before it gave a result; the pool starts another.
-
-    Its text says why as far as the cluster knows, in one line; empty otherwise.
-    """
-
-
-class Cluster(Protocol):
-    """Where workers run. Every call but `wait` and `result` returns at once."""
-
-    def begin(self) -> Any:  # noqa: ANN401 - whatever stands for a worker there
-        """Start one more worker."""
-        ...
-
-    def call(self, worker: Any, method: str, *arguments: object) -> Hashable:  # noqa: ANN401
-        """Call a method of `Worker`; calls of one worker are carried out in their order."""
-        ...
-
-    def wait(self, calls: Sequence[Hashable], seconds: float | None) -> set[Hashable]:
-        """Calls that have ended, as soon as one has; none after the time."""
-        ...
-
-    def result(self, call: Hashable) -> Any:  # noqa: ANN401 - of the method called
-        """Result of a call that has ended.
-
-        Raises:
-            WorkerLostError: the process died.
-        """
-        ...
-
-    def end(self, worker: Any) -> None:  # noqa: ANN401
-        """End a worker, dead or alive."""
-        ...
+    """A worker's process ended before it gave a result; its text says why, as far as is known."""
 
 
 @dataclass(slots=True, eq=False)
-class _Task:
+class _Given:
     """A unit and how many workers died of it."""
 
     unit: Unit
@@ -81,20 +53,27 @@ class _Slot:
     """A place for a worker, and the worker that has it now.
 
     Attributes:
-        began: when its process was asked for; None once it is up.
+        placed: its process is up.
         opened: what its engine said; None while it loads.
-        tasks: the units it has, the one at work first.
-        charged: its death was put down to a unit.
+        calls: under way, in their order, with the unit that each answers.
         starts: processes in a row that died before an engine was ready.
     """
 
     worker: Any
-    began: float | None = None
+    placed: bool = False
     opened: Opened | None = None
     counters: Counters | None = None
-    tasks: deque[_Task] = field(default_factory=deque)
-    charged: bool = False
+    calls: dict[Hashable, _Given | None] = field(default_factory=dict)
     starts: int = 1
+
+    @property
+    def units(self) -> list[_Given]:
+        """The units it has, the one at work first."""
+        return [given for given in self.calls.values() if given is not None]
+
+
+_Ended = list[tuple[_Given, Answered | None]]
+"""Units that came back, without replies where their worker died."""
 
 
 class Pool:
@@ -103,18 +82,13 @@ class Pool:
     Args:
         cluster: where they run.
         size: how many.
-        clock: seconds.
     """
 
-    def __init__(
-        self, cluster: Cluster, size: int, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, cluster: RayCluster, size: int) -> None:
         self._cluster = cluster
-        self._clock = clock
         self._size = size
         self._place = 0
         self._slots: list[_Slot] = []
-        self._calls: dict[Hashable, tuple[_Slot, _Task | None]] = {}
         self._retired: list[Counters] = []
         self._reference: Opened | None = None
         self._failure: QwenBenchError | None = None
@@ -132,7 +106,6 @@ class Pool:
         """
         self._place = place
         self._reference = self._failure = None
-        self._calls.clear()
         self._retired.clear()
         self._lost_in_a_row = self.retries = 0
         missing = self._size - len(self._slots)
@@ -153,27 +126,25 @@ class Pool:
             QwenBenchError: a worker met something that a user must mend.
             EngineError: no worker is left, or every unit kills its worker.
         """
-        again: deque[_Task] = deque()
-        source = (_Task(unit) for unit in units)
+        again: deque[_Given] = deque()
+        source = map(_Given, units)
         try:
             while True:
                 done = self._hand_out(again, source)
-                if done and not any(slot.tasks for slot in self._slots):
+                if done and not any(slot.units for slot in self._slots):
                     return
-                for task, answered in self._turn():
+                for given, answered in self._turn():
                     if answered is not None:
                         self._lost_in_a_row = 0
                         yield answered.replies
-                    elif task.deaths < TRIES:
+                    elif given.deaths < TRIES:
                         self.retries += 1
-                        again.appendleft(task)
+                        again.appendleft(given)
                     else:
-                        yield self._given_up(task)
+                        yield self._given_up(given.unit)
         finally:
-            self._calls = {call: item for call, item in self._calls.items() if item[1] is None}
             for slot in self._slots:
-                slot.tasks.clear()
-                slot.charged = False
+                slot.calls = {call: None for call, given in slot.calls.items() if given is None}
 
     def counters(self) -> Counters:
         """Work of all workers on the opened SPEC, those that died included, as far as they told."""
@@ -188,108 +159,85 @@ class Pool:
 
     def _load(self, slot: _Slot) -> None:
         """Have a worker open the engine as soon as its process is up."""
-        slot.began, slot.opened, slot.charged = self._clock(), None, False
-        self._call(slot, "start")
-        self._call(slot, "open", self._place)
+        slot.placed, slot.opened = False, None
+        slot.calls = {
+            self._cluster.call(slot.worker, "start"): None,
+            self._cluster.call(slot.worker, "open", self._place): None,
+        }
 
-    def _call(
-        self, slot: _Slot, method: str, *arguments: object, task: _Task | None = None
-    ) -> None:
-        self._calls[self._cluster.call(slot.worker, method, *arguments)] = (slot, task)
-
-    def _hand_out(self, again: deque[_Task], source: Iterator[_Task]) -> bool:
+    def _hand_out(self, again: deque[_Given], source: Iterator[_Given]) -> bool:
         """Fill the ready workers, those with least to do first; True when no unit is left."""
         for room in range(IN_FLIGHT):
             for slot in self._slots:
-                if slot.opened is None or slot.charged or len(slot.tasks) > room:
+                if slot.opened is None or len(slot.units) > room:
                     continue
-                task = again.popleft() if again else next(source, None)
-                if task is None:
+                given = again.popleft() if again else next(source, None)
+                if given is None:
                     return True
-                slot.tasks.append(task)
-                self._call(slot, "answer", task.unit, task=task)
+                slot.calls[self._cluster.call(slot.worker, "answer", given.unit)] = given
         return False
 
-    def _turn(self) -> list[tuple[_Task, Answered | None]]:
-        """Wait for something to happen; units that came back, without replies if it was death."""
-        if not self._slots:
-            raise _no_worker_left(self._loss)
+    def _turn(self) -> _Ended:
+        """Wait for something to happen."""
         if self._failure is not None:  # of the last turn, whose replies came first
             raise self._failure
-        finished: list[tuple[_Task, Answered | None]] = []
-        ended = self._cluster.wait(tuple(self._calls), self._patience())
-        # In the order of the calls: a worker's first loss is then that of the unit at work.
-        for call in [call for call in self._calls if call in ended]:
-            slot, task = self._calls.pop(call)
-            try:
-                result = self._cluster.result(call)
-                self._receive(slot, task, result, finished)
-            except WorkerLostError as loss:
-                self._loss = str(loss)
-                self._mourn(slot, task, finished)
-            except QwenBenchError as error:
-                self._failure = error
-        self._drop_unplaced()
-        return finished
+        if not self._slots:
+            raise _no_worker_left(self._loss)
+        unplaced = [slot for slot in self._slots if not slot.placed]
+        calls = [call for slot in self._slots for call in slot.calls]
+        ended = self._cluster.wait(calls, START_SECONDS if unplaced else None)
+        if not ended:
+            for slot in unplaced:
+                self._give_up(slot)
+        found: _Ended = []
+        for slot in list(self._slots):
+            for call in [call for call in slot.calls if call in ended]:
+                try:
+                    self._receive(slot, call, found)
+                except WorkerLostError as loss:
+                    self._loss = str(loss)
+                    self._replace(slot, found)
+                    break
+                except QwenBenchError as error:
+                    self._failure = error
+        return found
 
-    def _receive(
-        self,
-        slot: _Slot,
-        task: _Task | None,
-        result: object,
-        finished: list[tuple[_Task, Answered | None]],
-    ) -> None:
+    def _receive(self, slot: _Slot, call: Hashable, found: _Ended) -> None:
         """Take in what a call gave."""
-        if isinstance(result, Refusal):
+        result = self._cluster.result(call)
+        if isinstance(result, WorkerRefusal):
             raise result.error
+        given = slot.calls.pop(call)
         if isinstance(result, Opened):
             self._reference = self._reference or result
             refuse_difference(self._reference, result)
             slot.opened, slot.counters, slot.starts = result, result.counters, 1
-        elif isinstance(result, Answered) and task is not None:
-            slot.tasks.remove(task)
+        elif isinstance(result, Answered) and given is not None:
             slot.counters = result.counters
-            finished.append((task, result))
-        else:
-            slot.began = None
+            found.append((given, result))
+        slot.placed = True
 
-    def _mourn(
-        self, slot: _Slot, task: _Task | None, finished: list[tuple[_Task, Answered | None]]
-    ) -> None:
-        """One call of a dead worker; after the last one another worker takes its place."""
-        if task is not None:
-            if task is slot.tasks[0] and not slot.charged:
-                slot.charged = True
-                task.deaths += 1
-            slot.tasks.remove(task)
-            finished.append((task, None))
-        if any(other is slot for other, _ in self._calls.values()):
-            return
+    def _replace(self, slot: _Slot, found: _Ended) -> None:
+        """Another worker takes the place of a dead one; the unit it was at is charged."""
+        for given in slot.units[:1]:
+            given.deaths += 1
+        found += [(given, None) for given in slot.units]
         if slot.counters is not None:
             self._retired.append(slot.counters)
             slot.counters = None
-        self._cluster.end(slot.worker)
         slot.starts += slot.opened is None
         if slot.starts > TRIES:
-            self._slots.remove(slot)
+            self._give_up(slot)
             return
+        self._cluster.end(slot.worker)
         slot.worker = self._cluster.begin()
         self._load(slot)
 
-    def _patience(self) -> float | None:
-        """Seconds until a worker has waited too long for a place; None when none waits."""
-        began = [slot.began for slot in self._slots if slot.began is not None]
-        return max(0.0, min(began) + START_SECONDS - self._clock()) if began else None
+    def _give_up(self, slot: _Slot) -> None:
+        self._cluster.end(slot.worker)
+        self._slots.remove(slot)
 
-    def _drop_unplaced(self) -> None:
-        """Give up workers for which there is no room on the cluster."""
-        late = self._clock() - START_SECONDS
-        for slot in [slot for slot in self._slots if slot.began is not None and slot.began <= late]:
-            self._calls = {call: item for call, item in self._calls.items() if item[0] is not slot}
-            self._cluster.end(slot.worker)
-            self._slots.remove(slot)
-
-    def _given_up(self, task: _Task) -> tuple[Reply, ...]:
+    def _given_up(self, unit: Unit) -> tuple[Reply, ...]:
         """Error replies for a unit that no worker survives."""
         self._lost_in_a_row += 1
         if self._lost_in_a_row >= LOST_IN_A_ROW:
@@ -299,10 +247,8 @@ class Pool:
                 fix="fewer --replicas, or shorter histories with --lengths",
             )
         message = f"the worker process died {TRIES} times at this dialogue"
-        return tuple(
-            failure((request.id, request.mode), "worker", "WorkerDied", message)
-            for request in task.unit.requests
-        )
+        keys = [(request.id, request.mode) for request in unit.requests]
+        return tuple(failure(key, "worker", "WorkerDied", message) for key in keys)
 
 
 def _no_worker_left(loss: str) -> EngineError:

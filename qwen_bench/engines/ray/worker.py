@@ -29,17 +29,11 @@ EngineOpener = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An engine is ready.
-
-    Attributes:
-        pid: of the worker's process.
-        version: of qwen-bench in it.
-    """
+    """An engine is ready, of this version of qwen-bench."""
 
     identity: Identity
     abilities: Abilities
     counters: Counters
-    pid: int
     version: str = __version__
 
 
@@ -52,7 +46,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class WorkerRefusal:
     """An error that a user can mend, on its way between processes."""
 
     kind: type[QwenBenchError]
@@ -96,7 +90,7 @@ class Worker:
         """The process is up; its id."""
         return os.getpid()
 
-    def open(self, place: int) -> Opened | Refusal:
+    def open(self, place: int) -> Opened | WorkerRefusal:
         """Load the engine of one SPEC; engines before it are closed, and skipped in a new process.
 
         Args:
@@ -111,11 +105,11 @@ class Worker:
                 self._engine = next(self._engines)
                 self._following += 1
         except QwenBenchError as error:
-            return Refusal.of(error)
+            return WorkerRefusal.of(error)
         engine = self._opened_engine()
-        return Opened(engine.identity(), engine.abilities(), engine.counters(), os.getpid())
+        return Opened(engine.identity(), engine.abilities(), engine.counters())
 
-    def answer(self, unit: Unit) -> Answered | Refusal:
+    def answer(self, unit: Unit) -> Answered | WorkerRefusal:
         """Answer a unit, one reply a request; an exception inside the engine becomes replies."""
         engine = self._opened_engine()
         unanswered = {(request.id, request.mode): request for request in unit.requests}
@@ -123,7 +117,7 @@ class Worker:
             answers = complete(partial(engine.answer, unit), unanswered)
             replies = tuple(reply for _, reply in answers)
         except QwenBenchError as error:
-            return Refusal.of(error)
+            return WorkerRefusal.of(error)
         return Answered(replies, engine.counters())
 
     def _opened_engine(self) -> Engine:

@@ -35,7 +35,7 @@ class Ask(NamedTuple):
     settings: Mapping[str, Any]
 
 
-class Place(NamedTuple):
+class TokenPlace(NamedTuple):
     """A position where log-probabilities are wanted: a prompt and what is written after it."""
 
     prompt: Ids
@@ -129,27 +129,27 @@ def continuation(
     )
 
 
-def whole(prompt: Ids, candidate: Ids, closer: int) -> Ask:
-    """Score a candidate and the closer after it in one pass, the prompt from the cache."""
+def whole(prompt: Ids, candidate: Ids, end_of_turn: int) -> Ask:
+    """Score a candidate and the end of turn after it in one pass, the prompt from the cache."""
     return Ask(
-        (*prompt, *candidate, closer),
+        (*prompt, *candidate, end_of_turn),
         settings(prompt_logprobs=0, skip_reading_prefix_cache=False),
     )
 
 
-def stepwise(place: Place, tokens: Iterable[int]) -> Ask:
+def stepwise(place: TokenPlace, tokens: Iterable[int]) -> Ask:
     """Read log-probabilities of some next tokens at one place; cached positions do no harm."""
     return Ask(place.ids, settings(logprob_token_ids=list(tokens)))
 
 
-def places_of(prompt: Ids, candidate: Ids, closer: int) -> Iterator[tuple[Place, int]]:
-    """Every place on a candidate with the token wanted there; the closer's comes last.
+def places_of(prompt: Ids, candidate: Ids, end_of_turn: int) -> Iterator[tuple[TokenPlace, int]]:
+    """Every place on a candidate with the token wanted there; the end-of-turn token's comes last.
 
     >>> [(place.written, token) for place, token in places_of((7,), (1, 2), 9)]
     [((), 1), ((1,), 2), ((1, 2), 9)]
     """
-    for number, token in enumerate((*candidate, closer)):
-        yield Place(prompt, candidate[:number]), token
+    for number, token in enumerate((*candidate, end_of_turn)):
+        yield TokenPlace(prompt, candidate[:number]), token
 
 
 def written_tokens(output: Any) -> Iterator[tuple[int, float]]:  # noqa: ANN401 - a RequestOutput
@@ -173,7 +173,7 @@ def whole_logprobs(
     Args:
         output: of `whole`.
         prompt: ids of the prompt alone.
-        tokens: candidate and closer.
+        tokens: candidate and end_of_turn.
     """
     cached = output.num_cached_tokens
     if cached is None or cached >= len(prompt):

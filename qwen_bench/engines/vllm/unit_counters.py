@@ -55,7 +55,7 @@ def next_batch(work: Iterator[list[Reply]]) -> list[Reply] | Fault | None:
 
 
 @dataclass(slots=True)
-class Books:
+class UnitCounters:
     """Tokens of one unit.
 
     Attributes:

@@ -19,18 +19,16 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from qwen_bench.engines.adapters import AttachedAdapter, checked_adapter
+from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.fingerprint import tokenizer_sha256
 from qwen_bench.engines.loading import (
     LoadedBase,
     check_weights,
-    checkpoint_defaults,
     choose_dtype,
-    eos_ids,
+    loaded_base,
     locate,
 )
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.quiet_transformers import quiet_transformers
 from qwen_bench.engines.vllm.sampling_requests import Ask
 from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
 
@@ -290,21 +288,10 @@ def _files(spec: ModelSpec, options: EngineOptions, device: torch.device) -> Loa
             shipped = GenerationConfig.from_pretrained(source.folder)
         except OSError:
             shipped = empty.generation_config
-    return LoadedBase(
-        source=source,
-        model=None,
-        config=config.get_text_config(decoder=True),
-        tokenizer=tokenizer,
-        device=device,
-        dtype=choose_dtype(options.dtype, device),
-        eos_ids=eos_ids(shipped),
-        checkpoint_defaults=checkpoint_defaults(shipped),
-        shapes={name: tuple(tensor.shape) for name, tensor in empty.named_parameters()},
-        tokenizer_sha256=tokenizer_sha256(source.folder),
-        architecture=type(empty).__name__,
-        parameters=sum(tensor.numel() for tensor in empty.parameters()),
-        load_seconds=0.0,
-    )
+    dtype = choose_dtype(options.dtype, device)
+    base = loaded_base(source, empty, tokenizer, shipped, device=device, dtype=dtype)
+    base.model = None
+    return base
 
 
 def _lines(error: BaseException) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
-from qwen_bench.engines.openai.engine import OpenAIEngine
+from qwen_bench.engines.openai.openai_engine import OpenAIEngine
 
 
 @dataclass
@@ -186,7 +186,7 @@ class TinyModel:
     """
 
     def __init__(self, server, prompter, model, closer):
-        self.server, self.prompter, self.model, self.closer = server, prompter, model, closer
+        self.server, self.prompter, self.model, self.end_of_turn = server, prompter, model, closer
         self.ids, self.echo, self.content, self.most = True, False, True, 2000
         self.slot = []
         self.computed = 0
@@ -230,11 +230,11 @@ class TinyModel:
         while len(tokens) < body["max_tokens"]:
             token = int(self.logprobs(ids + tokens)[-1].argmax())
             tokens.append(token)
-            if token == self.closer:
+            if token == self.end_of_turn:
                 break
         if self.slot is not None:
             self.slot += tokens[:-1]
-        stopped = tokens[-1] == self.closer
+        stopped = tokens[-1] == self.end_of_turn
         usage["completion_tokens"] = len(tokens)
         text = self.prompter.text(tokens[:-1] if stopped else tokens)
         reply = chat_answer(text, finish="stop" if stopped else "length")
@@ -270,5 +270,5 @@ class TinyModel:
 def tiny(server, open_tiny, checkpoints):
     """(model behind the fake server, hf engine on the same weights, folder of its tokenizer)."""
     engine, base = open_tiny()
-    model = TinyModel(server, engine._prompter, base.model, engine._stops.closer)
+    model = TinyModel(server, engine._prompter, base.model, engine._stops.end_of_turn)
     return model, engine, str(checkpoints["qwen2"])

@@ -3,7 +3,7 @@
 import pytest
 
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.openai.chat_response import said_in
+from qwen_bench.engines.openai.chat_response import answer_in
 from qwen_bench.errors import EngineError
 from qwen_bench.protocol import Request, Unit
 
@@ -155,7 +155,7 @@ def test_the_margin_is_the_smallest_gap_of_the_answer(answer):
         "content": [{"top_logprobs": [{"logprob": a}, {"logprob": b}]} for a, b in pairs]
     }
 
-    assert said_in(response).margin == pytest.approx(0.4)
+    assert answer_in(response).margin == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": [{}]}, [1]])
@@ -163,7 +163,7 @@ def test_without_log_probabilities_there_is_no_margin(logprobs, answer):
     response = answer()
     response["choices"][0]["logprobs"] = logprobs
 
-    assert said_in(response).margin is None
+    assert answer_in(response).margin is None
 
 
 class TestCounts:

@@ -9,7 +9,7 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.openai.address import address_of, read_addresses
-from qwen_bench.engines.openai.request_order import in_tree_order, prepare, tree_tokens
+from qwen_bench.engines.openai.server_request import in_tree_order, prepare, tree_tokens
 from qwen_bench.errors import InputError
 from qwen_bench.protocol import Request, Unit
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from qwen_bench.engines.openai.forcing import Entry, find
-from qwen_bench.engines.openai.local_tokenizer import Local
+from qwen_bench.engines.openai.forcing import NamedToken, find
+from qwen_bench.engines.openai.server_request import Local
 from qwen_bench.errors import EngineError
 from qwen_bench.protocol import Unit
 
@@ -186,7 +186,7 @@ class TestWithout:
 
 
 def entry(text, number=None, data=b""):
-    return Entry(number, text, data, -1.0)
+    return NamedToken(number, text, data, -1.0)
 
 
 class TestFinding:

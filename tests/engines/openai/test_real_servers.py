@@ -24,7 +24,7 @@ from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.engines.embedded import embedded_folder, find_embedded
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
-from qwen_bench.engines.openai.engine import OpenAIEngine
+from qwen_bench.engines.openai.openai_engine import OpenAIEngine
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import EngineError
 from qwen_bench.probes.suites import Selection, build_suite

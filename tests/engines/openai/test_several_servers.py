@@ -10,8 +10,7 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.openai.address import address_of
-from qwen_bench.engines.openai.engine import OpenAIEngine
-from qwen_bench.engines.openai.multi_server import SeveralServers, open_servers
+from qwen_bench.engines.openai.openai_engine import OpenAIEngine, SeveralServers, open_servers
 from qwen_bench.errors import EngineError
 from qwen_bench.protocol import Request, SideBySideEngine, Unit
 

@@ -8,8 +8,8 @@ import pytest
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy, keep
 from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.openai.local_tokenizer import load_local
 from qwen_bench.engines.openai.one_server import draw_seed
+from qwen_bench.engines.openai.server_request import load_local
 from qwen_bench.errors import EngineError, InputError
 from qwen_bench.protocol import Request, Sampling, Unit
 from qwen_bench.record.manifest import Thinking

@@ -218,7 +218,7 @@ def open_vllm(fake_vllm, checkpoints):
     from qwen_bench.engines.engine_options import EngineOptions
     from qwen_bench.engines.loading import shipped_template
     from qwen_bench.engines.model_spec import parse_spec
-    from qwen_bench.engines.vllm.engine import VllmEngine
+    from qwen_bench.engines.vllm.vllm_engine import VllmEngine
     from qwen_bench.engines.vllm.vllm_model import open_base
 
     assert not fake_vllm.opened

@@ -78,12 +78,19 @@ def test_the_longest_prompt_is_read_first_with_one_token(open_vllm, fake_vllm, f
     assert len(ids) == max(len(ids) for ids, params, _ in fake_vllm.asks if params.logprobs == 2)
 
 
+def kind_of(params):
+    """What a sequence is for: reading the history, ranking, or generating."""
+    if params.prompt_logprobs is not None or params.logprob_token_ids is not None:
+        return "rank"
+    return "read" if params.logprobs is None else "generate"
+
+
 def test_generating_and_ranking_never_share_a_call(open_vllm, fake_vllm, forked_unit):
     list(open_vllm().answer(forked_unit))
 
-    for call in fake_vllm.calls:
-        writes = {params.logprobs is not None for _, params, _ in call}
-        assert len(writes) == 1
+    calls = [{kind_of(params) for _, params, _ in call} for call in fake_vllm.calls]
+    assert all(len(kinds) == 1 for kinds in calls)
+    assert set().union(*calls) == {"read", "rank", "generate"}
 
 
 def test_sharing_a_call_would_lose_the_margin(open_vllm, fake_vllm, asked):

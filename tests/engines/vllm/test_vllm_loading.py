@@ -26,7 +26,7 @@ def scores(engine, unit):
 
 def test_nothing_imports_vllm_before_an_engine_is_opened():
     code = (
-        "import sys, qwen_bench.engines.registry, qwen_bench.engines.vllm.engine; "
+        "import sys, qwen_bench.engines.registry, qwen_bench.engines.vllm.vllm_engine; "
         "print('vllm' in sys.modules)"
     )
 

@@ -27,7 +27,7 @@ def say(open_vllm, fake_vllm, asked):
         engine = open_vllm(**options)
         fake_vllm.LLM.script = [
             *engine._prompter.candidate(text),
-            *([] if runaway else [engine._stops.closer]),
+            *([] if runaway else [engine._stops.end_of_turn]),
         ]
         request = replace(
             asked("q", 1, "Which locker is mine?", budget=answer)[0], max_thinking_tokens=thought
@@ -81,7 +81,7 @@ def surprise(open_vllm, fake_vllm, asked):
             (reply,) = open_vllm().answer(Unit("d", (request,)))
             window = reply.prompt_tokens + request.max_new_tokens + room
         engine = open_vllm(window=window)
-        whole = [*engine._prompter.candidate(text), engine._stops.closer]
+        whole = [*engine._prompter.candidate(text), engine._stops.end_of_turn]
         parts = iter([whole[:8], whole[8:]])
 
         def generate(prompts, **more):
@@ -114,7 +114,7 @@ def test_a_thought_nobody_expected_gets_no_more_than_the_context_has(surprise):
 
 def test_thinking_answers_are_those_of_the_hf_engine(open_vllm, open_tiny, template, asked):
     from qwen_bench.chat.rendering import ChatSettings, choose_template
-    from qwen_bench.engines.hf.engine import HfEngine
+    from qwen_bench.engines.hf.hf_engine import HfEngine
     from qwen_bench.engines.model_spec import parse_spec
 
     _, base = open_tiny()

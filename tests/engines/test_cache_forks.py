@@ -17,7 +17,7 @@ FAMILIES = ["qwen3_5", "gemma3", "qwen2"]
 def test_greedy_answers_are_those_of_generate(family, compute, forked, plain_ids):
     model, prompts = tiny_model(family), forked(FORKS, 2)
 
-    results = compute(model, prompts, way="copying").results
+    results = compute(model, prompts, strategy="copying").results
 
     expected = {n: plain_ids(model).tokens(prompt) for n, prompt in enumerate(prompts)}
     assert {number: result.tokens for number, result in results.items()} == expected
@@ -29,7 +29,7 @@ def test_scores_are_those_of_a_full_log_softmax(family, compute, forked, plain_i
     model, prompts = tiny_model(family), forked(FORKS, 2)
     candidates = [[(7, 8), (7, 9, 10), (11,)] for _ in prompts]
 
-    outcome = compute(model, prompts, way="copying", candidates=candidates)
+    outcome = compute(model, prompts, strategy="copying", candidates=candidates)
 
     for number, result in outcome.results.items():
         expected = plain_ids(model).scores(prompts[number], candidates[number])
@@ -47,7 +47,7 @@ def test_any_budget_and_chunk_gives_the_same(family, limits, compute, forked):
     narrow, wide = (
         {
             n: found.tokens
-            for n, found in compute(model, prompts, way="copying", **o).results.items()
+            for n, found in compute(model, prompts, strategy="copying", **o).results.items()
         }
         for o in (limits, {})
     )
@@ -58,9 +58,9 @@ def test_any_budget_and_chunk_gives_the_same(family, limits, compute, forked):
 def test_less_memory_means_fewer_copies(compute, forked):
     model, prompts = tiny_model("qwen2"), forked((64,), 30, longest=1)
 
-    wide = compute(model, prompts, way="copying").counters
+    wide = compute(model, prompts, strategy="copying").counters
     narrow = compute(
-        model, prompts, way="copying", memory_bytes=400_000, logits_bytes=100_000, chunk=64
+        model, prompts, strategy="copying", memory_bytes=400_000, logits_bytes=100_000, chunk=64
     ).counters
 
     assert wide.rows_max > 20

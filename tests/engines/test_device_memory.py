@@ -10,10 +10,11 @@ import torch
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines import device_memory as memory
-from qwen_bench.engines.device_memory import is_out_of_memory, limits_for, memory_budget
+from qwen_bench.engines.device_memory import is_out_of_memory, memory_budget
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hf import shared_prefix as two_part
-from qwen_bench.engines.hf.attention import Chain
+from qwen_bench.engines.hf.attention import StemPass
+from qwen_bench.engines.hf.open_hf import limits_for
 from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.protocol import Request, Unit
 
@@ -49,7 +50,7 @@ class Allocator:
 
     def __call__(self, *, input_ids, **options):
         sharing = options.get("sharing")
-        trunk = sharing is None or isinstance(sharing, Chain)
+        trunk = sharing is None or isinstance(sharing, StemPass)
         if self.fails(input_ids, trunk):
             raise type(self.error)(*self.error.args)
         self.sizes.append(input_ids.numel())
@@ -60,14 +61,14 @@ class Allocator:
 def short_of(open_tiny):
     """An engine on a model that fails as told, and that model."""
 
-    def make(fails, *, error=None, way="two-part", family="qwen2", **limits):
+    def make(fails, *, error=None, strategy="two-part", family="qwen2", **limits):
         made = []
 
         def shrink(base):
             base.model = Allocator(base.model, fails, error)
             made.append(base.model)
 
-        engine, _ = open_tiny(family, shrink, way=way, limits=Limits(**limits))
+        engine, _ = open_tiny(family, shrink, strategy=strategy, limits=Limits(**limits))
         return engine, made[0]
 
     return make
@@ -147,17 +148,17 @@ class TestBudget:
 
 class TestOutOfMemory:
     @pytest.mark.parametrize(
-        ("family", "way"),
+        ("family", "strategy"),
         [("qwen3", "two-part"), ("qwen2", "copying"), ("qwen3_5", "copying")],
     )
     def test_fewer_rows_give_the_same_answers_and_the_split_is_counted(
-        self, family, way, short_of, open_tiny, forked_unit
+        self, family, strategy, short_of, open_tiny, forked_unit
     ):
-        expected = essence(open_tiny(family, way=way)[0].answer(forked_unit))
-        most = 60 if way == "two-part" else 20
+        expected = essence(open_tiny(family, strategy=strategy)[0].answer(forked_unit))
+        most = 60 if strategy == "two-part" else 20
         engine, _ = short_of(
             lambda ids, trunk: (ids.shape[0] > 1 or not trunk) and ids.numel() > most,
-            way=way,
+            strategy=strategy,
             family=family,
         )
 
@@ -253,11 +254,11 @@ class TestOutOfMemory:
 
 
 class TestStreaming:
-    @pytest.mark.parametrize("way", ["two-part", "copying"])
-    def test_thirty_dialogues_hold_no_more_than_three(self, way, open_tiny, forked_unit):
+    @pytest.mark.parametrize("strategy", ["two-part", "copying"])
+    def test_thirty_dialogues_hold_no_more_than_three(self, strategy, open_tiny, forked_unit):
         peaks = []
         for dialogues in (3, 30):
-            engine, _ = open_tiny("qwen2", way=way)
+            engine, _ = open_tiny("qwen2", strategy=strategy)
             for number in range(dialogues):
                 requests = forked_unit.requests[: 4 + 2 * (number % 2)]
                 list(engine.answer(Unit(str(number), requests)))
@@ -266,7 +267,7 @@ class TestStreaming:
         assert peaks[0] == peaks[1] > 0
 
     def test_nothing_is_held_between_dialogues(self, open_tiny, forked_unit, trunks):
-        engine, _ = open_tiny("qwen2", way="two-part")
+        engine, _ = open_tiny("qwen2", strategy="two-part")
 
         batches = engine.answer(forked_unit)
         next(batches)

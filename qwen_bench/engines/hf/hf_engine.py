@@ -1,7 +1,8 @@
 """The hf engine: a transformers model that answers one dialogue at a time.
 
 Every token that the prompts of a dialogue share goes through the model once. Knows requests and
-replies, the tree, and a loaded model; how a tree is computed is in `two_part` and `copying`.
+replies, the tree, and a loaded model; how a tree is computed is in `shared_prefix` and
+`cache_forks`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import gc
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+import transformers
 
 from qwen_bench.chat.messages import opens_thought
 from qwen_bench.chat.policy import FULL, Policy
@@ -21,24 +23,27 @@ from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.decoding import Budget, Stopping
 from qwen_bench.engines.device_memory import is_out_of_memory, peak_memory_bytes
 from qwen_bench.engines.hf.forward import Forward
-from qwen_bench.engines.hf.selfcheck import WAYS, Choice, Way, choose_way
+from qwen_bench.engines.hf.kernels import choose_kernel
+from qwen_bench.engines.hf.selfcheck import STRATEGIES, Strategy, StrategyChoice, choose_strategy
 from qwen_bench.engines.hf.tasks import (
     SMALLEST_CHUNK,
     Computation,
     Finished,
-    Ledger,
     Limits,
     Ranked,
     Task,
+    TreeCounters,
+    head_size,
 )
 from qwen_bench.engines.loading import LoadedBase
-from qwen_bench.engines.model_identity import describe
+from qwen_bench.engines.model_identity import identity_of
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, written
 from qwen_bench.engines.prompter import Prompter
 from qwen_bench.protocol import Abilities, Identity, Reply, Unit
 from qwen_bench.record.counters import Counters
+from qwen_bench.record.manifest import EngineInfo
 
 
 class HfEngine:
@@ -51,7 +56,7 @@ class HfEngine:
         adapter: answer with this adapter; None is the base.
         policy: which turns of a history are sent.
         limits: how much is computed together.
-        way: force a way of computing; by default the self-check decides.
+        strategy: force one; by default the self-check decides.
     """
 
     def __init__(
@@ -63,7 +68,7 @@ class HfEngine:
         adapter: AttachedAdapter | None = None,
         policy: Policy = FULL,
         limits: Limits | None = None,
-        way: Way | None = None,
+        strategy: Strategy | None = None,
     ) -> None:
         self._base = base
         self._adapter = adapter
@@ -76,17 +81,12 @@ class HfEngine:
         self._forward = Forward(base.model, base.config, base.device, base.dtype, self._counters)
         with torch.inference_mode(), base.weights(adapter.name if adapter else None):
             self._choice = (
-                choose_way(self._forward, base.model) if way is None else Choice(way, None, "")
+                choose_strategy(self._forward, base.model)
+                if strategy is None
+                else StrategyChoice(strategy, None, "")
             )
-        self._identity = describe(
-            base,
-            spec,
-            self._prompter,
-            self._stops,
-            self._choice,
-            adapter=adapter,
-            limits=self._limits,
-            linear=self._forward.linear,
+        self._identity = identity_of(
+            base, spec, self._prompter, self._stops, self._account(), adapter=adapter
         )
 
     def identity(self) -> Identity:
@@ -114,7 +114,7 @@ class HfEngine:
             TemplateError: the template loses part of a conversation.
         """
         begun = _Moment.now()
-        tree, ledger = PrefixTree(), Ledger(self._counters)
+        tree, counters = PrefixTree(), TreeCounters(self._counters)
         planned: dict[int, Prepared] = {}
         tasks: list[Task] = []
         refused: list[Reply] = []
@@ -134,8 +134,32 @@ class HfEngine:
         self._counters.encode_seconds += time.perf_counter() - begun.wall
         self._count(refused, begun)
         yield from refused
-        for batch in self._batches(tree, tasks, planned, ledger):
+        for batch in self._batches(tree, tasks, planned, counters):
             yield from batch
+
+    def _account(self) -> EngineInfo:
+        """What the manifest records of this engine."""
+        base, choice, limits = self._base, self._choice, self._limits
+        shared = choice.strategy == "two-part"
+        own: dict[str, Any] = {
+            "prefix_sharing_reason": choice.reason or None,
+            "attention_kernel": choose_kernel(base.device, base.dtype, head_size(base.config))
+            if shared
+            else None,
+            "linear_layers": self._forward.linear.library,
+            "self_check_difference": choice.difference,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "chunk_tokens": limits.chunk,
+        }
+        return EngineInfo(
+            name="hf",
+            version=transformers.__version__,
+            device=base.device.type,
+            batch_size="auto" if limits.rows == Limits().rows else limits.rows,
+            prefix_sharing=choice.strategy,
+            **own,
+        )
 
     def _task(self, tree: PrefixTree, number: int, plan: Prepared) -> Task:
         """Grow the tree by a request."""
@@ -163,17 +187,17 @@ class HfEngine:
         tree: PrefixTree,
         tasks: list[Task],
         planned: dict[int, Prepared],
-        ledger: Ledger,
+        counters: TreeCounters,
     ) -> Iterator[list[Reply]]:
         """Compute until every task has a reply; on short memory with ever fewer rows at once."""
         pending = tasks
         single = False
         while pending:
             chosen = pending[:1] if single else pending
-            work = self._compute(tree, chosen, ledger)
+            work = self._compute(tree, chosen, counters)
             done: set[int] = set()
             begun = _Moment.now()
-            while (step := _next_step(work, ledger)).finished is not None:
+            while (step := _next_step(work, counters)).finished is not None:
                 replies = [self._reply(planned[item.task.number], item) for item in step.finished]
                 done |= {item.task.number for item in step.finished}
                 share = (time.perf_counter() - begun.wall) / max(1, len(replies))
@@ -213,17 +237,17 @@ class HfEngine:
         return False
 
     def _compute(
-        self, tree: PrefixTree, tasks: list[Task], ledger: Ledger
+        self, tree: PrefixTree, tasks: list[Task], counters: TreeCounters
     ) -> Iterator[list[Finished]]:
         stops = self._stops
-        work = WAYS[self._choice.way](
+        work = STRATEGIES[self._choice.strategy](
             Computation(
                 tree,
                 self._forward,
-                ledger,
+                counters,
                 self._limits,
                 Stopping(stops.ids, self._prompter.whole_text),
-                stops.closer,
+                stops.end_of_turn,
             ),
             tasks,
         )
@@ -282,7 +306,7 @@ class Step(NamedTuple):
     out_of_memory: bool
 
 
-def _next_step(work: Iterator[list[Finished]], ledger: Ledger) -> Step:
+def _next_step(work: Iterator[list[Finished]], counters: TreeCounters) -> Step:
     """Compute one batch.
 
     The exception ends here, before any retry: its traceback holds the tensors of the failed batch.
@@ -292,7 +316,7 @@ def _next_step(work: Iterator[list[Finished]], ledger: Ledger) -> Step:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    ledger.discard()
+    counters.discard()
     return Step(None, out_of_memory=True)
 
 

@@ -1,8 +1,9 @@
-"""The engine on OpenAI-compatible servers.
+"""The engine on OpenAI-compatible servers, one or several of one model.
 
 Sends the requests of a dialogue in the order of their prefix tree, so that a server's own cache can
-share what they share. Knows requests and replies; what servers can do is in `survey`, what goes out
-and comes back in `server`.
+share what they share. Of several servers each has dialogues of its own, always the same ones, so
+that what its cache holds of a dialogue is used. Knows requests and replies; what servers can do is
+in `capabilities`, what goes out and comes back in `one_server`.
 """
 
 from __future__ import annotations
@@ -13,31 +14,36 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
 from threading import Lock
 
 from qwen_bench.chat.rendering import effective_thinking
+from qwen_bench.engines.complete_replies import complete
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.openai.address import address_of, read_addresses
 from qwen_bench.engines.openai.capabilities import survey
-from qwen_bench.engines.openai.client import Client, Patience
-from qwen_bench.engines.openai.local_tokenizer import Local, load_local
+from qwen_bench.engines.openai.chat_response import RequestCounters
+from qwen_bench.engines.openai.client import Client, Patience, ServerError, refusal
 from qwen_bench.engines.openai.one_server import Replied, Server
-from qwen_bench.engines.openai.request_order import (
-    Asked,
+from qwen_bench.engines.openai.server_identity import describe
+from qwen_bench.engines.openai.server_request import (
+    Local,
+    ServerRequest,
     in_tree_order,
+    load_local,
     prepare,
-    refused_locally,
     tree_tokens,
 )
-from qwen_bench.engines.openai.server_errors import ServerError, refusal
-from qwen_bench.engines.openai.server_identity import describe
-from qwen_bench.engines.openai.token_usage import Spent
-from qwen_bench.errors import EngineError, InputError
-from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.errors import EngineError, InputError, QwenBenchError
+from qwen_bench.protocol import Abilities, Engine, Identity, Reply, Unit
 from qwen_bench.record.counters import Counters
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+AHEAD = 2
+"""Units taken for each server: one at work, one waiting."""
+_Answered = Reply | QwenBenchError | None
 
 
 class OpenAIEngine:
@@ -72,7 +78,7 @@ class OpenAIEngine:
         _check_same(self._servers)
         self._identity = describe(self._servers, spec, options, patience)
         self._counters = Counters(load_seconds=time.perf_counter() - begun)
-        self._books = Lock()
+        self._lock = Lock()
         self._model = spec.name
 
     def identity(self) -> Identity:
@@ -82,7 +88,7 @@ class OpenAIEngine:
     def abilities(self) -> Abilities:
         """What every one of the servers was seen to do."""
         surveys = [server.survey for server in self._servers]
-        why = next((found.ranks.why_not for found in surveys if found.ranks.way is None), None)
+        why = next((found.ranks.why_not for found in surveys if found.ranks.method is None), None)
         local = self._local
         return Abilities(
             rank=why is None,
@@ -122,34 +128,32 @@ class OpenAIEngine:
                 why=self.abilities().rank_refusal or (),
                 fix="--mode generate",
             )
-        ordered = in_tree_order(
-            [item for item in asked if refused_locally(item, server.limit) is None]
-        )
-        with self._books:
+        ordered = in_tree_order([item for item in asked if item.refused(server.limit) is None])
+        with self._lock:
             self._counters.encode_seconds += time.perf_counter() - begun
             self._counters.tree_tokens += tree_tokens(ordered)
             self._counters.requests += len(asked) - len(ordered)
         for item in asked:
-            reply = refused_locally(item, server.limit)
+            reply = item.refused(server.limit)
             if reply is not None:
                 yield reply
         for replied in self._replies(server, ordered):
-            with self._books:
-                self._spend(replied.spent, replied.naive_tokens)
+            with self._lock:
+                self._add_up(replied.counters, replied.naive_tokens)
                 self._counters.requests += 1
                 self._counters.seconds += time.perf_counter() - begun
                 self._counters.cpu_seconds += time.process_time() - cpu
             yield replied.reply
             begun, cpu = time.perf_counter(), time.process_time()
 
-    def _replies(self, server: Server, ordered: Sequence[Asked]) -> Iterator[Replied]:
+    def _replies(self, server: Server, ordered: Sequence[ServerRequest]) -> Iterator[Replied]:
         """Ask in order, several at a time; what was not begun when the caller stops is left."""
         lanes = min(self._lanes(server), len(ordered))
         try:
             if lanes > 1 and server.survey.cached_in_blocks:
                 primed = server.prime(max(ordered, key=lambda item: item.size))
-                with self._books:
-                    self._spend(primed, 0)
+                with self._lock:
+                    self._add_up(primed, 0)
             if lanes <= 1:
                 for asked in ordered:
                     yield server.ask(asked)
@@ -171,16 +175,16 @@ class OpenAIEngine:
         wanted = max(1, self._options.concurrency)
         return wanted if slots is None else max(1, min(wanted, slots))
 
-    def _spend(self, spent: Spent, naive_tokens: int) -> None:
+    def _add_up(self, more: RequestCounters, naive_tokens: int) -> None:
         counters = self._counters
         counters.naive_tokens += naive_tokens
-        counters.decoded_tokens += spent.decoded_tokens
-        counters.retries += spent.retries
+        counters.decoded_tokens += more.decoded_tokens
+        counters.retries += more.retries
         counters.rows_max = max(counters.rows_max, 1)
-        if spent.forward_tokens is None or counters.forward_tokens is None:
+        if more.forward_tokens is None or counters.forward_tokens is None:
             counters.forward_tokens = None
         else:
-            counters.forward_tokens += spent.forward_tokens
+            counters.forward_tokens += more.forward_tokens
 
     def _surveyed(self, client: Client) -> Server:
         most = self._options.model_args.get("logprobs")
@@ -199,15 +203,21 @@ class OpenAIEngine:
             )
         thinks = found.thinks
         limits = [found.max_context]
-        closer = None
+        end_of_turn = None
         if local is not None:
             prompter = local.prompter
             thinks |= effective_thinking(prompter.settings, prompter.tokenizer) == "on"
             limits.append(local.context_window)
-            closer = prompter.stop_tokens(()).closer
+            end_of_turn = prompter.stop_tokens(()).end_of_turn
         limit = next((limit for limit in limits if limit is not None), None)
         return Server(
-            client, found, thinks, local, limit, closer, int(most) if most is not None else None
+            client,
+            found,
+            thinks,
+            local,
+            limit,
+            end_of_turn,
+            int(most) if most is not None else None,
         )
 
 
@@ -249,3 +259,66 @@ def _check_same(servers: Sequence[Server]) -> None:
                 f"--base-url: {first.client.address.host} and {server.client.address.host} do not "
                 "serve the same models with the same context window"
             )
+
+
+def open_servers(spec: ModelSpec, options: EngineOptions) -> Engine:
+    """The engine on the server of `options.base_url`, or on all; errors as `OpenAIEngine`."""
+    several = len(read_addresses(options.base_url)) > 1
+    return SeveralServers(spec, options) if several else OpenAIEngine(spec, options)
+
+
+class SeveralServers(OpenAIEngine):
+    """Implements `qwen_bench.protocol.SideBySideEngine`; arguments as `OpenAIEngine`."""
+
+    def __init__(self, spec: ModelSpec, options: EngineOptions, key: str | None = None) -> None:
+        super().__init__(spec, options, key)
+        self._number = len(read_addresses(options.base_url))
+        self._seconds = self._cpu_seconds = 0.0
+
+    def counters(self) -> Counters:
+        """Work done so far; the seconds are those that passed, not the sum over servers."""
+        return replace(super().counters(), seconds=self._seconds, cpu_seconds=self._cpu_seconds)
+
+    def answer_all(self, units: Iterator[Unit]) -> Iterator[Reply]:
+        """One reply for each request of all units, as servers give them.
+
+        Raises:
+            EngineError: a server refuses all requests.
+            TemplateError: the template here loses part of a conversation.
+        """
+        answered: SimpleQueue[_Answered] = SimpleQueue()
+        # One thread a server keeps its dialogues apart: one after the other, as its cache wants it.
+        servers = [ThreadPoolExecutor(1) for _ in range(self._number)]
+        under_way = 0
+        begun, cpu = time.perf_counter(), time.process_time()
+        try:
+            while True:
+                while under_way < AHEAD * self._number and (unit := next(units, None)) is not None:
+                    lane = servers[address_of(unit.dialogue, self._number)]
+                    lane.submit(self._work, unit, answered)
+                    under_way += 1
+                if not under_way:
+                    return
+                found = answered.get()
+                self._seconds += time.perf_counter() - begun
+                self._cpu_seconds += time.process_time() - cpu
+                if found is None:
+                    under_way -= 1
+                elif isinstance(found, Reply):
+                    yield found
+                else:
+                    raise found
+                begun, cpu = time.perf_counter(), time.process_time()
+        finally:
+            for lane in servers:
+                lane.shutdown(cancel_futures=True)
+
+    def _work(self, unit: Unit, answered: SimpleQueue[_Answered]) -> None:
+        """Answer a unit in a thread; None at its end."""
+        asked = {(request.id, request.mode): request for request in unit.requests}
+        try:
+            for _, reply in complete(partial(self.answer, unit), asked):
+                answered.put(reply)
+        except QwenBenchError as error:
+            answered.put(error)
+        answered.put(None)

@@ -352,9 +352,9 @@ class TestMemory:
         model, prompts = tiny_model("qwen3"), forked((32,), 20)
         small = compute(model, prompts, budget=4).counters.peak_kv_bytes
         # Every row stops after four tokens, though it may have thousands.
-        live = decoding.Row.live.fget
+        live = decoding.GeneratedRow.live.fget
         monkeypatch.setattr(
-            decoding.Row, "live", property(lambda row: live(row) and len(row.tokens) < 4)
+            decoding.GeneratedRow, "live", property(lambda row: live(row) and len(row.tokens) < 4)
         )
 
         large = compute(model, prompts, budget=4000).counters.peak_kv_bytes
@@ -447,12 +447,12 @@ class TestGate:
         def choice():
             forward = Forward(made, made.config, torch.device("cpu"), torch.float32, Counters())
             with torch.inference_mode():
-                return selfcheck.choose_way(forward, made)
+                return selfcheck.choose_strategy(forward, made)
 
-        assert choice().way == "copying"
+        assert choice().strategy == "copying"
         # Were the configuration silent about it, the layers would tell.
         monkeypatch.setattr(selfcheck, "only_full_attention", lambda _: True)
-        assert choice().way == "copying"
+        assert choice().strategy == "copying"
 
     def test_between_batches_the_model_is_as_it_came(self, compute, forked):
         model, prompts = tiny_model("qwen2"), forked((5,), 3)

@@ -37,7 +37,7 @@ def test_the_stop_set_is_a_union_whatever_the_checkpoint_ships(shipped):
     stops = prompter().stop_tokens(shipped)
 
     assert stops.ids == {0, 1, 2}
-    assert (stops.closer, stops.closer_name) == (2, "<|im_end|>")
+    assert (stops.end_of_turn, stops.end_of_turn_name) == (2, "<|im_end|>")
 
 
 def test_a_stop_token_only_the_checkpoint_knows_is_kept():
@@ -49,13 +49,13 @@ def test_a_stop_token_only_the_checkpoint_knows_is_kept():
 def test_the_closer_is_read_from_the_template():
     stops = prompter(CHATML.replace("<|im_end|>", "<|endoftext|>")).stop_tokens(())
 
-    assert stops.closer_name == "<|endoftext|>"
+    assert stops.end_of_turn_name == "<|endoftext|>"
 
 
 def test_a_template_that_closes_nothing_falls_back_to_the_tokenizers_end():
     template = CHATML.replace("<|im_end|>", "")
 
-    assert prompter(template).stop_tokens(()).closer_name == "<|im_end|>"
+    assert prompter(template).stop_tokens(()).end_of_turn_name == "<|im_end|>"
 
 
 def test_without_any_closer_the_template_is_refused():

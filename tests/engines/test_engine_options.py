@@ -2,9 +2,9 @@
 
 import pytest
 
-from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.model_arguments import (
+from qwen_bench.engines.engine_options import (
     ARGUMENTS,
+    EngineOptions,
     arguments_help,
     check_used,
     engine_of,

@@ -19,7 +19,7 @@ from qwen_bench.chat.messages import Message, opens_thought
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.engines.adapters import AttachedAdapter
-from qwen_bench.engines.decoding import Budget, Row, Stopping
+from qwen_bench.engines.decoding import Budget, GeneratedRow, Stopping
 from qwen_bench.engines.device_memory import peak_memory_bytes
 from qwen_bench.engines.model_identity import identity_of
 from qwen_bench.engines.model_spec import ModelSpec
@@ -27,7 +27,7 @@ from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, writt
 from qwen_bench.engines.prompter import Prompter
 from qwen_bench.engines.vllm.sampling_requests import (
     Ask,
-    Place,
+    TokenPlace,
     continuation,
     next_logprobs,
     places_of,
@@ -38,14 +38,14 @@ from qwen_bench.engines.vllm.sampling_requests import (
     whole_logprobs,
     written_tokens,
 )
-from qwen_bench.engines.vllm.unit_counters import Books, Clock, Fault, next_batch
+from qwen_bench.engines.vllm.unit_counters import Clock, Fault, UnitCounters, next_batch
 from qwen_bench.engines.vllm.vllm_model import SEQUENCES, VllmBase
 from qwen_bench.errors import AdapterMismatchError, EngineError, QwenBenchError
 from qwen_bench.protocol import Abilities, Identity, Reply, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import EngineInfo
 
-# A candidate is scored with the closer behind it, and vLLM always writes one token more.
+# A candidate is scored with the end-of-turn token behind it, and vLLM always writes one token more.
 _AFTER_CANDIDATE = 2
 
 
@@ -134,8 +134,8 @@ class VllmEngine:
 
     def _answers(self, waiting: list[Prepared]) -> Iterator[Reply]:
         """Replies to what can be sent. A fault ends the unit: what is open becomes errors."""
-        books = Books()
-        work = self._stages(waiting, books)
+        counters = UnitCounters()
+        work = self._stages(waiting, counters)
         unanswered = {(item.request.id, item.request.mode): item for item in waiting}
         while (batch := next_batch(work)) is not None:
             if isinstance(batch, Fault):
@@ -155,71 +155,71 @@ class VllmEngine:
             yield from batch
         else:
             self._failed = False
-        books.settle(self._counters)
+        counters.settle(self._counters)
 
-    def _stages(self, items: list[Prepared], books: Books) -> Iterator[list[Reply]]:
+    def _stages(self, items: list[Prepared], counters: UnitCounters) -> Iterator[list[Reply]]:
         """Read the longest prompt, then rank, then generate; replies after each."""
         clock = Clock()
         self._base.open()
         self._base.forget()
         longest = max((item.prompt.ids for item in items), key=len)
         if len(items) > 1:
-            self._ask([priming(longest)], books)
-        books.read(longest)
+            self._ask([priming(longest)], counters)
+        counters.read(longest)
         self._counters.trunk_seconds += self._count([], clock)
         to_rank = [item for item in items if item.candidates]
         if to_rank:
             clock = Clock()
-            replies = self._ranked(to_rank, books)
+            replies = self._ranked(to_rank, counters)
             share = self._count(replies, clock)
             self._counters.rows_seconds += share
             yield [replace(reply, seconds=share / len(replies)) for reply in replies]
         to_write = [item for item in items if not item.candidates]
         if to_write:
             clock = Clock()
-            replies = self._written(to_write, books)
+            replies = self._written(to_write, counters)
             share = self._count(replies, clock)
             self._counters.decode_seconds += share
             yield [replace(reply, seconds=share / len(replies)) for reply in replies]
 
-    def _ranked(self, items: Sequence[Prepared], books: Books) -> list[Reply]:
+    def _ranked(self, items: Sequence[Prepared], counters: UnitCounters) -> list[Reply]:
         """Score candidates in one pass each; token by token where that cannot be trusted."""
-        closer = self._stops.closer
+        end_of_turn = self._stops.end_of_turn
         pairs = list(
             dict.fromkeys((item.prompt.ids, ids) for item in items for ids in item.candidates)
         )
-        found: dict[Place, dict[int, float]] = defaultdict(dict)
+        found: dict[TokenPlace, dict[int, float]] = defaultdict(dict)
         if not self._base.lora:
-            asks = [whole(prompt, ids, closer) for prompt, ids in pairs]
-            for (prompt, ids), output in zip(pairs, self._ask(asks, books), strict=True):
-                logprobs = whole_logprobs(output, prompt, (*ids, closer))
-                places = places_of(prompt, ids, closer)
+            asks = [whole(prompt, ids, end_of_turn) for prompt, ids in pairs]
+            for (prompt, ids), output in zip(pairs, self._ask(asks, counters), strict=True):
+                logprobs = whole_logprobs(output, prompt, (*ids, end_of_turn))
+                places = places_of(prompt, ids, end_of_turn)
                 for (place, token), logprob in zip(places, logprobs or (), strict=False):
                     found[place][token] = logprob
-        missing: dict[Place, dict[int, None]] = defaultdict(dict)
+        missing: dict[TokenPlace, dict[int, None]] = defaultdict(dict)
         for prompt, ids in pairs:
-            for place, token in places_of(prompt, ids, closer):
+            for place, token in places_of(prompt, ids, end_of_turn):
                 if token not in found[place]:
                     missing[place][token] = None
         asks = [stepwise(place, tokens) for place, tokens in missing.items()]
-        for (place, tokens), output in zip(missing.items(), self._ask(asks, books), strict=True):
+        for (place, tokens), output in zip(missing.items(), self._ask(asks, counters), strict=True):
             found[place] |= next_logprobs(output, tokens)
         for prompt, ids in pairs:
-            books.read((*prompt, *ids))
+            counters.read((*prompt, *ids))
         return [self._scored(item, found) for item in items]
 
-    def _scored(self, item: Prepared, found: dict[Place, dict[int, float]]) -> Reply:
+    def _scored(self, item: Prepared, found: dict[TokenPlace, dict[int, float]]) -> Reply:
         self._counters.naive_tokens += item.naive_tokens
         scores = []
         for ids in item.candidates:
             *own, end = (
                 found[place][token]
-                for place, token in places_of(item.prompt.ids, ids, self._stops.closer)
+                for place, token in places_of(item.prompt.ids, ids, self._stops.end_of_turn)
             )
             scores.append((sum(own), end))
         return ranked(item, tuple(scores))
 
-    def _written(self, items: Sequence[Prepared], books: Books) -> list[Reply]:
+    def _written(self, items: Sequence[Prepared], counters: UnitCounters) -> list[Reply]:
         """Generate; a thought that nobody expected gets its budget in a further call."""
         rows = [_row(item, self._base.window) for item in items]
         cached: dict[int, int | None] = {}
@@ -227,30 +227,30 @@ class VllmEngine:
             (number, room) for number, row in enumerate(rows) if (room := self._room(row))
         ]:
             asks = [self._continued(items[number], rows[number], room) for number, room in asked]
-            for (number, _), output in zip(asked, self._ask(asks, books), strict=True):
+            for (number, _), output in zip(asked, self._ask(asks, counters), strict=True):
                 cached.setdefault(number, output.num_cached_tokens)
                 for token, margin in written_tokens(output):
                     if rows[number].live:
                         rows[number].take(token, margin, self._stopping)
-                books.decoded += len(output.outputs[0].token_ids)
-        books.decoded -= len(rows)
+                counters.decoded += len(output.outputs[0].token_ids)
+        counters.decoded -= len(rows)
         replies = []
         for number, (item, row) in enumerate(zip(items, rows, strict=True)):
-            books.read(item.prompt.ids)
+            counters.read(item.prompt.ids)
             result = row.written(row.budget)
             self._counters.naive_tokens += item.naive_tokens + len(result.tokens) - 1
             reply = written(item, result, self._prompter)
             replies.append(replace(reply, cached_tokens=cached[number]))
         return replies
 
-    def _room(self, row: Row) -> int:
+    def _room(self, row: GeneratedRow) -> int:
         """Tokens the next call may write; 0 when nothing more is wanted."""
         if not row.live:
             return 0
         thought = row.budget.thought if self._thinks or row.opened or row.tokens else 0
         return thought + row.budget.answer - len(row.tokens)
 
-    def _continued(self, item: Prepared, row: Row, room: int) -> Ask:
+    def _continued(self, item: Prepared, row: GeneratedRow, room: int) -> Ask:
         return continuation(
             (*item.prompt.ids, *row.tokens),
             item.request.sampling,
@@ -260,7 +260,7 @@ class VllmEngine:
             max_tokens=room,
         )
 
-    def _ask(self, asks: Sequence[Ask], books: Books) -> list[Any]:
+    def _ask(self, asks: Sequence[Ask], counters: UnitCounters) -> list[Any]:
         """Outputs of one call under this engine's adapter."""
         if not asks:
             return []
@@ -269,7 +269,7 @@ class VllmEngine:
             made = len(output.outputs[0].token_ids)
             if not made:
                 raise RuntimeError("vllm wrote nothing")
-            books.feed(len(ask.ids) + made - 1, output.num_cached_tokens)
+            counters.feed(len(ask.ids) + made - 1, output.num_cached_tokens)
         self._counters.rows_max = max(self._counters.rows_max, min(len(asks), SEQUENCES))
         return outputs
 
@@ -311,11 +311,11 @@ class VllmEngine:
         return (f"adapter {self._adapter.folder.name}: vllm answers with it as without it",)
 
 
-def _row(item: Prepared, window: int) -> Row:
+def _row(item: Prepared, window: int) -> GeneratedRow:
     request = item.request
     # A thought nobody asked for may use what is left; one that was asked for fits.
     left = window - len(item.prompt.ids) - request.max_new_tokens
-    return Row(
+    return GeneratedRow(
         0,
         Budget(request.max_new_tokens, min(request.max_thinking_tokens, left)),
         opened=opens_thought(item.prompt.text),

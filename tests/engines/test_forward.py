@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from qwen_bench.engines.hf import linear_layers as products
-from qwen_bench.engines.hf.linear_layers import ROWS, LinearLayers, agrees, onednn_agrees
+from qwen_bench.engines.hf import forward as products
+from qwen_bench.engines.hf.forward import ROWS, LinearLayers, agrees, onednn_agrees
 
 CPU = torch.device("cpu")
 
