@@ -170,11 +170,11 @@ def test_a_family_is_asked_in_the_suites_that_ask_its_programme(checkout, name):
 def test_an_engine_is_its_module_and_a_line_of_the_registry(checkout):
     engines = checkout / "qwen_bench" / "engines"
     (engines / "parrot.py").write_text(ENGINE, encoding="utf-8")
-    registry = (engines / "registry.py").read_text("utf-8")
+    registry = (engines / "__init__.py").read_text("utf-8")
     line = "ENGINES: Mapping[str, str] = {}"
     assert line in registry.splitlines()
     told = line.replace("{}", '{"parrot": "qwen_bench.engines.parrot:open_engine"}')
-    (engines / "registry.py").write_text(registry.replace(line, told), encoding="utf-8")
+    (engines / "__init__.py").write_text(registry.replace(line, told), encoding="utf-8")
 
     command = "run --suite quick --model polly=parrot:hello --limit 1 --run-id one"
     said = qwen_bench(checkout, f"{command} --mode generate --lengths 1")

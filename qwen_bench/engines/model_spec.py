@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
+from qwen_bench.engines import ENGINES, PLUGINS
 from qwen_bench.errors import InputError, ModelNotFoundError, near
 
 Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai", "plugin"]
@@ -155,8 +156,6 @@ def _with_scheme(body: str, scheme: str, name: str) -> ModelSpec:
                 "openai: names no model; write openai:NAME", why="NAME is what the server calls it"
             )
         return ModelSpec(body, "openai", name)
-    from qwen_bench.engines.registry import ENGINES, PLUGINS  # noqa: PLC0415 - it reads SPECs too
-
     if scheme in ENGINES or scheme in entry_points(group=PLUGINS).names:
         return ModelSpec(body, "plugin", body)
     raise InputError(f"unknown kind of model '{scheme}:'; the forms are", why=FORMS)

@@ -5,12 +5,13 @@ Imports model libraries only when a SPEC needs them, so that solvers work withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qwen_bench.engines import ENGINES, PLUGINS
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, chat_settings
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from qwen_bench.engines.prompter import Prompter
 
 Solver = Callable[[ModelSpec], Engine]
-
-PLUGINS = "qwen_bench.engines"
-"""Entry points of engines of other packages, ``NAME = "package.module:open_engine"``."""
-ENGINES: Mapping[str, str] = {}
-"""The same for modules of this package: NAME of SPECs ``NAME:REST`` and what opens the engine."""
 
 _LOADED = frozenset({"embedded", "hub", "local", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
