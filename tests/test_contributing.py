@@ -184,3 +184,14 @@ def test_an_engine_is_its_module_and_a_line_of_the_registry(checkout):
     answers = [json.loads(row).get("output") for row in rows]
     assert "hello" in answers
     assert set(answers) <= {"hello", None}
+
+
+def test_every_file_that_contributing_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`((?:qwen_bench|tasks|tests|tools|stats|report)/[\w./]+\.\w+)`", text)
+    rooms = {"stats", "report"}
+
+    paths = [ROOT / ("qwen_bench" if name.split("/")[0] in rooms else "") / name for name in named]
+
+    assert len(paths) > 8
+    assert [str(path) for path in paths if "NAME" not in path.name and not path.is_file()] == []
