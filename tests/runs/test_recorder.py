@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import shutil
 import stat
@@ -323,6 +325,31 @@ def test_a_run_in_use_is_refused_with_the_process_that_has_it(make_job, make_eng
 
     assert "is in use by process" in caught.value.message
     assert "since 10:15" in caught.value.message
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_warned_of_and_the_run_goes_on(
+    make_job, make_engine, watcher, monkeypatch, number
+):
+    def flock(*_):
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+    run = record(make_job(), make_engine(), watcher, never)
+
+    assert run.manifest.status == "finished"
+    assert any("is on a file system without locks" in notice for notice in watcher.notices)
+
+
+def test_the_text_of_the_lock_survives_a_second_writer(make_job, make_engine, watcher):
+    folder = record(make_job(), make_engine(), watcher, never).folder
+
+    with locked(folder, started="10:15"):
+        for _ in range(2):
+            other = locked(folder, started="11:00")
+            with pytest.raises(RunLockedError, match="since 10:15"), other:
+                pass
 
 
 def test_a_full_disk_ends_the_run_with_whole_rows_and_the_way_on(
