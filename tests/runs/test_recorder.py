@@ -347,10 +347,8 @@ def test_the_text_of_the_lock_survives_a_second_writer(make_job, make_engine, wa
 
     with locked(folder, started="10:15"):
         for _ in range(2):
-            with (
-                pytest.raises(RunLockedError, match="since 10:15"),
-                locked(folder, started="11:00"),
-            ):
+            other = locked(folder, started="11:00")
+            with pytest.raises(RunLockedError, match="since 10:15"), other:
                 pass
 
 
