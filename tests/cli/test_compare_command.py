@@ -1,16 +1,29 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from qwen_bench.cli.main import main
+
 WIDE = ("--suite", "quick", "--limit", "3", "--lengths", "8", "--mode", "generate")
 
 
-@pytest.fixture
-def two(call):
-    """Run folders base (oracle) and cand (window-4)."""
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Run folders base (oracle) and cand (window-4), recorded once."""
+    folder = tmp_path_factory.mktemp("recorded")
     for name, solver in (("base", "oracle"), ("cand", "window-4")):
-        assert call("run", "--model", f"mock:{solver}", *WIDE, "--run-id", name, "-q").code == 0
+        where = ("--run-id", name, "--runs-dir", str(folder))
+        assert main(["run", "--model", f"mock:{solver}", *WIDE, *where, "-q"]) == 0
+    return folder
+
+
+@pytest.fixture
+def two(call, recorded):
+    """The recorded run folders in the store of the current folder."""
+    shutil.copytree(recorded, "runs")
+    return call
 
 
 @pytest.mark.usefixtures("two")

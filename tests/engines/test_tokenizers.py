@@ -94,20 +94,27 @@ def test_a_damaged_tokenizer_is_a_model_error(bare):
         open_prompter(parse_spec(str(bare)), OFFLINE)
 
 
-def test_the_embedded_tokenizer_comes_out_of_the_wheel_when_nothing_is_converted(tmp_path):
-    tokenizer = embedded_tokenizer(tmp_path)
+@pytest.fixture(scope="module")
+def from_the_wheel(tmp_path_factory):
+    """The embedded tokenizer as it is read without a converted model, and what reading wrote."""
+    cache = tmp_path_factory.mktemp("cache")
+    return embedded_tokenizer(cache), list(cache.iterdir())
+
+
+def test_the_embedded_tokenizer_comes_out_of_the_wheel_when_nothing_is_converted(from_the_wheel):
+    tokenizer, left_behind = from_the_wheel
 
     assert tokenizer.convert_tokens_to_ids("<|im_end|>") == 2
     assert "<|im_start|>" in tokenizer.chat_template
-    assert list(tmp_path.iterdir()) == []
+    assert left_behind == []
 
 
 @pytest.mark.model
-def test_the_embedded_tokenizer_is_the_same_before_and_after_conversion(tmp_path):
+def test_the_embedded_tokenizer_is_the_same_before_and_after_conversion(from_the_wheel):
     embedded_folder()
     text = "Whom do I ask at the gym? 我的猫叫什么名字？ 1234"
 
-    before, after = embedded_tokenizer(tmp_path), embedded_tokenizer()
+    before, after = from_the_wheel[0], embedded_tokenizer()
 
     assert before.encode(text) == after.encode(text)
     assert before.chat_template == after.chat_template

@@ -145,11 +145,11 @@ def test_a_thousand_fits_take_about_a_second():
     distances = np.arange(64.0)
     asked = generator.integers(5, 60, (1_000, 64)).astype(float)
     right = np.floor(asked * 0.8 * 2 ** (-distances / 9))
-    start = time.perf_counter()
+    start = time.process_time()
 
     fit_many(distances, right, asked, np.full(1_000, 0.1))
 
-    assert time.perf_counter() - start < 4
+    assert time.process_time() - start < 4
 
 
 def test_a_fit_needs_a_positive_distance():
