@@ -35,7 +35,7 @@ _WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
 
-@dataclass(slots=True)
+@dataclass
 class TokenBudget:
     """Prompt tokens of a suite, counted unit by unit.
 
@@ -61,8 +61,11 @@ class TokenBudget:
     together: int = 0
     apart: int = 0
     too_long: int = 0
-    _answers: int = 0
-    _alone: int = 0
+
+    def __post_init__(self) -> None:
+        # Of the unit at hand; no fields, since a budget is written as they are.
+        self._answers = 0
+        self._alone = 0
 
     def takes(
         self, request: Request, prompt: int, ranked: list[int], answer: int, *, too_long: bool
