@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.cli.asking import Asking, read_asking
 from qwen_bench.cli.beforehand import check_beforehand
-from qwen_bench.cli.dry_run import dry_run_lines
 from qwen_bench.cli.exits import Code, Exit, decisive
 from qwen_bench.cli.interrupt import StopRequest
 from qwen_bench.cli.judge import command_line, judge, named_views, present
@@ -70,6 +69,8 @@ def ask_all(original: Options, arguments: Sequence[str], screen: Screen) -> Exit
     asking = read_asking(original, screen)
     check_beforehand(asking)
     if asking.options.dry_run:
+        from qwen_bench.cli.dry_run import dry_run_lines
+
         screen.table(dry_run_lines(asking), stdout_is_free=True)
         return None
     prepare_folder(asking.options)
