@@ -33,7 +33,7 @@ SCORE_MEAN = {"float32": 1e-4, "bfloat16": 1e-2, "float16": 1e-2}
 class Noise(NamedTuple):
     """What 16 bit changes in a plain forward: mean at given tokens, largest at the best two.
 
-    As much is allowed beyond the fixed bounds, because two ways of computing in 16 bit differ from
+    As much is allowed beyond the fixed bounds, because two strategies in 16 bit differ from
     each other as they do from float32; a gap may be twice the largest, because both tokens move.
     """
 
@@ -124,7 +124,7 @@ def check(model: str, device: str, dtype: str, *, quick: bool) -> Iterator[Line]
 
 
 class _Side:
-    """A loaded model, asked our way or the plain way."""
+    """A loaded model, asked by our strategy or plainly."""
 
     def __init__(self, base: Any, strategy: Any) -> None:  # noqa: ANN401 - torch inside
         self.base = base
@@ -280,7 +280,7 @@ def _answers(side: _Side, grid: grids.Grid, dtype: str, noise: Noise) -> Iterato
 
 
 def _adapter(side: _Side, grid: grids.Grid, dtype: str) -> Iterator[Line]:
-    """A random LoRA: the base is bitwise what it was, and our way agrees under the adapter too."""
+    """A random LoRA: the base is bitwise what it was, and our strategy agrees under the adapter too."""
     import torch  # noqa: PLC0415 - already there
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - as above
 

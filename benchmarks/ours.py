@@ -15,7 +15,7 @@ from benchmarks.measuring import Asked, Measured
 
 
 def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
-    """The engine on a prepared model; its settings are the two ways of computing."""
+    """The engine on a prepared model; its settings are the two strategies."""
     import torch  # noqa: PLC0415 - after the process is prepared
 
     from qwen_bench.engines.hf.forward import Forward  # noqa: PLC0415
@@ -29,7 +29,7 @@ def load(asked: Asked) -> Callable[[grids.Grid], Measured]:
     with torch.inference_mode():
         choice = choose_strategy(Forward(model, config, device, dtype, Counters()), model)
     if choice.strategy == "copying":
-        raise SystemExit(f"the self-check chose the copying way: {choice.reason}")
+        raise SystemExit(f"the self-check chose copied caches: {choice.reason}")
 
     def answer(grid: grids.Grid) -> Measured:
         counters = Counters()

@@ -13,8 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from qwen_bench.engines.decoding import Stopping
-from qwen_bench.engines.hf import cache_forks as copying
-from qwen_bench.engines.hf import shared_prefix as two_part
+from qwen_bench.engines.hf import cache_forks, shared_prefix
 from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.hf.tasks import Computation, Finished, Limits, Ranked, Task, TreeCounters
 from qwen_bench.engines.prefix_tree import PrefixTree
@@ -22,8 +21,8 @@ from qwen_bench.record.counters import Counters
 
 Strategy = Literal["two-part", "copying"]
 STRATEGIES: dict[Strategy, Callable[..., Iterator[list[Finished]]]] = {
-    "two-part": two_part.batches,
-    "copying": copying.batches,
+    "two-part": shared_prefix.batches,
+    "copying": cache_forks.batches,
 }
 TOLERANCE = 1e-4
 _LENGTH = 48

@@ -170,9 +170,8 @@ class TreeCounters:
         try:
             yield
         finally:
-            spent = time.perf_counter() - begun
-            name = f"{phase}_seconds"
-            setattr(self.total, name, getattr(self.total, name) + spent)
+            name, passed = f"{phase}_seconds", time.perf_counter() - begun
+            setattr(self.total, name, getattr(self.total, name) + passed)
 
 
 @dataclass(frozen=True, slots=True)

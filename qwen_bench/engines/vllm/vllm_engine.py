@@ -2,7 +2,8 @@
 
 vLLM shares the beginnings of prompts in blocks of its prefix cache; the longest prompt of a
 dialogue goes first, so that all others find their history there. Prompts, stop tokens, thoughts and
-replies are those of the hf engine. Knows requests and replies; what vLLM is asked is in `asking`.
+replies are those of the hf engine. Knows requests and replies; what vLLM is asked is in
+`sampling_requests`.
 """
 
 from __future__ import annotations
