@@ -280,7 +280,7 @@ def _answers(side: _Side, grid: grids.Grid, dtype: str, noise: Noise) -> Iterato
 
 
 def _adapter(side: _Side, grid: grids.Grid, dtype: str) -> Iterator[Line]:
-    """A random LoRA: the base is bitwise what it was, and our strategy agrees under the adapter too."""
+    """A random LoRA: the base is bitwise what it was, and our strategy agrees under it too."""
     import torch  # noqa: PLC0415 - already there
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - as above
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.errors import InputError, QwenBenchError
+from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import chosen
 from qwen_bench.record.marks import marked_fields
@@ -180,6 +181,7 @@ def _compared(
     )
     comparison = compare_pairs(
         pairing,
+        chances=declared_chances(),
         primary=_primary(base, candidate),
         margin=config.margin / 100,
         alpha=config.alpha,

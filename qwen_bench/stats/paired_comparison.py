@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from qwen_bench.errors import NotComparableError
-from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.record.formats import signed, turns
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
@@ -63,8 +62,8 @@ def compare(
         fits: bootstrap replicates of the half-life intervals, usually
             `qwen_bench.stats.half_life.REPLICATES`; each is a fit, so they take longer than all
             the rest. 0 leaves them out, and the ratio of the half-lives with them.
-        chances: score of a uniform guess by family; None takes those the built-in families
-            declare.
+        chances: score of a uniform guess by family; for a family without one, ranked rows know
+            their number of candidates.
 
     Raises:
         NotComparableError: no pair of the primary scorer lies in the main condition.
@@ -245,13 +244,12 @@ def _guessable(
     pairing: Pairing, pairs: Sequence[Pair], chances: Mapping[str, float] | None
 ) -> list[str]:
     """Families either model answers without the history."""
-    known = declared_chances() if chances is None else chances
     return [
         text
         for run, rows in zip(
             (pairing.base, pairing.candidate), zip(*pairs, strict=True), strict=True
         )
-        for text in guessable_warnings(run.label, rows, known)
+        for text in guessable_warnings(run.label, rows, chances or {})
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qwen_bench.probes.definitions import declared_chances
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.intervals import wilson
 from qwen_bench.stats.paired_comparison import adjust_over_candidates, compare
@@ -176,7 +177,7 @@ def test_a_guessable_family_is_named_and_stays_in_the_headline(with_controls, co
 def test_the_chance_of_a_family_is_the_declared_one(with_controls, compared):
     rows = with_controls(lambda *_: 1, blind=1, families=("fact_recall",))
 
-    texts = "\n".join(compared(rows, rows).warnings)
+    texts = "\n".join(compared(rows, rows, chances=declared_chances()).warnings)
 
     assert "fact_recall (100 % of 80, chance 25 %)" in texts
 
