@@ -103,7 +103,7 @@ class Fruit(Words):
 
 def build(brief, words):
     gold = words.values[brief.variant == "B"]
-    word = sorted({"so", "well", "now", "then"}, key=hash)[0]
+    word = " ".join(sorted({"so", "well", "now", "then", "right", "okay"}, key=hash))
     told = Evidence(f"{word}, I like the {gold}.", "Good.", {})
     asked = Question(brief.families[0], "fruit", {}, gold, tuple(words.values), (0,))
     return Instance((told,), (asked,))
