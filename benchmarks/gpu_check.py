@@ -284,7 +284,7 @@ def _adapter(side: _Side, grid: grids.Grid, dtype: str) -> Iterator[Line]:
     import torch  # noqa: PLC0415 - already there
     from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - as above
 
-    from qwen_bench.engines.adapters import attach_adapter  # noqa: PLC0415
+    from qwen_bench.engines.hf.attaching import attach_adapter  # noqa: PLC0415
 
     base, ids = side.base, grid.flat[-1]
     with torch.inference_mode():

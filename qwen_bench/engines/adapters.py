@@ -1,38 +1,80 @@
-"""PEFT adapters: checked before and after they are put on a base, never merged into it.
+"""Adapter folders: what is in their files, and whether that fits a base.
 
 A silently ignored adapter looks like a fine-tune that changed nothing, so every way to lose one
-is an error here. Knows tensors and names; nothing of prompts.
+is an error. Puts nothing on a model; knows tensors and names, nothing of prompts.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import PeftType, PromptLearningConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
-from qwen_bench.engines.loading import LoadedBase
+from qwen_bench.engines.loading import LoadedBase, Size
+from qwen_bench.engines.template_files import template_in
 from qwen_bench.errors import AdapterMismatchError, ModelError
 
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
+CONFIG = "adapter_config.json"
+HARMLESS_STARTS = (True, False, "gaussian", "orthogonal", "eva")
+"""Ways to start a LoRA that leave the weights under it as they are (`init_lora_weights` of PEFT);
+PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA write what is left of a weight back into it."""
 _LORA = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B)(?:\.weight)?")
 _LAYER = re.compile(r"(.*\.)(\d+)(\..+)")
-# Which side of the base weight (out, in) each factor must agree with, and on which of its own.
+# Which of a factor's sides must agree with the (output, input) of the module, and with which.
 _SIDES = {
     "lora_A": (1, 1),
     "lora_B": (0, 0),
-    "lora_embedding_A": (0, 1),
-    "lora_embedding_B": (1, 0),
+    "lora_embedding_A": (1, 0),
+    "lora_embedding_B": (0, 1),
 }
+_AROUND = "PEFT computes it around the model, from what only it is given"
+# Computed with more than the layers of a model, so that asking the model alone loses them.
+_REFUSED = {
+    "XLORA": _AROUND,
+    "POLY": _AROUND,
+    "CARTRIDGE": "PEFT puts its keys and values before every prompt",
+    "SHADOW": _AROUND,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAdapter:
+    """An adapter whose files fit a base.
+
+    Attributes:
+        folder: where it came from.
+        config: `adapter_config.json`.
+        tensors: of its file, by name.
+        saved_base: those of them that are weights of the base itself, as PEFT saves embeddings
+            beside a LoRA on them.
+        fingerprint: base and adapter.
+        warnings: lines for the user.
+        chat_template: template shipped in the adapter folder, if any.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    saved_base: frozenset[str]
+    fingerprint: str
+    warnings: tuple[str, ...]
+    chat_template: str | None
+
+    @property
+    def peft_type(self) -> str:
+        """PEFT's name of the method."""
+        return str(self.config["peft_type"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,127 +96,239 @@ class AttachedAdapter:
     chat_template: str | None
 
 
-def attach_adapter(
-    base: LoadedBase, folder: Path, *, allow_pickle: bool = False
-) -> AttachedAdapter:
-    """Check an adapter and put it on the base; the base itself stays usable.
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of an adapter folder.
 
     Raises:
-        AdapterMismatchError: a tensor is not finite, does not fit, or was not loaded.
-        ModelError: the adapter's files cannot be used.
+        ModelError: it cannot be read, or names no method.
     """
-    key = str(folder.absolute())
-    if key in base.adapters:
-        known: AttachedAdapter = base.adapters[key]
-        return known
-    tensors, attached = checked_adapter(base, folder, allow_pickle=allow_pickle)
-    name = attached.name
+    place = f"{folder.name}/{CONFIG}"
     try:
-        with warnings.catch_warnings():
-            # peft 0.21 asks transformers 5.23 for an attribute that is being renamed.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            if base.peft is None:
-                base.peft = PeftModel.from_pretrained(base.model, folder, adapter_name=name)
-            else:
-                base.peft.load_adapter(folder, adapter_name=name)
-    except (ValueError, RuntimeError, OSError, TypeError) as error:
+        config = json.loads((folder / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{place} cannot be read", why=str(error)) from error
+    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
+        raise ModelError(f"{place} names no peft_type", why="PEFT cannot tell the method without")
+    return config
+
+
+def check_method(config: Mapping[str, Any], name: str) -> None:
+    """Refuse methods that are not part of the layers of a model, by name.
+
+    Args:
+        config: `adapter_config.json`.
+        name: of the adapter.
+
+    Raises:
+        AdapterMismatchError: prompt tuning and its kin, activated LoRA, or a method that the
+            installed PEFT does not know.
+    """
+    method = str(config["peft_type"])
+    if method not in PeftType.__members__:
         raise AdapterMismatchError(
-            f"the adapter {folder.name} cannot be put on {base.source.resolved}",
-            why=str(error).strip().splitlines()[:4],
-        ) from error
-    base.peft.eval()
-    base.peft.requires_grad_(requires_grad=False)
-    loaded = get_peft_model_state_dict(base.peft, adapter_name=name, save_embedding_layers=False)
-    check_loaded(set(tensors), set(loaded))
-    base.adapters[key] = attached
-    return attached
+            f"the adapter {name} is of a kind that the installed peft does not know: {method}",
+            why=f"it was saved by peft {config.get('peft_version', 'of unknown version')}",
+            fix="pip install --upgrade peft",
+        )
+    made_of = PEFT_TYPE_TO_CONFIG_MAPPING.get(PeftType[method])
+    why = _REFUSED.get(method)
+    if made_of is not None and issubclass(made_of, PromptLearningConfig):
+        why = "its virtual tokens stand before every prompt, and the engine asks the model itself"
+    if config.get("alora_invocation_tokens"):
+        method, why = "activated LoRA", "it starts to work in the middle of a prompt"
+    if config.get("layer_replication"):
+        method, why = "layer_replication", "it makes layers that the base's configuration lacks"
+    if why is not None:
+        raise AdapterMismatchError(
+            f"the adapter {name} cannot be computed here: {method}",
+            why=why,
+            fix=(
+                "methods that change layers work: LoRA, DoRA, IA3, LoHa, LoKr, OFT and others",
+                "a server that applies it can be asked: --model openai:NAME --base-url URL",
+            ),
+        )
 
 
-def checked_adapter(
-    base: LoadedBase, folder: Path, *, allow_pickle: bool
-) -> tuple[dict[str, torch.Tensor], AttachedAdapter]:
+def checked_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool) -> CheckedAdapter:
     """Check an adapter against a base without putting it there.
 
-    Returns:
-        Its tensors, and the adapter under the name it is to have.
-
     Raises:
-        AdapterMismatchError: a tensor is not finite, or does not fit.
+        AdapterMismatchError: a method that cannot be computed, or a tensor that is not finite, is
+            empty, or does not fit.
         ModelError: the adapter's files cannot be used.
     """
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    config = read_config(folder)
+    check_method(config, folder.name)
     tensors = _read(folder, allow_pickle=allow_pickle)
     check_finite(tensors)
-    check_fit(tensors, config, base.shapes, base.source.resolved)
+    saved = saved_base_weights(tensors, config, base.sizes)
+    check_fit(tensors, config, base.sizes, base.source.resolved)
     lines = [line for line in (zero_adapter(tensors),) if line]
     if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
         lines.append("its folder holds another tokenizer; the one of the base is used")
-    return tensors, AttachedAdapter(
-        f"adapter-{len(base.adapters)}",
+    return CheckedAdapter(
         folder,
+        config,
+        tensors,
+        saved,
         adapter_fingerprint(folder, base.source.fingerprint),
         tuple(f"adapter {folder.name}: {line}" for line in lines),
-        adapter_template(folder),
+        template_in(folder),
+    )
+
+
+def why_not_shared(adapter: CheckedAdapter, weights: Mapping[str, torch.Tensor]) -> str | None:
+    """Why an adapter needs weights that nobody else computes with, or None.
+
+    Args:
+        adapter: not on the base yet.
+        weights: parameters of the base by name, before any adapter.
+    """
+    config = adapter.config
+    start = config.get("init_lora_weights", True)
+    if adapter.peft_type != "LORA":
+        return f"{adapter.peft_type} adapters are not put beside others"
+    if config.get("bias", "none") != "none":
+        return f"it holds biases of the base (bias={config['bias']})"
+    if start not in HARMLESS_STARTS:
+        return f"it changes the base when it is loaded (init_lora_weights={start})"
+    for key in ("target_parameters", "arrow_config", "trainable_token_indices"):
+        if config.get(key):
+            return f"it is made with {key}"
+    for name in sorted(adapter.saved_base):
+        mine, theirs = adapter.tensors[name], weights.get(base_name(name))
+        if theirs is None or not torch.equal(mine.to(theirs), theirs):
+            return f"it brings its own {base_name(name)}"
+    return None
+
+
+def base_name(tensor: str) -> str:
+    """Name that a tensor of an adapter file has in the base.
+
+    >>> base_name("base_model.model.lm_head.base_layer.weight")
+    'lm_head.weight'
+    """
+    return tensor.removeprefix(PREFIX).replace(".base_layer.", ".")
+
+
+def saved_base_weights(
+    tensors: Mapping[str, torch.Tensor],
+    config: Mapping[str, Any],
+    sizes: Mapping[str, Size | None],
+) -> frozenset[str]:
+    """Tensors of an adapter file that are weights of the base: its embeddings or output layer.
+
+    PEFT saves them beside a LoRA on them, and after the vocabulary was resized.
+    """
+    own = tuple(config.get("modules_to_save") or ())
+    return frozenset(
+        name
+        for name in tensors
+        if name.endswith(".weight")
+        and (module := base_name(name).removesuffix(".weight")) in sizes
+        and module.rpartition(".")[2] in {"embed_tokens", "lm_head", "wte"}
+        and not any(module == key or module.endswith(f".{key}") for key in own)
     )
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuse NaN and infinity.
+    """Refuse NaN, infinity and empty tensors.
 
     Raises:
         AdapterMismatchError: names the first tensor.
     """
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if tensor.numel() == 0:
+            raise AdapterMismatchError(
+                f"the adapter is incomplete: {name} is empty",
+                why="DeepSpeed ZeRO-3 and FSDP leave that when the parts are not gathered to save",
+            )
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise AdapterMismatchError(f"the adapter is not finite: {name} holds NaN or infinity")
 
 
 def check_fit(
     tensors: Mapping[str, torch.Tensor],
     config: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
+    sizes: Mapping[str, Size | None],
     base: str,
 ) -> None:
-    """Refuse LoRA tensors whose module or size is not in the base, or that skip layers.
+    """Refuse tensors whose module or size is not in the base, and LoRAs that skip layers.
 
     Args:
         tensors: the adapter file.
         config: `adapter_config.json`.
-        shapes: parameters of the base.
+        sizes: modules of the base.
         base: its name.
 
     Raises:
         AdapterMismatchError: counts the tensors and names the first.
     """
-    factors = [
-        (name, match[1].removeprefix(_PREFIX), match[2], tensor)
-        for name, tensor in tensors.items()
-        if (match := _LORA.fullmatch(name))
-    ]
-    wrong = []
-    for name, module, factor, tensor in factors:
-        shape = shapes.get(f"{module}.weight")
-        own, theirs = _SIDES[factor]
-        if shape is None:
-            wrong.append(f"{name} has no counterpart in the base")
-        elif tensor.shape[own] != shape[theirs]:
-            wrong.append(f"{name} expects {tensor.shape[own]}, base has {shape[theirs]}")
+    factors = list(_factors(tensors)) if config["peft_type"] == "LORA" else []
+    wrong = [line for factor in factors if (line := _misfit(factor, sizes))]
+    for name, tensor in tensors.items():
+        size = sizes.get(base_name(name).removesuffix(".weight"))
+        if name.endswith(".weight") and size is not None and tuple(tensor.shape) != size:
+            wrong.append(f"{name} has {tuple(tensor.shape)}, base has {size}")
     if wrong:
         raise AdapterMismatchError(
             f"{len(wrong)} of {len(tensors)} adapter tensors do not fit {base}; first: {wrong[0]}",
-            fix="write BASE+ADAPTER with the base it was trained on",
+            fix=(
+                "write BASE+ADAPTER with the base it was trained on",
+                "one whose vocabulary was resized: merge it (merge_and_unload) and give the result",
+            ),
         )
+    if not _skips_on_purpose(config):
+        _check_layers(factors, sizes)
+
+
+class _Factor(NamedTuple):
+    """A LoRA factor of an adapter file: its name there, its module in the base, and its side."""
+
+    name: str
+    module: str
+    side: str
+    tensor: torch.Tensor
+
+
+def _factors(tensors: Mapping[str, torch.Tensor]) -> Iterator[_Factor]:
+    for name, tensor in tensors.items():
+        if match := _LORA.fullmatch(name):
+            module = match[1].removeprefix(PREFIX).replace(".base_layer", "")
+            yield _Factor(name, module, match[2], tensor)
+
+
+def _misfit(factor: _Factor, sizes: Mapping[str, Size | None]) -> str | None:
+    """What is wrong with a factor, or None."""
+    name, module, side, tensor = factor
+    if module not in sizes:
+        return f"{name} has no counterpart in the base"
+    size, (own, theirs) = sizes[module], _SIDES[side]
+    if size is None or tensor.shape[own] == size[theirs]:
+        return None
+    return f"{name} expects {tensor.shape[own]}, base has {size[theirs]}"
+
+
+def _skips_on_purpose(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration itself leaves layers out."""
     targets = config.get("target_modules") or []
-    chosen = isinstance(targets, str) or any("." in target for target in targets)
-    if chosen or config.get("layers_to_transform") is not None:
-        return
-    for kind in sorted({_kind(module) for _, module, _, _ in factors}):
-        adapted = {module for _, module, _, _ in factors if _kind(module) == kind}
-        present = {
-            module
-            for name in shapes
-            if name.endswith(".weight") and _kind(module := name.removesuffix(".weight")) == kind
-        }
+    return (
+        isinstance(targets, str)
+        or any("." in target for target in targets)
+        or config.get("layers_to_transform") is not None
+        or bool(config.get("exclude_modules"))
+    )
+
+
+def _check_layers(factors: Sequence[_Factor], sizes: Mapping[str, Size | None]) -> None:
+    """Refuse a LoRA that leaves out some of the modules of one kind.
+
+    Raises:
+        AdapterMismatchError: counts them.
+    """
+    for kind in sorted({_kind(factor.module) for factor in factors}):
+        adapted = {factor.module for factor in factors if _kind(factor.module) == kind}
+        present = {module for module in sizes if _kind(module) == kind}
         if adapted != present:
             raise AdapterMismatchError(
                 f"{len(adapted)} of {len(present)} layers adapted; "
@@ -232,15 +386,3 @@ def _read(folder: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
         )
     loaded: dict[str, torch.Tensor] = torch.load(pickled, map_location="cpu", weights_only=True)
     return loaded
-
-
-def adapter_template(folder: Path) -> str | None:
-    """Chat template in an adapter folder: a file of its own, or inside the tokenizer's settings."""
-    own = folder / "chat_template.jinja"
-    if own.is_file():
-        return own.read_text("utf-8")
-    settings = folder / "tokenizer_config.json"
-    if settings.is_file():
-        found = json.loads(settings.read_text("utf-8")).get("chat_template")
-        return found if isinstance(found, str) else None
-    return None

@@ -29,11 +29,14 @@ from qwen_bench.engines.embedded import (
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
 from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.template_files import chosen, named, template_in
 from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
 from qwen_bench.protocol import Engine
 
 TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 HUB_FILES = (*TOKENIZER_FILES, "*.safetensors")
+Size = tuple[int, int]
+"""Numbers that a module gives and takes; rows and columns of an embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,10 @@ class LoadedBase:
         config: its text configuration.
         eos_ids: ids its own generation config stops at.
         checkpoint_defaults: generation settings it shipped; they were removed from the model.
-        shapes: shape of every parameter before any adapter.
+        sizes: of every module before any adapter; see `module_sizes`.
         peft: the wrapper once an adapter is attached.
+        adapters: those attached, by folder.
+        isolation: watches that adapters leave it as it was; None without adapters to share it.
     """
 
     source: Source
@@ -74,13 +79,14 @@ class LoadedBase:
     dtype: torch.dtype
     eos_ids: tuple[int, ...]
     checkpoint_defaults: dict[str, Any]
-    shapes: dict[str, tuple[int, ...]]
+    sizes: dict[str, Size | None]
     tokenizer_sha256: str
     architecture: str
     parameters: int
     load_seconds: float
     peft: Any = None
     adapters: dict[str, Any] = field(default_factory=dict)
+    isolation: Any = None
 
     @property
     def context_window(self) -> int | None:
@@ -196,12 +202,31 @@ def loaded_base(
             for name, value in shipped.to_diff_dict().items()
             if not name.startswith(("_", "output_", "transformers_", "use_cache"))
         },
-        shapes={name: tuple(tensor.shape) for name, tensor in model.named_parameters()},
+        sizes=module_sizes(model),
         tokenizer_sha256=tokenizer_sha256(source.folder),
         architecture=type(model).__name__,
         parameters=sum(tensor.numel() for tensor in model.parameters()),
         load_seconds=0.0,
     )
+
+
+def module_sizes(model: torch.nn.Module) -> dict[str, Size | None]:
+    """Size of every module that multiplies by a matrix or looks rows up, None of all others.
+
+    Read from the modules, because the parameters of quantised layers are packed and tied ones have
+    one name only.
+    """
+    return {name: _size(module) for name, module in model.named_modules() if name}
+
+
+def _size(module: torch.nn.Module) -> Size | None:
+    if isinstance(module, torch.nn.Embedding):
+        return module.num_embeddings, module.embedding_dim
+    for gives, takes in (("out_features", "in_features"), ("outfeatures", "infeatures")):
+        size = getattr(module, gives, None), getattr(module, takes, None)
+        if isinstance(size[0], int) and isinstance(size[1], int):
+            return size[0], size[1]
+    return None
 
 
 def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN401 - untyped
@@ -251,11 +276,13 @@ def load_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
 
 
 def shipped_template(tokenizer: Any) -> str | None:  # noqa: ANN401 - untyped
-    """The chat template a tokenizer came with; of several the one named `default`."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    return template if isinstance(template, str) else None
+    """The chat template a tokenizer came with, or that lies beside it for a processor.
+
+    Raises:
+        TemplateError: several, none of them named ``default``.
+    """
+    own = chosen(named(tokenizer.chat_template), Path(tokenizer.name_or_path).name)
+    return own or template_in(Path(tokenizer.name_or_path))
 
 
 def choose_device(name: str) -> torch.device:
@@ -359,7 +386,7 @@ Base = TypeVar("Base")
 
 
 class LoadedModels(ABC, Generic[Base]):
-    """The bases that are loaded, each once for all SPECs of a command.
+    """The bases that are loaded, each once for all SPECs of a command that can share it.
 
     Args:
         options: device, template and the like.
@@ -367,13 +394,18 @@ class LoadedModels(ABC, Generic[Base]):
 
     def __init__(self, options: EngineOptions) -> None:
         self.options = options
-        self._bases: dict[tuple[str, str, str | None], Base] = {}
+        self._bases: dict[tuple[object, ...], Base] = {}
 
     @abstractmethod
-    def load(self, spec: ModelSpec, adapters: Sequence[Path]) -> Base:
+    def load(self, spec: ModelSpec, adapters: Sequence[Path], *, shared: bool) -> Base:
         """Load a full model, and check all adapters that are to come on it.
 
         So a bad adapter is found before the first request is answered.
+
+        Args:
+            spec: the full model.
+            adapters: folders.
+            shared: whether more than one model computes with it.
         """
 
     @abstractmethod
@@ -383,6 +415,11 @@ class LoadedModels(ABC, Generic[Base]):
     @abstractmethod
     def free(self, base: Base) -> None:
         """Let go of a base."""
+
+    def apart(self, folder: Path) -> bool:
+        """Whether an adapter was found, by `load`, to need weights of its own."""
+        del folder
+        return False
 
     def open(self, spec: ModelSpec, later: Sequence[ModelSpec]) -> Engine:
         """The engine of a SPEC.
@@ -394,25 +431,34 @@ class LoadedModels(ABC, Generic[Base]):
         Raises:
             QwenBenchError: a model cannot be used as given.
         """
-        key = spec.weights_key
-        if key not in self._bases:
+        while (key := self._key(spec)) not in self._bases:
+            # Loading may find that an adapter needs weights of its own, which changes its key.
+            sharing = [other for other in (spec, *later) if self._key(other) == key]
+            places = {other.path if other.kind == "adapter" else None for other in sharing}
             folders = [
-                other.path
-                for other in (spec, *later)
-                if other.kind == "adapter" and other.path is not None and other.weights_key == key
+                place
+                for place in dict.fromkeys(
+                    other.path for other in sharing if other.kind == "adapter"
+                )
+                if place
             ]
-            self._bases[key] = self.load(spec.weights, folders)
+            self._bases[key] = self.load(spec.weights, folders, shared=len(places) > 1)
         return self.engine(self._bases[key], spec)
 
     def keep(self, later: Sequence[ModelSpec]) -> None:
         """Free the bases that none of these SPECs needs."""
-        needed = {spec.weights_key for spec in later}
+        needed = {self._key(spec) for spec in later}
         for key in [key for key in self._bases if key not in needed]:
             self.free(self._bases.pop(key))
 
     def close(self) -> None:
         """Free all."""
         self.keep(())
+
+    def _key(self, spec: ModelSpec) -> tuple[object, ...]:
+        """Equal for SPECs that compute with the same weights in memory."""
+        adapter = spec.path if spec.kind == "adapter" else None
+        return (*spec.weights_key, adapter if adapter and self.apart(adapter) else None)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from qwen_bench.engines import ENGINES, PLUGINS
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, chat_settings
+from qwen_bench.engines.template_files import template_in
 from qwen_bench.errors import EngineError, InputError, MissingExtraError
 from qwen_bench.protocol import Engine
 
@@ -85,12 +86,11 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     if spec.kind not in _LOADED:
         raise InputError(f"{spec.text}: {_WITHOUT[spec.kind]} no tokenizer here", fix=_ANOTHER)
     _require_packages()
-    from qwen_bench.engines.adapters import adapter_template  # noqa: PLC0415 - imports torch
     from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
     from qwen_bench.engines.prompter import Prompter  # noqa: PLC0415 - as above
 
     tokenizer = load_tokenizer(spec.weights, options)
-    own = adapter_template(spec.path) if spec.kind == "adapter" and spec.path else None
+    own = template_in(spec.path) if spec.kind == "adapter" and spec.path else None
     return Prompter(tokenizer, chat_settings(spec, options, own or shipped_template(tokenizer)))
 
 

@@ -58,7 +58,7 @@ def add_lora(base: LoadedBase, lora: LoraBlock) -> Any:  # noqa: ANN401 - a PEFT
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             return get_peft_model(base.model, config)
     except ValueError as error:
-        modules = sorted({name.split(".")[-2] for name in base.shapes if name.count(".") > 1})
+        modules = sorted({name.rpartition(".")[2] for name, size in base.sizes.items() if size})
         raise InputError(
             f"lora.target_modules: {base.architecture} has none of {targets}",
             fix=f"it has {', '.join(modules)}",
@@ -105,7 +105,7 @@ def check_written(model: Any, base: LoadedBase, folder: Path) -> int:  # noqa: A
     Raises:
         AdapterMismatchError: a tensor is not finite, does not fit, or is missing; or all are zero.
     """
-    tensors, _ = checked_adapter(base, folder, allow_pickle=False)
+    tensors = checked_adapter(base, folder, allow_pickle=False).tensors
     check_loaded(set(tensors), set(get_peft_model_state_dict(model, save_embedding_layers=False)))
     zero = zero_adapter(tensors)
     if zero:

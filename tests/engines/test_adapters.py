@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import DynamicCache
 
 from qwen_bench.chat.rendering import CHATML
-from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.hf.attaching import attach_adapter
 from qwen_bench.engines.hf.hf_engine import HfEngine
 from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.engines.loading import load_base

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from qwen_bench.chat.rendering import ChatSettings, choose_template
-from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.embedded import embedded_folder
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.hf.attaching import attach_adapter
 from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.resources import data_folder

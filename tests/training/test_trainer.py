@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from qwen_bench.chat.jsonl import ChatRecord, record_line
 from qwen_bench.chat.messages import Message
-from qwen_bench.engines.adapters import attach_adapter
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.hf.attaching import attach_adapter
 from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import AdapterMismatchError, EngineError, InputError

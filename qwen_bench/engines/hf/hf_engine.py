@@ -112,6 +112,7 @@ class HfEngine:
 
         Raises:
             TemplateError: the template loses part of a conversation.
+            EngineError: the adapter has changed the base while it answered.
         """
         begun = _Moment.now()
         tree, counters = PrefixTree(), TreeCounters(self._counters)
@@ -136,6 +137,8 @@ class HfEngine:
         yield from refused
         for batch in self._batches(tree, tasks, planned, counters):
             yield from batch
+        if self._adapter is not None and self._base.isolation is not None:
+            self._base.isolation.check(None)
 
     def _account(self) -> EngineInfo:
         """What the manifest records of this engine."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwen_bench.engines.adapters import attach_adapter
+from qwen_bench.engines.adapters import checked_adapter, why_not_shared
 from qwen_bench.engines.device_memory import memory_budget
 from qwen_bench.engines.engine_options import EngineOptions, read_bytes
+from qwen_bench.engines.hf.attaching import attach, attach_adapter
 from qwen_bench.engines.hf.hf_engine import HfEngine
+from qwen_bench.engines.hf.isolation import Isolation
 from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.engines.loading import LoadedBase, LoadedModels, load_base, shipped_template
 from qwen_bench.engines.model_spec import ModelSpec
@@ -20,20 +23,74 @@ if TYPE_CHECKING:
 
 
 class HfModels(LoadedModels[LoadedBase]):
-    """Bases in this process, with their adapters on them."""
+    """Bases in this process, with their adapters on them.
 
-    def load(self, spec: ModelSpec, adapters: Sequence[Path]) -> LoadedBase:
-        """Load the weights and put all adapters on them."""
-        base = load_base(spec, self.options)
+    An adapter that changes the base, or what is beside it, is found when it is put there; it then
+    gets a copy of the weights to itself, and the others start anew on a base as it came.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        super().__init__(options)
+        self._apart: dict[Path, str] = {}
+
+    def apart(self, folder: Path) -> bool:
+        """Whether an adapter has weights of its own."""
+        return folder in self._apart
+
+    def load(self, spec: ModelSpec, adapters: Sequence[Path], *, shared: bool) -> LoadedBase:
+        """Load the weights and put all adapters on them that can share them."""
+        while True:
+            base = load_base(spec, self.options)
+            if not shared:
+                for folder in adapters:
+                    self._attach(base, folder)
+                return base
+            if self._share(base, adapters):
+                return base
+            del base
+
+    def _share(self, base: LoadedBase, adapters: Sequence[Path]) -> bool:
+        """Put adapters on one base; False when one has changed it, which is set apart then."""
+        weights = dict(base.model.named_parameters(remove_duplicate=False))
+        sharing = []
         for folder in adapters:
-            attach_adapter(base, folder, allow_pickle=self.options.allow_pickle)
-        return base
+            checked = checked_adapter(base, folder, allow_pickle=self.options.allow_pickle)
+            reason = why_not_shared(checked, weights)
+            if reason is not None:
+                self._apart.setdefault(folder, reason)
+            elif folder not in self._apart:
+                sharing.append(checked)
+        if not sharing:
+            return True
+        base.isolation = Isolation(base)
+        for checked in sharing:
+            if not base.isolation.includes(attach(base, checked).name):
+                self._apart[checked.folder] = "the base is not the same beside it"
+                return False
+        if not base.isolation.leaves_weights():
+            reason = "the base and the adapters on it are not the same beside each other"
+            self._apart |= {checked.folder: reason for checked in sharing}
+            return False
+        return True
+
+    def _attach(self, base: LoadedBase, folder: Path) -> None:
+        attached = attach_adapter(base, folder, allow_pickle=self.options.allow_pickle)
+        if folder in self._apart:
+            line = f"adapter {folder.name}: has a copy of the weights to itself, because "
+            own = (*attached.warnings, line + self._apart[folder])
+            base.adapters[str(folder.absolute())] = replace(attached, warnings=own)
 
     def engine(self, base: LoadedBase, spec: ModelSpec) -> HfEngine:
-        """An engine; as many may be open on one base as there are SPECs."""
+        """An engine; as many may be open on one base as there are SPECs.
+
+        Raises:
+            EngineError: the base is not as it was loaded.
+        """
         options, adapter = self.options, None
         if spec.kind == "adapter" and spec.path is not None:
-            adapter = attach_adapter(base, spec.path, allow_pickle=options.allow_pickle)
+            adapter = base.adapters[str(spec.path.absolute())]
+        if base.isolation is not None:
+            base.isolation.check(adapter.name if adapter else None)
         own = (adapter.chat_template if adapter else None) or shipped_template(base.tokenizer)
         return HfEngine(
             base,

@@ -15,8 +15,9 @@ from qwen_bench.engines.vllm.vllm_model import VllmBase, open_base
 class VllmModels(LoadedModels[VllmBase]):
     """The bases that are open in vLLM, which is told at its start of all adapters to come."""
 
-    def load(self, spec: ModelSpec, adapters: Sequence[Path]) -> VllmBase:
-        """Start a vLLM."""
+    def load(self, spec: ModelSpec, adapters: Sequence[Path], *, shared: bool) -> VllmBase:
+        """Start a vLLM, which keeps adapters apart from its base by itself."""
+        del shared
         return open_base(spec, self.options, adapters)
 
     def engine(self, base: VllmBase, spec: ModelSpec) -> VllmEngine:

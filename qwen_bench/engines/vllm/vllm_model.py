@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
 import os
 import time
 import warnings
@@ -18,7 +17,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from qwen_bench.engines.adapters import AttachedAdapter, checked_adapter
+from qwen_bench.engines.adapters import (
+    HARMLESS_STARTS,
+    AttachedAdapter,
+    CheckedAdapter,
+    checked_adapter,
+    read_config,
+)
 from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import (
@@ -150,8 +155,15 @@ class VllmBase:
         """
         key = str(folder.absolute())
         if key not in self.loaded.adapters:
-            _, attached = checked_adapter(self.loaded, folder, allow_pickle=allow_pickle)
-            self.loaded.adapters[key] = attached
+            checked = checked_adapter(self.loaded, folder, allow_pickle=allow_pickle)
+            check_for_vllm(checked)
+            self.loaded.adapters[key] = AttachedAdapter(
+                f"adapter-{len(self.loaded.adapters)}",
+                folder,
+                checked.fingerprint,
+                checked.warnings,
+                checked.chat_template,
+            )
         known: AttachedAdapter = self.loaded.adapters[key]
         return known
 
@@ -226,13 +238,40 @@ def open_base(spec: ModelSpec, options: EngineOptions, adapters: Sequence[Path])
     return opened
 
 
+def check_for_vllm(adapter: CheckedAdapter) -> None:
+    """Refuse what vLLM would leave out or put on the wrong weights.
+
+    It adds the product of A and B to the base as it is on disk, whatever the adapter was trained
+    on.
+
+    Raises:
+        AdapterMismatchError: names what it is.
+    """
+    config = adapter.config
+    start = config.get("init_lora_weights", True)
+    odd = [] if adapter.peft_type == "LORA" else [adapter.peft_type]
+    if start not in HARMLESS_STARTS:
+        odd.append(f"init_lora_weights={start}")
+    if config.get("bias", "none") != "none":
+        odd.append(f"bias={config['bias']}")
+    only = ("use_dora", "modules_to_save", "trainable_token_indices", "layer_replication")
+    odd += [name for name in (*only, "target_parameters", "lora_bias") if config.get(name)]
+    if adapter.saved_base:
+        odd.append("saved embeddings")
+    if odd:
+        raise AdapterMismatchError(
+            f"vllm cannot compute with the adapter {adapter.folder.name}: {', '.join(odd)}",
+            fix="--engine hf computes it as peft does, or merge it (merge_and_unload)",
+        )
+
+
 def adapter_rank(folder: Path) -> int:
     """Largest rank in an adapter's configuration.
 
     Raises:
         AdapterMismatchError: it names none.
     """
-    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    config = read_config(folder)
     ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
     known = [rank for rank in ranks if isinstance(rank, int)]
     if not known:
