@@ -29,7 +29,7 @@ $(VENV)/.demo-installed: $(VENV)/bin/python $(SETTINGS)
 $(VENV)/.test-installed: $(VENV)/.demo-installed
 	@echo "installing the test tools"
 	@$(PIP) -e '.[dev]'
-	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2 xllamacpp==2026.10.11549
+	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2 xllamacpp==2026.10.11549 bitsandbytes==0.50.2
 	@touch $@
 
 demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (6 minutes on 2 cores)

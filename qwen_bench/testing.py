@@ -170,6 +170,32 @@ def tiny_checkpoint(folder: Path, family: Family = "qwen2", *, seed: int = 0) ->
     return folder
 
 
+def tiny_4bit_checkpoint(folder: Path) -> Path:
+    """Write a random model as bitsandbytes keeps it in 4 bit, with tokenizer and template.
+
+    It has no biases: bitsandbytes 0.50 cannot train through layers that have, on a CPU.
+
+    Returns:
+        The folder.
+    """
+    import torch  # noqa: PLC0415 - seconds to import
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig  # noqa: PLC0415 - as above
+
+    whole = folder.with_name(f"{folder.name}-whole")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32, bnb_4bit_quant_type="nf4"
+    )
+    with quiet_transformers():
+        # A row of a weight must be a multiple of what is quantised together.
+        tiny_model("qwen3", hidden_size=128, intermediate_size=256).save_pretrained(whole)
+        quantised = AutoModelForCausalLM.from_pretrained(
+            whole, quantization_config=settings, device_map={"": "cpu"}
+        )
+        quantised.save_pretrained(folder)
+        tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def tiny_tokenizer() -> Any:  # noqa: ANN401 - transformers is untyped
     """A byte-level BPE tokenizer of 512 entries with ChatML tokens and template."""
     from tokenizers import (  # noqa: PLC0415 - seconds to import

@@ -15,11 +15,12 @@ from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines, open_prompter
 from qwen_bench.errors import AdapterMismatchError
 from qwen_bench.protocol import Request, Unit
-from qwen_bench.testing import tiny_checkpoint
+from qwen_bench.testing import tiny_4bit_checkpoint, tiny_checkpoint
 
 TITLE = "Adapters"
 INTRODUCTION = """\
-Log-probabilities within 1e-4 of transformers with peft, and the same text. *Beside others*: with
+Log-probabilities within 1e-4 of transformers with peft (0.05 on 4 bit, which bitsandbytes computes
+in bfloat16 on a CPU), and the same text. *Beside others*: with
 the base and a second LoRA in the same command, which both answer as they do alone. *A copy to
 itself*: the adapter is not put on the base that others compute with; one line says so."""
 CORNER = "PEFT method, options"
@@ -40,7 +41,9 @@ def other(name, targets=Q, **options):
     return f"{name}Config", {"target_modules": list(targets), **options}
 
 
-TIED, UNTIED = "qwen2", "qwen3"
+TIED, UNTIED, PACKED = "qwen2", "qwen3", "4-bit"
+# bitsandbytes computes in bfloat16 on a CPU where the processor can.
+TOLERANCE = {TIED: 1e-4, UNTIED: 1e-4, PACKED: 5e-2}
 WORKS = {
     "LoRA": (SHARED, lora()),
     "LoRA, rank_pattern, alpha_pattern": (
@@ -71,6 +74,9 @@ WORKS = {
     "LoRA, bias=all": (COPY, lora(bias="all")),
     "LoRA, bias=lora_only": (COPY, lora(bias="lora_only")),
     "LoRA, trainable_token_indices": (COPY, lora(trainable_token_indices=[5, 6])),
+    "LoRA on a 4-bit base (QLoRA)": (COPY, lora()),
+    "LoRA on a 4-bit base, all-linear": (COPY, lora(target_modules="all-linear")),
+    "LoRA on a 4-bit base, use_dora": (COPY, lora(use_dora=True)),
     "AdaLoRA": (COPY, other("AdaLora", total_step=10)),
     "IA3": (COPY, other("IA3", ("k_proj", "down_proj"), feedforward_modules=["down_proj"])),
     "LoHa": (COPY, other("LoHa")),
@@ -156,7 +162,8 @@ def unit():
 def bases(tmp_path_factory):
     """Folder of a base with tied, and of one with untied embeddings."""
     root = tmp_path_factory.mktemp("bases")
-    return {family: tiny_checkpoint(root / family, family) for family in (TIED, UNTIED)}
+    whole = {family: tiny_checkpoint(root / family, family) for family in (TIED, UNTIED)}
+    return whole | {PACKED: tiny_4bit_checkpoint(root / PACKED)}
 
 
 def load(folder):
@@ -232,12 +239,19 @@ def expected(folder, base):
     return sorted(found)
 
 
-def agree(found, wanted):
+def agree(row, found, wanted):
     assert [(key, mode, text) for key, mode, text, _ in found if mode == "generate"] == [
         (key, mode, text) for key, mode, text, _ in wanted if mode == "generate"
     ]
     for mine, theirs in zip(found, wanted, strict=True):
-        assert mine[3] == pytest.approx(theirs[3], abs=1e-4)
+        assert mine[3] == pytest.approx(theirs[3], abs=TOLERANCE[kind_of(row)])
+
+
+def kind_of(row):
+    """Which base a row is about."""
+    if "4-bit" in row:
+        return PACKED
+    return UNTIED if "untied" in row or row == "LoRA, lora_bias" else TIED
 
 
 @pytest.fixture
@@ -245,7 +259,7 @@ def adapter(tmp_path, bases):
     """Writes the adapter of a row; gives its folder and its base."""
 
     def make(row, made_of):
-        base = bases[UNTIED if "untied" in row or row == "LoRA, lora_bias" else TIED]
+        base = bases[kind_of(row)]
         change = "embed_tokens.base_layer" if row.endswith("trained too") else None
         folder = write(tmp_path / "adapter", base, made_of, change)
         if row == UNKNOWN:
@@ -282,7 +296,7 @@ def test_alone_it_answers_as_transformers_with_peft(row, made_of, says, adapter,
 
     (found,), said = ask(folder)
 
-    agree(found, expected(folder, base))
+    agree(row, found, expected(folder, base))
     assert found != alone[base][1]
     assert (says, [line for line in said if "copy of the weights" in line]) == (AS_PEFT, [])
 
@@ -294,7 +308,7 @@ def test_beside_others_it_answers_so_and_they_as_they_do_alone(row, made_of, say
 
     (before, beside, found), said = ask(base, neighbour, folder)
 
-    agree(found, expected(folder, base))
+    agree(row, found, expected(folder, base))
     assert before == base_alone
     assert beside == neighbour_alone
     copied = [line for line in said if "has a copy of the weights to itself" in line]

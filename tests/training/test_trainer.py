@@ -21,7 +21,7 @@ from qwen_bench.engines.hf.attaching import attach_adapter
 from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.errors import AdapterMismatchError, EngineError, InputError
-from qwen_bench.testing import tiny_checkpoint, tiny_model
+from qwen_bench.testing import tiny_4bit_checkpoint, tiny_checkpoint, tiny_model
 from qwen_bench.training.adapter import add_lora, seeded
 from qwen_bench.training.finetuning import finetune
 from qwen_bench.training.labelled_rows import IGNORED, LabelledRow, Span, marked
@@ -241,6 +241,21 @@ def test_the_reloaded_adapter_computes_what_the_trained_model_did(made, folder):
         assert measure(base.model, material.rows, CPU, bfloat16=False) == untouched
     assert trained != untouched
     assert adapter.warnings == ()
+
+
+@pytest.mark.filterwarnings("ignore:bitsandbytes:UserWarning")
+def test_an_adapter_trained_on_a_4_bit_base_is_kept_and_computed_on_it(data, tmp_path):
+    base = tiny_4bit_checkpoint(tmp_path / "packed")
+    task = job(base, tmp_path / "adapter", data)
+    lines = []
+
+    finetune(task, prepare(task, lines.append), lines.append)
+
+    attached = attach_adapter(load_base(parse_spec(str(base)), EngineOptions()), task.out)
+    assert attached.warnings == ()
+    assert (
+        attached.fingerprint != load_base(parse_spec(str(base)), EngineOptions()).source.fingerprint
+    )
 
 
 def test_the_folder_is_a_spec_of_its_own(made):

@@ -44,6 +44,9 @@ def attach_adapter(
 def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
     """Put an adapter on the base.
 
+    Nothing is computed before that: bitsandbytes packs weights on a CPU at their first use, and
+    PEFT then wraps what they no longer are.
+
     Raises:
         AdapterMismatchError: PEFT refuses it, a tensor was not loaded, or the model alone does not
             compute what PEFT does.
@@ -54,7 +57,6 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
         return known
     name = f"adapter-{len(base.adapters)}"
     prompts = check_prompts(int(base.config.vocab_size), _own_tokens(adapter.config))
-    before = logits_of(base, None, prompts)
     with warnings.catch_warnings():
         # peft warns of what is checked here: tied weights, biases, tensors, other adapters.
         warnings.simplefilter("ignore")
@@ -66,7 +68,7 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
         found = logits_of(base, name, prompts)
         _check_applied(base, adapter, name, prompts, found)
     lines = adapter.warnings
-    if not lines and same_bits(before, found):
+    if not lines and same_bits(logits_of(base, None, prompts), found):
         same = "it changes nothing: on fixed prompts its logits are those of the base"
         lines = (f"adapter {adapter.folder.name}: {same}",)
     attached = AttachedAdapter(

@@ -74,12 +74,13 @@ class Isolation:
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
         self._prompts = check_prompts(int(base.config.vocab_size))
-        self._weights = [*base.model.parameters(), *base.model.buffers()]
-        self._sums = list(map(bits_sum, self._weights))
         first = self._logits(None)
         # Zero, unless the device adds up in another order each time.
         self._noise = float((self._logits(None) - first).abs().max())
         self._expected: dict[str | None, torch.Tensor] = {None: first}
+        # Taken afterwards, because quantised layers may pack their weights anew at first use.
+        self._weights = [*base.model.parameters(), *base.model.buffers()]
+        self._sums = list(map(bits_sum, self._weights))
 
     def includes(self, name: str) -> bool:
         """Take in an adapter that was just attached; whether the base is as it was.
