@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from qwen_bench.chat.json_objects import FORM, Fault, JsonObject, kind_of, read_objects
 from qwen_bench.chat.loss_masks import (
@@ -80,14 +81,30 @@ def read_records(path: Path, *, check_texts: bool = True) -> Iterator[ChatRecord
         ) from error
     with stream:
         lines: dict[str, int] = {}
-        for item in read_objects(path, stream):
-            record = _record(item, check_texts=check_texts)
+        for record, fault in _with_remedy(path, stream, check_texts=check_texts):
             if record.id in lines:
-                raise item.fault(f"id: '{record.id}' was used in line {lines[record.id]}")
-            lines[record.id] = item.line
+                raise fault(
+                    f"id: '{record.id}' was used in line {lines[record.id]}",
+                    fix="give every conversation an id of its own, or none",
+                )
+            lines[record.id] = record.line
             yield record
     if not lines:
         raise DataError(path, None, "holds no conversation", fix=FORM)
+
+
+def _with_remedy(
+    path: Path, stream: BinaryIO, *, check_texts: bool
+) -> Iterator[tuple[ChatRecord, Fault]]:
+    """Records and what makes their errors; an error that says no remedy gets the general one."""
+    try:
+        for item in read_objects(path, stream):
+            yield _record(item, check_texts=check_texts), item.fault
+    except DataError as error:
+        error.fix = error.fix or (
+            "mend or delete this line: user and assistant take turns, no message is empty",
+        )
+        raise
 
 
 def record_line(record: ChatRecord) -> str:
@@ -119,7 +136,7 @@ def _record(item: JsonObject, *, check_texts: bool) -> ChatRecord:
     if not isinstance(raw, list):
         raise fault(f"messages: {kind_of(raw)}, not a list", fix=FORM)
     if not raw:
-        raise fault("messages: empty")
+        raise fault("messages: empty", fix=FORM)
     check_record_keys(content, fault)
     learned = is_learned("", content, fault)
     read = [_message(f"messages[{i}]", message, fault) for i, message in enumerate(raw)]
@@ -252,7 +269,10 @@ def _content(place: str, value: object, fault: Fault) -> tuple[str, bool | None,
             raise fault(f"{inside}: {kind_of(part)}, not a part of a text")
         kind = part.get("type", "text")
         if kind not in _TEXT_PARTS:
-            raise fault(f"{inside}: a part of type {kind!r}; only text is read")
+            raise fault(
+                f"{inside}: a part of type {kind!r}; only text is read",
+                fix="leave the part out, or the conversation",
+            )
         text = part.get("text", part.get("value"))
         if not isinstance(text, str):
             raise fault(f"{inside}.text: {kind_of(text)}, not text")

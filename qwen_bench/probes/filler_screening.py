@@ -128,7 +128,7 @@ def load_own_filler(
     refused: list[RefusedExchange] = []
     seen: set[str] = set()
     ignored: Counter[str] = Counter()
-    for record in _records(path):
+    for record in read_records(path, check_texts=False):
         ignored.update(record.ignored)
         lang = _language(record)
         for item in _screened(record, lang, forbidden[lang], seen):
@@ -168,18 +168,6 @@ def _forbidden(families: Mapping[str, Family], lang: Lang) -> _Forbidden:
         ("leak", pattern_of(answers, plurals=True)),
         ("conflict", pattern_of(keys, plurals=True)),
     )
-
-
-def _records(path: Path) -> Iterator[ChatRecord]:
-    """The conversations, texts unchecked; a fault of form is told with how to mend it."""
-    try:
-        yield from read_records(path, check_texts=False)
-    except DataError as error:
-        if not error.fix:
-            error.fix = (
-                "mend or delete this line: user and assistant take turns, no message is empty",
-            )
-        raise
 
 
 def _language(record: ChatRecord) -> Lang:

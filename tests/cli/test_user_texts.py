@@ -114,3 +114,9 @@ def test_half_a_character_in_a_logged_answer_is_imported(call, write_log):
 
     told(called, 0)
     assert "0.0 %" in called.out
+
+
+def test_a_variable_of_the_environment_that_is_not_utf8_is_named(call, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", os.fsdecode(b"http://127.0.0.1:9/\xff"))
+
+    told(call("run", "--model", "openai:x"), 2, "error: --base-url: 'http", "it is not UTF-8")

@@ -220,3 +220,11 @@ def test_a_system_message_in_both_places_must_be_the_same(tmp_path):
 def test_the_place_of_a_marker_is_that_of_the_file_beside_a_system_key(tmp_path, marker):
     with pytest.raises(DataError, match=r"data.jsonl:1  error  messages\[0\].content: holds"):
         read(tmp_path, line_of({**USER, "content": f"a{marker}b"}, REPLY, system="Be brief."))
+
+
+@pytest.mark.parametrize("line", [line for line, _ in DEFECTS.values()], ids=DEFECTS)
+def test_every_error_says_what_mends_it(tmp_path, line):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, GOOD.encode(), line)
+
+    assert caught.value.fix
