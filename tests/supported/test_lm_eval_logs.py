@@ -61,7 +61,7 @@ CELLS = [
             "arguments under `gen_args_0`, answers nested (0.4.13)": lambda _: None,
             "arguments as lists": as_lists,
             "answers flattened: a list of texts, or of pairs": flat,
-            "both": old,
+            "arguments as lists and answers flattened": old,
             "`filtered_resps` alone": filtered_only,
         }.items()
         for column in (WRITTEN, RANKED)
