@@ -49,6 +49,7 @@ MASKED = ("trained", [LAST["content"]])
 WHOLE = ("trained", BOTH)
 KEPT = ("kept", 2)
 SYSTEM = "You look after plants."
+UNREAD = ["messages[].content[].cache_control", "messages[].name", "mood"]
 
 # Masks, each on the first of two answers.
 _MASKS = {
@@ -64,71 +65,137 @@ _MASKS = {
         "content": parts(NOTED["content"], train=False)
     },
 }
+
+
+def _of_record(why, **keys):
+    """For each key of a conversation: the content, and the error it must give."""
+    return [({**GOOD, key: value}, f"{key}: {why}") for key, value in keys.items()]
+
+
+def _of_message(why, number=1, **keys):
+    """For each key of one message, as `_of_record`."""
+    return [
+        (chat(number, **{key: value}), f"messages[{number}].{key}: {why}")
+        for key, value in keys.items()
+    ]
+
+
+SPAN = [{"begin_offset": 0, "end_offset": 4, "train": False}]
+SWITCHES = ("loss", "loss_scale", "loss_weight", "train", "training", "weight", "mask", "masked")
+CALL = [{"id": "a"}]
+OTHER_FORM = "messages: missing; '{}' is another form of training data"
+# Every content of a row must be refused with its words, in both columns.
 _REFUSED = {
-    "a mask between 0 and 1, or above, such as `weight: 0.5`": (
-        chat(weight=0.5),
-        "messages[1].weight: 0.5 cannot be honoured",
+    "a mask that is neither 0 nor 1, such as `weight: 0.5`": [
+        *_of_message("0.5 cannot be honoured", **dict.fromkeys(SWITCHES, 0.5)),
+        *_of_message("2 cannot be honoured", **dict.fromkeys(SWITCHES, 2)),
+        *_of_record("0.5 cannot be honoured", **dict.fromkeys(SWITCHES, 0.5)),
+    ],
+    "masks that contradict each other": [
+        (chat(weight=1, train=False), "messages[1]: train false, weight 1 contradict each other")
+    ],
+    "a mask that would train a user message": _of_message(
+        "only assistant messages are learned",
+        0,
+        **{key: "mask" not in key for key in SWITCHES},
     ),
-    "masks that contradict each other": (
-        chat(weight=1, train=False),
-        "messages[1]: train false, weight 1 contradict each other",
+    "`train_detail`, `training_detail`, `reasoning_training_detail` (axolotl)": _of_message(
+        "not supported, parts of an answer cannot be masked",
+        train_detail=SPAN,
+        training_detail=SPAN,
+        reasoning_training_detail=SPAN,
     ),
-    "a mask that would train a user message": (
-        chat(0, train=True),
-        "messages[0].train: only assistant messages are learned",
+    "masks that differ between the parts of a content": [
+        (
+            chat(content=parts("They stand ", train=False) + parts("inside.", train=True)),
+            "messages[1].content: parts that are learned beside parts that are not",
+        ),
+        (
+            chat(content=parts("They stand ", train=False) + parts("inside.")),
+            "messages[1].content: parts that are learned beside parts that are not",
+        ),
+    ],
+    "`labels`, `assistant_masks`, `completion_mask` (labels of tokens)": _of_record(
+        "not supported, labels of tokens are not read",
+        labels=[0, 1],
+        assistant_masks=[0, 1],
+        completion_mask=[0, 1],
     ),
-    "`train_detail`, `training_detail` (axolotl)": (
-        chat(train_detail=[{"begin_offset": 0, "end_offset": 4, "train": False}]),
-        "messages[1].train_detail: not supported, parts of an answer cannot be masked",
+    "`mask_history`, `train_on_inputs`, `train_on_prompt`, unless false": _of_record(
+        "cannot be honoured", mask_history=True, train_on_inputs=True, train_on_prompt=1
     ),
-    "masks that differ between the parts of a content": (
-        chat(content=parts("They stand ", train=False) + parts("inside.", train=True)),
-        "messages[1].content: parts that are learned beside parts that are not",
+    "preferences: `chosen`, `rejected`, `rejected_response`, `rejected_messages`, `label: false`": [
+        *_of_record(
+            "not supported, this is data of preferences",
+            chosen="Inside.",
+            rejected="Outside.",
+            rejected_response="Outside.",
+            rejected_messages=[LAST],
+        ),
+        *_of_record("false, this is data of preferences", label=False),
+    ],
+    "`tools`, `functions`, `tool_calls`, `function_call`": [
+        *_of_record("not supported, calls of tools are not read", tools=CALL, functions=CALL),
+        *_of_message(
+            "not supported, calls of tools are not read", tool_calls=CALL, function_call=CALL[0]
+        ),
+    ],
+    "`reasoning_content`, `reasoning`, `thinking`": _of_message(
+        "not supported, thoughts are not read",
+        reasoning_content="Hm.",
+        reasoning="Hm.",
+        thinking="Hm.",
     ),
-    "`labels`, `assistant_masks`, `completion_mask` (labels of tokens)": (
-        {**GOOD, "assistant_masks": [0, 1]},
-        "assistant_masks: not supported, labels of tokens are not read",
-    ),
-    "`mask_history`, `train_on_inputs`, `train_on_prompt`, unless false": (
-        {**GOOD, "mask_history": True},
-        "mask_history: cannot be honoured",
-    ),
-    "`chosen`, `rejected`, `rejected_response`, `label: false` (preferences)": (
-        {**GOOD, "rejected_response": "Outside."},
-        "rejected_response: not supported, this is data of preferences",
-    ),
-    "`tools`, `functions`, `tool_calls`, `function_call`": (
-        chat(tool_calls=[{"id": "a"}]),
-        "messages[1].tool_calls: not supported, calls of tools are not read",
-    ),
-    "`reasoning_content`, `reasoning`, `thinking`": (
-        chat(reasoning_content="Hm."),
-        "messages[1].reasoning_content: not supported, thoughts are not read",
-    ),
-    "`images`, `videos`, `audios`, `objects`, `chat_template_kwargs`": (
-        {**GOOD, "images": ["a.png"]},
-        "images: not supported, only text is read",
-    ),
-    "a part of a content that is no text": (
-        chat(content=[{"type": "image_url", "image_url": {"url": "a"}}]),
-        "messages[1].content[0]: a part of type 'image_url'; only text is read",
-    ),
-    "a system key and another system message in `messages`": (
-        {"system": "Be loud.", "messages": [{"role": "system", "content": SYSTEM}, *CHAT]},
-        "system: another text than the system message in messages[0]",
-    ),
-    "a key twice in one object": (
-        b'{"messages": [], "messages": []}',
-        "the key 'messages' stands twice in one object",
-    ),
-    "an id twice": (lines({**GOOD, "id": 7}, {**GOOD, "id": "7"})[:-1], "id: '7' was used in"),
-    "broken JSON": (b'{"messages": [', "not valid JSON at column"),
-    "other forms: ShareGPT, Alpaca, prompt and completion": (
-        {"conversations": [{"from": "human", "value": "Hi"}]},
-        "messages: missing; 'conversations' is another form of training data",
-    ),
-    "roles that do not take turns": ({"messages": [ASK, AGAIN, LAST]}, "messages[1]: user after"),
-    "half a surrogate pair in a key or an id": ({**GOOD, "id": "\ud83d"}, "id: holds U+D83D, half"),
+    "`images`, `videos`, `audios`, `objects`, `chat_template_kwargs`": [
+        *_of_record(
+            "not supported, only text is read",
+            images=["a"],
+            videos=["a"],
+            audios=["a"],
+            objects={"ref": ["a"]},
+        ),
+        *_of_record(
+            "not supported, flags of the template are not read",
+            chat_template_kwargs={"enable_thinking": True},
+        ),
+    ],
+    "a part of a content that is no text": [
+        (
+            chat(content=[{"type": "image_url", "image_url": {"url": "a"}}]),
+            "messages[1].content[0]: a part of type 'image_url'; only text is read",
+        ),
+        (chat(content=["Inside."]), "messages[1].content[0]: text, not a part of a text"),
+    ],
+    "a system key and another system message in `messages`": [
+        (
+            {"system": "Be loud.", "messages": [{"role": "system", "content": SYSTEM}, *CHAT]},
+            "system: another text than the system message in messages[0]",
+        )
+    ],
+    "a key twice in one object": [
+        (
+            b'{"messages": [], "messages": []}',
+            "the key 'messages' stands twice in one object",
+        )
+    ],
+    "an id twice": [
+        (lines({**GOOD, "id": 7}, {**GOOD, "id": "7"})[:-1], "id: '7' was used in line 1")
+    ],
+    "broken JSON": [(b'{"messages": [', "not valid JSON at column")],
+    "bytes that are not UTF-8": [(b'{"messages": "\xc4"}', "byte 0xC4 is not UTF-8")],
+    "other forms: ShareGPT, Alpaca, prompt or query, plain text": [
+        ({key: "Hi"}, OTHER_FORM.format(key))
+        for key in ("conversations", "conversation", "instruction", "prompt", "query", "text")
+    ],
+    "roles that do not take turns": [
+        ({"messages": [ASK, AGAIN, LAST]}, "messages[1]: user after user")
+    ],
+    "half a surrogate pair in a key, an id or a source": [
+        ({**GOOD, "id": "\ud83d"}, "id: holds U+D83D, half of a surrogate pair"),
+        ({**GOOD, "source": "\ud83d"}, "source: holds U+D83D, half of a surrogate pair"),
+        ({**GOOD, "\ud83d": 1}, "key '\\ud83d': holds U+D83D, half of a surrogate pair"),
+        (chat(**{"\ud83d": 1}), "messages[1], key '\\ud83d': holds U+D83D, half of a surrogate"),
+    ],
 }
 
 
@@ -152,7 +219,20 @@ CELLS = [
         "masks the conversation",
         (lines(chat(record={"weight": 0, "id": "a"}), {**GOOD, "id": "b"}), WHOLE),
     ),
-    *_read("masks that say 1 or true", lines(chat(weight=1, loss=True))),
+    *_read(
+        "masks by which an answer is learned",
+        lines(chat(**{key: "mask" not in key for key in SWITCHES})),
+    ),
+    *_read(
+        "masks by which a user message is not learned",
+        lines(chat(0, **{key: "mask" in key for key in SWITCHES})),
+    ),
+    *_read(
+        "`mask_history`, `train_on_inputs`, `train_on_prompt` as false",
+        lines(
+            {**GOOD, **dict.fromkeys(("mask_history", "train_on_inputs", "train_on_prompt"), False)}
+        ),
+    ),
     *_read(
         "a system key beside `messages`",
         lines({**GOOD, "system": SYSTEM}),
@@ -161,10 +241,14 @@ CELLS = [
     ),
     *_read(
         "any other key, on conversations, messages or parts",
-        lines({**GOOD, "mood": "fair"}, chat(1, {"id": "b"}, name="Li")),
+        lines(
+            {**GOOD, "mood": "fair"},
+            chat(1, {"id": "b"}, name="Li"),
+            chat(1, {"id": "c"}, content=parts(NOTED["content"], cache_control="a")),
+        ),
         ("named with its count, in the terminal and in `training.json`", "named with its count"),
-        ("ignored", ["messages[].name", "mood"]),
-        ("ignored", ["messages[].name", "mood"]),
+        ("ignored", UNREAD),
+        ("ignored", UNREAD),
     ),
     *_read("`id` as a whole number", lines({**GOOD, "id": 0})),
     *_read("`tool_calls: null`", lines(chat(tool_calls=None))),
@@ -224,15 +308,19 @@ CELLS = [
         )
     ),
     *(
-        (row, column, "refused", (content if isinstance(content, bytes) else lines(content), case))
-        for row, (content, told) in _REFUSED.items()
+        (row, column, "refused", (b"", ("refused each", refusals)))
+        for row, refusals in _REFUSED.items()
         for column in (TRAINING, FILLER)
-        for case in [
-            ("refused", content.count(b"\n") + 1 if isinstance(content, bytes) else 1, told)
-        ]
     ),
 ]
 IDS = [f"{column}-{row}" for row, column, _, _ in CELLS]
+
+
+def check_refused(path, column, line, told):
+    with pytest.raises(DataError) as caught:
+        load_own_filler(path, {}, ("en",), 1) if column == FILLER else list(read_records(path))
+    assert caught.value.message.startswith(f"{path}:{line}  error  {told}"), caught.value.message
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=IDS)
@@ -242,10 +330,11 @@ def test_what_a_file_holds_is_read_masked_counted_or_refused_with_its_line(tmp_p
     path.write_bytes(content)
 
     if outcome == "refused":
-        line, told = wanted
-        with pytest.raises(DataError) as caught:
-            load_own_filler(path, {}, ("en",), 1) if column == FILLER else list(read_records(path))
-        assert caught.value.message.startswith(f"{path}:{line}  error  {told}")
+        check_refused(path, column, *wanted)
+    elif outcome == "refused each":
+        for refused, told in wanted[0]:
+            path.write_bytes(refused if isinstance(refused, bytes) else lines(refused))
+            check_refused(path, column, 1 + path.read_bytes().rstrip().count(b"\n"), told)
     elif column == FILLER:
         screened = load_own_filler(path, {}, ("en",), 1)
         if outcome == "kept":
@@ -257,7 +346,8 @@ def test_what_a_file_holds_is_read_masked_counted_or_refused_with_its_line(tmp_p
             assert any(f"{path}:2 exchange 1" in text for text in screened.report())
         else:
             assert sorted(screened.ignored) == wanted[0]
-            assert "keys that are not read: messages[].name (1), mood (1)" in screened.report()[-1]
+            named = ", ".join(f"{key} (1)" for key in UNREAD)
+            assert f"keys that are not read: {named}" in screened.report()[-1]
     else:
         records = list(read_records(path))
         answers = [
