@@ -1,6 +1,7 @@
-"""Checkpoints that more than one folder of tests needs."""
+"""Checkpoints and logs that more than one folder of tests needs."""
 
 import importlib.util
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from _pytest.assertion import util as assertions
 
 from qwen_bench.engines.embedded import quiet_transformers
+from qwen_bench.lm_eval.documents import document, probes_at, read_choice
 from qwen_bench.testing import tiny_model, tiny_tokenizer
 
 RAISES = pytest.raises
@@ -89,3 +91,59 @@ def saying(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def write_log(tmp_path):
+    """`write_log("base", answer)`: samples and results as the harness writes them, without it.
+
+    `answer` gets a probe and gives a text, or a list of log-probabilities for a rank task.
+    """
+
+    def write(name, answer, *, cells=(("fact_recall", 1),), kind="generate", **changes):
+        place = tmp_path / name
+        place.mkdir()
+        settings = {"suite": "quick", "lang": ["en"], **changes.pop("settings", {})}
+        stamp = "2026-11-22T10-15-03.000001"
+        for family, length in cells:
+            task = f"qwen_bench_{family}_h{length}"
+            choice = read_choice(settings, family, length, task)
+            asked = [p for p in probes_at(choice, length).values() if p.probe.family == family]
+            rows = [_row(item, choice, answer(item.probe), kind) for item in asked]
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (place / f"samples_{task}_{stamp}.jsonl").write_text(lines, "utf-8")
+        results = {
+            "configs": {"qwen_bench_fact_recall_h1": {"generation_kwargs": KWARGS}},
+            "config": {"model": "hf", "model_args": {"pretrained": f"org/{name}"}, "device": "cpu"},
+            "lm_eval_version": "0.4.13",
+            "chat_template": "{{ messages }}",
+            **changes,
+        }
+        (place / f"results_{stamp}.json").write_text(json.dumps(results), "utf-8")
+        return place
+
+    return write
+
+
+KWARGS = {
+    "do_sample": False,
+    "temperature": 0.0,
+    "repetition_penalty": 1.0,
+    "max_gen_toks": 64,
+    "until": ["<|im_end|>"],
+}
+
+
+def _row(item, choice, answer, kind):
+    doc = document(item, choice)
+    if kind == "generate":
+        arguments = {"gen_args_0": {"arg_0": "<|im_start|>...", "arg_1": KWARGS}}
+        resps = [] if answer is None else [[answer]]
+    else:
+        doc["candidate_tokens"] = [1] * len(doc["candidates"])
+        arguments = {
+            f"gen_args_{i}": {"arg_0": "<|im_start|>...", "arg_1": text}
+            for i, text in enumerate(doc["candidates"])
+        }
+        resps = [[[str(number), "False"]] for number in answer]
+    return {"doc_id": 0, "doc": doc, "arguments": arguments, "resps": resps, "retained": 0}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from qwen_bench.app.comparing import check_langs, read_gates
 from qwen_bench.app.config import EMBEDDED, LATEST, default_of, flag_of
 from qwen_bench.app.outputs import check_page
+from qwen_bench.chat.plain_text import text_fault
 from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.engines.engine_options import EngineOptions, check_used, engine_of, read_arguments
 from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
@@ -326,8 +327,14 @@ def _system_text(value: str) -> str:
     if value in {"default", "none"}:
         return value
     try:
-        return Path(value).read_text(encoding="utf-8")
+        text = Path(value).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"--system: cannot read {value}", why=str(error), fix="a text file, none or default"
         ) from error
+    wrong = text_fault(text)
+    if wrong is not None:
+        raise InputError(
+            f"--system: {value} {wrong}", fix="the text alone; the template adds its markers"
+        )
+    return text

@@ -34,6 +34,7 @@ from qwen_bench.app.option_values import (
     whole,
     words,
 )
+from qwen_bench.chat.plain_text import half_character
 from qwen_bench.engines.engine_options import arguments_help
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.redaction import HIDDEN
@@ -421,6 +422,9 @@ def value_of(said: Option, text: str) -> Any:  # noqa: ANN401 - the value of an 
         ValueError: it is none; the text of the error says why.
         InputError: the same.
     """
+    wrong = half_character(text)
+    if wrong is not None:
+        raise ValueError(f"{text!r} {wrong}, so it is not UTF-8")
     if said.none is not None and text == said.none:
         return None
     if said.choices and text not in said.choices:

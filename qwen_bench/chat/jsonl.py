@@ -1,4 +1,4 @@
-"""ChatML JSONL, one conversation a line: read as a stream and checked, or made into a line.
+"""Conversations of JSON files, checked one by one, or made into a line.
 
 The format is that of the Qwen1.5 and Qwen2 fine-tuning examples, which equals the OpenAI message
 list. Knows nothing of templates or tokens.
@@ -7,21 +7,35 @@ list. Knows nothing of templates or tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from qwen_bench.chat.json_objects import FORM, Fault, JsonObject, kind_of, read_objects
+from qwen_bench.chat.loss_masks import (
+    SWITCHES,
+    check_message_keys,
+    check_record_keys,
+    is_learned,
+)
 from qwen_bench.chat.messages import ROLES, Conversation, Message, Role, as_dicts
+from qwen_bench.chat.plain_text import MARKERS, half_character, text_fault
 from qwen_bench.errors import DataError, InputError, near
 
-Fault = Callable[..., DataError]
-_RECORD_KEYS = frozenset({"messages", "type", "id", "source", "topic", "canary"})
-_MESSAGE_KEYS = frozenset({"role", "content", "loss"})
-_UNSUPPORTED = frozenset({"chat_template_kwargs", "reasoning_content", "tool_calls", "tools"})
-_KINDS = {dict: "object", list: "list", str: "text", bool: "boolean", type(None): "null"}
-_FORM = 'one JSON object a line: {"messages": [{"role": "user", "content": "..."}, ...]}'
+_RECORD_KEYS = (
+    SWITCHES
+    | {"messages", "type", "id", "source", "topic", "canary", "system"}
+    | {
+        "mask_history",
+        "train_on_inputs",
+        "train_on_prompt",
+    }
+)
+_MESSAGE_KEYS = SWITCHES | {"role", "content"}
+_PART_KEYS = SWITCHES | {"type", "text", "value"}
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_OTHER_FORMS = ("conversations", "conversation", "prompt", "instruction", "query", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +43,12 @@ class ChatRecord:
     """One conversation of a data file.
 
     Attributes:
-        id: unique in its file; ``FILE:LINE`` where the file gives none.
+        id: unique in its file; ``FILE:LINE`` where the file gives none, ``FILE[INDEX]`` in arrays.
         trained: for each message whether its text is a training target; only assistant messages
-            can be, and those are unless the file says ``"loss": false``.
+            can be, and those are unless a mask says otherwise.
         source: free label.
-        ignored: keys of the record or its messages that mean nothing here.
+        ignored: keys that mean nothing here, as paths, once for every time they stand there.
+        line: physical line it begins in, from 1; 0 for what comes from no file.
     """
 
     id: str
@@ -41,12 +56,18 @@ class ChatRecord:
     trained: tuple[bool, ...]
     source: str | None = None
     ignored: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
 
 
-def read_records(path: Path) -> Iterator[ChatRecord]:
-    """Conversations of a file, checked one by one; the whole file is never in memory.
+def read_records(path: Path, *, check_texts: bool = True) -> Iterator[ChatRecord]:
+    """Conversations of a file; one JSON object a line, indented objects, or one JSON array.
 
-    A byte order mark, CRLF and blank lines are accepted.
+    Only an array is ever wholly in memory. Keys that are null or empty count as absent.
+
+    Args:
+        path: a byte order mark, CRLF and blank lines are accepted.
+        check_texts: refuse messages that hold a ready-made marker or half a character; without,
+            whoever asks has to look at them.
 
     Raises:
         InputError: the file cannot be opened.
@@ -59,7 +80,31 @@ def read_records(path: Path) -> Iterator[ChatRecord]:
             f"cannot read the data file {path}", why=error.strerror or "", fix="--data FILE.jsonl"
         ) from error
     with stream:
-        yield from _records(path, stream)
+        lines: dict[str, int] = {}
+        for record, fault in _with_remedy(path, stream, check_texts=check_texts):
+            if record.id in lines:
+                raise fault(
+                    f"id: '{record.id}' was used in line {lines[record.id]}",
+                    fix="give every conversation an id of its own, or none",
+                )
+            lines[record.id] = record.line
+            yield record
+    if not lines:
+        raise DataError(path, None, "holds no conversation", fix=FORM)
+
+
+def _with_remedy(
+    path: Path, stream: BinaryIO, *, check_texts: bool
+) -> Iterator[tuple[ChatRecord, Fault]]:
+    """Records and what makes their errors; an error that says no remedy gets the general one."""
+    try:
+        for item in read_objects(path, stream):
+            yield _record(item, check_texts=check_texts), item.fault
+    except DataError as error:
+        error.fix = error.fix or (
+            "mend or delete this line: user and assistant take turns, no message is empty",
+        )
+        raise
 
 
 def record_line(record: ChatRecord) -> str:
@@ -76,95 +121,171 @@ def record_line(record: ChatRecord) -> str:
     return json.dumps(content | {"messages": messages}, ensure_ascii=False)
 
 
-def _records(path: Path, stream: BinaryIO) -> Iterator[ChatRecord]:
-    lines: dict[str, int] = {}
-    for number, raw in enumerate(stream, start=1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-        if not line.strip():
-            continue
-        fault = partial(DataError, path, number)
-        record = _record(line, f"{path.name}:{number}", fault)
-        if record.id in lines:
-            raise fault(f"id: '{record.id}' was used in line {lines[record.id]}")
-        lines[record.id] = number
-        yield record
-    if not lines:
-        raise DataError(path, None, "holds no conversation", fix=_FORM)
-
-
-def _record(line: bytes, place: str, fault: Fault) -> ChatRecord:
-    """The record of a line, named by its place if it has no id; a fault knows file and line."""
-    content = _json_object(line, fault)
+def _record(item: JsonObject, *, check_texts: bool) -> ChatRecord:
+    """The record of an object."""
+    fault, content = item.fault, _present(item.content)
+    for key in item.content:
+        _check_label(f"key {key!r}", key, fault)
     if content.get("type", "chatml") != "chatml":
         raise fault(f"type: {content['type']!r} is not 'chatml'")
-    raw = content.get("messages")
+    raw = item.content.get("messages")
     if raw is None:
-        raise fault("messages: missing", fix=_FORM)
+        other = next((key for key in _OTHER_FORMS if key in content), None)
+        seen = f"; '{other}' is another form of training data" if other else ""
+        raise fault(f"messages: missing{seen}", fix=FORM)
     if not isinstance(raw, list):
-        raise fault(f"messages: {_kind(raw)}, not a list", fix=_FORM)
+        raise fault(f"messages: {kind_of(raw)}, not a list", fix=FORM)
     if not raw:
-        raise fault("messages: empty")
-    pairs = [_message(f"messages[{i}]", item, fault) for i, item in enumerate(raw)]
-    messages = tuple(message for message, _ in pairs)
+        raise fault("messages: empty", fix=FORM)
+    check_record_keys(content, fault)
+    learned = is_learned("", content, fault)
+    read = [_message(f"messages[{i}]", message, fault) for i, message in enumerate(raw)]
+    messages = tuple(message for message, _, _ in read)
+    trained = tuple(target and learned is not False for _, target, _ in read)
     _check_order(messages, fault)
-    keys = {*content, *(key for item in raw for key in item)}
-    for key in sorted(keys & _UNSUPPORTED):
-        raise fault(f"{key}: not supported in training", fix=f"remove {key}")
-    source = _text(content, "source", fault)
+    system, unread = _system(content, messages, fault)
+    if check_texts:
+        named = [("system", message) for message in system]
+        named += [(f"messages[{i}].content", message) for i, message in enumerate(messages)]
+        for place, message in named:
+            _check_message_text(place, message.content, fault)
+    unread += sorted(content.keys() - _RECORD_KEYS)
     return ChatRecord(
-        id=_text(content, "id", fault) or place,
-        messages=messages,
-        trained=tuple(trained for _, trained in pairs),
-        source=source,
-        ignored=tuple(sorted(keys - _RECORD_KEYS - _MESSAGE_KEYS)),
+        id=_id(content, fault) or item.place,
+        messages=(*system, *messages),
+        trained=(*(False for _ in system), *trained),
+        source=_text(content, "source", fault),
+        ignored=(*unread, *(key for _, _, keys in read for key in keys)),
+        line=item.line,
     )
+
+
+def _present(content: Mapping[str, object]) -> dict[str, object]:
+    """The keys that hold something; null and empty mean absent."""
+    return {key: value for key, value in content.items() if value not in (None, "", [], {})}
+
+
+def _id(content: Mapping[str, object], fault: Fault) -> str | None:
+    """The id as text; whole numbers are ids too."""
+    value = content.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise fault(f"id: {kind_of(value)}, not text or a whole number")
+    return _text(content, "id", fault)
 
 
 def _text(content: Mapping[str, object], key: str, fault: Fault) -> str | None:
     value = content.get(key)
-    if value is not None and not isinstance(value, str):
-        raise fault(f"{key}: {_kind(value)}, not text")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise fault(f"{key}: {kind_of(value)}, not text")
+    _check_label(key, value, fault)
     return value
 
 
-def _json_object(line: bytes, fault: Fault) -> Mapping[str, object]:
-    try:
-        content = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        byte = f"0x{line[error.start]:02X}"
-        raise fault(f"byte {byte} is not UTF-8; convert the file first") from None
-    except (ValueError, RecursionError) as error:
-        column = getattr(error, "colno", 1)
-        what = str(getattr(error, "msg", error))
-        what = what[:1].lower() + what[1:]
-        raise fault(f"not valid JSON at column {column}: {what}") from None
-    if isinstance(content, list):
-        raise fault("this is a JSON array, not one object a line", fix=_FORM)
-    if not isinstance(content, dict):
-        raise fault(f"{_kind(content)}, not a JSON object", fix=_FORM)
-    return content
+def _check_label(what: str, text: str, fault: Fault) -> None:
+    """Refuse a key, id or label that no file could hold."""
+    wrong = half_character(text)
+    if wrong is not None:
+        raise fault(f"{what}: {wrong}", fix="write the whole character")
 
 
-def _message(place: str, item: object, fault: Fault) -> tuple[Message, bool]:
-    """A message, and whether its text is a training target."""
+def _check_message_text(place: str, text: str, fault: Fault) -> None:
+    """Refuse a text that the tokenizer would misread or could not read."""
+    wrong = text_fault(text)
+    if wrong is not None:
+        marker = any(found in text for found in MARKERS)
+        how = "split a rendered chat into messages" if marker else "write the whole character"
+        raise fault(f"{place}: {wrong}", fix=f"{how}, or take it out of the text")
+
+
+def _system(
+    content: Mapping[str, object], messages: Conversation, fault: Fault
+) -> tuple[Conversation, list[str]]:
+    """The system message that stands beside the messages, if any, and its keys not read."""
+    if "system" not in content:
+        return (), []
+    text, learned, unread = _content("system", content["system"], fault)
+    if learned:
+        raise fault("system: only assistant messages are learned", fix="remove its mask")
+    if messages[0].role != "system":
+        return (Message("system", text),), unread
+    if messages[0].content != text:
+        raise fault(
+            "system: another text than the system message in messages[0]", fix="keep one of them"
+        )
+    return (), unread
+
+
+def _message(place: str, item: object, fault: Fault) -> tuple[Message, bool, list[str]]:
+    """A message, whether its text is a training target, and keys that are not read."""
     if not isinstance(item, dict):
-        raise fault(f"{place}: {_kind(item)}, not an object")
-    role, content = item.get("role"), item.get("content")
+        raise fault(f"{place}: {kind_of(item)}, not an object")
+    keys = _present(item)
+    for key in item:
+        _check_label(f"{place}, key {key!r}", key, fault)
+    role = item.get("role")
     known: Role | None = next((name for name in ROLES if name == role), None)
     if known is None:
         told = "missing" if "role" not in item else f"{role!r} is not one"
         if isinstance(role, str):
-            told = f"'{role}' is not system, user, assistant or tool ({near(role, ROLES)})"
+            told = f"{role!r} is not system, user, assistant or tool ({near(role, ROLES)})"
         raise fault(f"{place}.role: {told}")
-    if not isinstance(content, str):
-        told = _kind(content) if "content" in item else "missing"
-        raise fault(f"{place}.content: {told}, not text")
-    if not content.strip() and known != "system":
+    check_message_keys(place, keys, fault)
+    if "content" not in item:
+        raise fault(f"{place}.content: missing, not text")
+    text, of_parts, unread = _content(f"{place}.content", item["content"], fault)
+    if not text.strip() and known != "system":
         raise fault(f"{place}.content: blank")
-    loss = item.get("loss", True)
-    if not isinstance(loss, bool) or ("loss" in item and known != "assistant"):
-        raise fault(f"{place}.loss: true or false, on assistant messages only")
-    return Message(known, content), known == "assistant" and loss
+    learned = is_learned(place, keys, fault)
+    if None not in (learned, of_parts) and learned != of_parts:
+        raise fault(f"{place}: its masks and those of its parts contradict each other")
+    learned = of_parts if learned is None else learned
+    if learned and known != "assistant":
+        mask = ", ".join(sorted(SWITCHES & keys.keys())) or "content"
+        raise fault(
+            f"{place}.{mask}: only assistant messages are learned, this one is from {known}",
+            fix=f"remove {mask}, or set it to what masks the message",
+        )
+    unread += [f"messages[].{key}" for key in sorted(keys.keys() - _MESSAGE_KEYS)]
+    return Message(known, text), known == "assistant" and learned is not False, unread
+
+
+def _content(place: str, value: object, fault: Fault) -> tuple[str, bool | None, list[str]]:
+    """A text or a list of text parts, joined; what their masks say; keys that are not read."""
+    if isinstance(value, str):
+        return value, None, []
+    if not isinstance(value, list):
+        raise fault(f"{place}: {kind_of(value)}, not text")
+    texts: list[str] = []
+    masks: set[bool | None] = set()
+    unread: list[str] = []
+    parts = "system[]" if place == "system" else "messages[].content[]"
+    for i, part in enumerate(value):
+        inside = f"{place}[{i}]"
+        if not isinstance(part, dict):
+            raise fault(f"{inside}: {kind_of(part)}, not a part of a text")
+        kind = part.get("type", "text")
+        if kind not in _TEXT_PARTS:
+            raise fault(
+                f"{inside}: a part of type {kind!r}; only text is read",
+                fix="leave the part out, or the conversation",
+            )
+        text = part.get("text", part.get("value"))
+        if not isinstance(text, str):
+            raise fault(f"{inside}.text: {kind_of(text)}, not text")
+        keys = _present(part)
+        texts.append(text)
+        masks.add(is_learned(inside, keys, fault))
+        for key in sorted(keys.keys() - _PART_KEYS):
+            _check_label(f"{inside}, key {key!r}", key, fault)
+            unread.append(f"{parts}.{key}")
+    if False in masks and len(masks) > 1:
+        raise fault(f"{place}: parts that are learned beside parts that are not; mask all or none")
+    said = masks - {None}
+    return "".join(texts), next(iter(said), None), unread
 
 
 def _check_order(messages: Conversation, fault: Fault) -> None:
@@ -182,7 +303,3 @@ def _check_order(messages: Conversation, fault: Fault) -> None:
         previous = role
     if all(message.role != "assistant" for message in messages):
         raise fault("messages: no assistant message, nothing to train on")
-
-
-def _kind(value: object) -> str:
-    return _KINDS.get(type(value), "number")

@@ -72,6 +72,10 @@ def _say_what(log: Log, screen: Screen) -> None:
     """Name what is imported, and what the selection has beyond the log."""
     suite = log.suite
     screen.say(f"suite {suite.name} {suite.version} · {log.plan.probes} probes from the log")
+    if log.others:
+        from qwen_bench.lm_eval.importing import counted
+
+        screen.say(f"notice: samples of other tasks are left out: {counted(log.others)}")
     if log.plan.probes < log.selected:
         screen.say(
             f"notice: these tasks have {log.selected} probes in the suite; --limit left "

@@ -93,6 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         The exit code; everything has been printed.
     """
     try:
+        _check_words(arguments)
         result = cli.main(
             args=list(arguments),
             prog_name="qwen-bench",
@@ -105,6 +106,22 @@ def main(arguments: Sequence[str]) -> int:
     if ending.text or ending.code is not Code.DONE:
         write_line(sys.stderr, printable(ending.line))
     return int(ending.code)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse words that no file of a run could hold.
+
+    Raises:
+        InputError: a word is not UTF-8, which the system hands over as half characters.
+    """
+    for number, word in enumerate(words, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"word {number} of the command line is not UTF-8: {word}",
+                fix="rename the file, or set a locale with UTF-8",
+            ) from None
 
 
 def _after(error: Exception | KeyboardInterrupt, *, debug: bool) -> Exit:

@@ -163,7 +163,10 @@ def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
         },
         "canary": load_canary(data_folder("tasks")),
         "refused_filler": [
-            {name: getattr(refusal, name) for name in ("record", "exchange", "reason", "found")}
+            {
+                name: getattr(refusal, name)
+                for name in ("record", "line", "exchange", "reason", "found")
+            }
             for refusal in (suite.screened.refused if suite.screened else ())
         ],
         "probes": [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwen_bench.chat.plain_text import half_character, texts_in
 from qwen_bench.errors import DataError, InputError
 from qwen_bench.lm_eval.documents import PREFIX
 from qwen_bench.protocol import Identity
@@ -191,10 +192,14 @@ def read_account(path: Path) -> Account:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"cannot read {path}: {reason}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(path, None, "not valid JSON") from error
     if not isinstance(results, dict) or "configs" not in results:
         raise DataError(path, None, "not a results file of lm-eval: the key configs is missing")
+    for _, text in texts_in(results):
+        wrong = half_character(text)
+        if wrong is not None:
+            raise DataError(path, None, f"a text in it {wrong}", fix="write the whole character")
     return Account(path, results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TypeVar
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.errors import InputError
-from qwen_bench.lm_eval.documents import DEFAULT, WHOLE
+from qwen_bench.lm_eval.documents import DEFAULT, PREFIX, WHOLE
 from qwen_bench.lm_eval.harness_identity import Account, find_results, read_account, unverified
-from qwen_bench.lm_eval.samples import Sample, read_samples
+from qwen_bench.lm_eval.samples import Sample, read_samples, task_samples
 from qwen_bench.probes.probe import LANGS, Probe
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite, build_suite
@@ -22,6 +23,7 @@ from qwen_bench.record.outcome import MODES, Mode
 from qwen_bench.runs.runner import Plan
 
 T = TypeVar("T")
+TASK = re.compile(r"^samples_(.*?)(?:_\d{4}-\d\d-\d\dT[\d.-]+)?\.jsonl$")
 Samples = Mapping[tuple[str, Mode], Sample]
 
 
@@ -33,6 +35,7 @@ class Log:
         suite: narrowed to what the log holds; it may ask more when `--limit` cut it.
         plan: exactly the rows of the log.
         selected: probes of the selection, in the log or not.
+        others: samples of other tasks that lie beside them, by the task's file.
     """
 
     account: Account
@@ -41,6 +44,7 @@ class Log:
     modes: tuple[Mode, ...]
     plan: Plan
     selected: int
+    others: Mapping[str, int]
 
     @property
     def max_new_tokens(self) -> int:
@@ -56,10 +60,10 @@ def read_log(samples: Sequence[Path], results: Path | None = None) -> Log:
         results: the results file; by default the one beside the samples.
 
     Raises:
-        InputError: a file is missing, or the samples are of several runs.
+        InputError: a file is missing, none is of our tasks, or the samples are of several runs.
         DataError: a file is not what the harness writes for these tasks.
     """
-    files = _files(samples)
+    files, others = _files(samples)
     account = read_account(results or find_results(files))
     found = read_samples(files, thoughts_cut=account.thoughts_cut)
     suite, selected = _suite(found)
@@ -71,7 +75,7 @@ def read_log(samples: Sequence[Path], results: Path | None = None) -> Log:
         len({probe.cluster for probe in probes}),
         len({(probe.cluster, probe.variant, probe.lang) for probe in probes}),
     )
-    return Log(account, found, suite, modes, plan, selected)
+    return Log(account, found, suite, modes, plan, selected, others)
 
 
 def fingerprint_of(spec: ModelSpec, options: EngineOptions) -> str:
@@ -127,8 +131,8 @@ class LogEngine:
         """Nothing to free."""
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    """The samples files of the given files and folders, each once."""
+def _files(paths: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:
+    """The samples files of the given files and folders, each once; samples of other tasks apart."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = sorted(path.glob("samples_*.jsonl")) if path.is_dir() else [path]
@@ -138,7 +142,26 @@ def _files(paths: Sequence[Path]) -> list[Path]:
                 fix="lm-eval run --log_samples --output_path DIR ... writes them",
             )
         found |= dict.fromkeys(inside)
-    return list(found)
+    others = {path: count for path in found if (count := task_samples(path)) is not None}
+    named = {TASK.sub(r"\1", path.name): count for path, count in others.items()}
+    if len(others) == len(found):
+        raise InputError(
+            f"none of these samples is of a {PREFIX} task: {counted(named)}",
+            fix="lm-eval run --tasks qwen_bench --log_samples --output_path DIR ...",
+        )
+    return [path for path in found if path not in others], named
+
+
+def counted(others: Mapping[str, int]) -> str:
+    """Tasks with their numbers of samples, for people.
+
+    >>> counted({"arc": 1, "mmlu": 20})
+    'arc (1 sample), mmlu (20 samples)'
+    """
+    return ", ".join(
+        f"{task} ({count} {'sample' if count == 1 else 'samples'})"
+        for task, count in others.items()
+    )
 
 
 def _suite(samples: Samples) -> tuple[Suite, int]:

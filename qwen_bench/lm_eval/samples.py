@@ -16,7 +16,16 @@ from typing import Any
 
 from qwen_bench.chat.messages import opens_thought, split_thought
 from qwen_bench.errors import DataError, InputError, QwenBenchError
-from qwen_bench.lm_eval.documents import ProbeChoice, choice_of, chosen_suite, document, probe_of
+from qwen_bench.lm_eval.documents import (
+    PREFIX,
+    ProbeChoice,
+    choice_of,
+    chosen_suite,
+    document,
+    probe_of,
+)
+from qwen_bench.lm_eval.log_errors import OLDEST
+from qwen_bench.lm_eval.logged_forms import arguments_of, sums_of, text_of
 from qwen_bench.probes.probe import AskedProbe, Probe
 from qwen_bench.protocol import Reply, Score
 from qwen_bench.record.outcome import Mode
@@ -64,6 +73,26 @@ def read_samples(files: Sequence[Path], *, thoughts_cut: bool) -> dict[tuple[str
     return found
 
 
+def task_samples(file: Path) -> int | None:
+    """Number of samples of another task; None for a file of ours, or one that nobody can tell.
+
+    Told by the documents, not by names: a task that includes one of ours may have any name.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    lines = _lines(file)
+    first = next(lines, None)
+    if PREFIX in file.name or first is None:
+        return None
+    try:
+        doc = json.loads(first[1])["doc"]
+        ours = not isinstance(doc, dict) or {"id", "length", "suite"} <= doc.keys()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return None if ours else 1 + sum(1 for _ in lines)
+
+
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with file.open("rb") as stream:
@@ -84,19 +113,22 @@ def _sample(line: bytes, fault: Callable[..., DataError], *, thoughts_cut: bool)
     try:
         record = json.loads(line)
         doc = record["doc"]
-        arguments = [record["arguments"][f"gen_args_{i}"] for i in range(len(record["arguments"]))]
-        answers = [answer[0] if answer else None for answer in record["resps"]]
         choice, probe_id, length = choice_of(doc), doc["id"], doc["length"]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        asked_with = record["arguments"]
+        answered = record["resps"] if "resps" in record else record["filtered_resps"]
+        asked = _checked(doc, choice, probe_id, length, fault)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise fault(
             "not a sample of a qwen_bench task",
             fix="give the samples_qwen_bench_*.jsonl of lm-eval run --log_samples",
         ) from error
-    asked = _checked(doc, choice, probe_id, length, fault)
     try:
-        reply = _reply(asked, arguments, answers, doc, thoughts_cut=thoughts_cut)
+        reply = _reply(asked, arguments_of(asked_with), answered, doc, thoughts_cut=thoughts_cut)
     except (ValueError, KeyError, TypeError, IndexError, QwenBenchError) as error:
-        raise fault(f"the answer to {probe_id} cannot be read: {error}") from error
+        raise fault(
+            f"the answer to {probe_id} cannot be read: {error}",
+            fix=f"a log in the form of lm_eval {OLDEST} or newer, or the older one with lists",
+        ) from error
     return Sample(asked, choice, reply)
 
 
@@ -135,19 +167,20 @@ def _checked(
 
 def _reply(
     asked: AskedProbe,
-    arguments: Sequence[Mapping[str, Any]],
-    answers: Sequence[Any],
+    arguments: Sequence[tuple[Any, Any]],
+    answers: object,
     doc: Mapping[str, Any],
     *,
     thoughts_cut: bool,
 ) -> Reply:
     """The answer of a sample: rank tasks send a candidate where others send settings."""
-    prompt = arguments[0]["arg_0"] if isinstance(arguments[0]["arg_0"], str) else None
-    if isinstance(arguments[0]["arg_1"], str):
+    first, second = arguments[0]
+    prompt = first if isinstance(first, str) else None
+    if isinstance(second, str):
         # The harness may move white space from the end of the prompt to the candidates later.
-        sums = [float(answer[0]) for answer in answers]
+        sums = sums_of(answers)
         return ranked(asked.probe, sums, [int(n) for n in doc[_FILLED_LATER]], prompt)
-    text = answers[0] if answers else None
+    text = text_of(answers)
     opened = prompt is not None and opens_thought(prompt) and not thoughts_cut
     return written(asked.probe, text, opened=opened, prompt=prompt)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from qwen_bench.chat.plain_text import text_fault, texts_in
 from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.builders import find_builder
 from qwen_bench.probes.instance import Builder, Words
@@ -210,10 +211,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        DataError: missing, not UTF-8, not YAML, or no mapping.
+        DataError: missing, not UTF-8, not YAML, no mapping, or a text that cannot be asked: half a
+            character, or a chat marker.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        texts = list(texts_in(content))
     except FileNotFoundError:
         raise DataError(path, None, "this file is missing") from None
     except UnicodeDecodeError as error:
@@ -221,8 +224,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise DataError(path, line, f"not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise DataError(path, None, f"not valid YAML: {why}") from None
     if not isinstance(content, dict):
         raise DataError(path, 1, "not a mapping of keys")
+    for place, text in texts:
+        wrong = text_fault(text)
+        if wrong is not None:
+            name = ".".join(map(str, place))
+            raise DataError(
+                path, line_of(path, place), f"{name}: {wrong}", fix="write it in another way"
+            )
     return content
 
 

@@ -11,23 +11,27 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from qwen_bench.chat.jsonl import ChatRecord, read_records
+from qwen_bench.chat.plain_text import lone_surrogate
 from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.filler import FillerBank, Thread
 from qwen_bench.probes.probe import LANGS, Lang, Turn
 from qwen_bench.probes.word_templates import pattern_of
 
-Reason = Literal["leak", "conflict", "marker", "tool", "reference", "length", "repeated"]
+Reason = Literal[
+    "leak", "conflict", "marker", "encoding", "tool", "reference", "length", "repeated"
+]
 _Forbidden = tuple[tuple[Reason, re.Pattern[str] | None], ...]
 REASONS: Mapping[Reason, str] = {
     "leak": "holds a word that is an answer of some probe",
     "conflict": "speaks of something that probes ask about",
     "marker": "holds a chat marker or a reasoning block",
+    "encoding": "holds half of a surrogate pair, which cannot be encoded",
     "tool": "is not one user message and one reply",
     "reference": "opens with a word that refers to something said before",
     "length": "is too short or too long for one turn",
@@ -58,12 +62,14 @@ class RefusedExchange:
     """An exchange that was left out.
 
     Attributes:
-        record: id of its conversation, or ``FILE:LINE`` where the file gives none.
+        record: id of its conversation; made from file and line where the file gives none.
+        line: physical line in which the conversation begins, from 1.
         exchange: its number in the conversation, from 1.
         found: the word or characters that decided, if any.
     """
 
     record: str
+    line: int
     exchange: int
     reason: Reason
     found: str = ""
@@ -76,11 +82,13 @@ class Screened:
     Attributes:
         banks: by language, for the languages asked.
         refused: in the order of the file.
+        ignored: keys that were not read, and how often they stand there.
     """
 
     path: str
     banks: Mapping[Lang, FillerBank]
     refused: tuple[RefusedExchange, ...] = ()
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     def report(self) -> list[str]:
         """Lines for people: what is kept, and what was refused why, with the first of each."""
@@ -92,8 +100,11 @@ class Screened:
             found = f" ({first.found})" if first.found else ""
             lines.append(
                 f"  {count:>5} {reason:<9} {REASONS[reason]}; "
-                f"first: {first.record} exchange {first.exchange}{found}"
+                f"first: {self.path}:{first.line} exchange {first.exchange}{found}"
             )
+        if self.ignored:
+            named = ", ".join(f"{key} ({count})" for key, count in sorted(self.ignored.items()))
+            lines.append(f"  keys that are not read: {named}")
         return lines
 
 
@@ -116,7 +127,9 @@ def load_own_filler(
     threads: dict[Lang, list[Thread]] = {lang: [] for lang in LANGS}
     refused: list[RefusedExchange] = []
     seen: set[str] = set()
-    for record in _records(path):
+    ignored: Counter[str] = Counter()
+    for record in read_records(path, check_texts=False):
+        ignored.update(record.ignored)
         lang = _language(record)
         for item in _screened(record, lang, forbidden[lang], seen):
             if isinstance(item, RefusedExchange):
@@ -125,7 +138,7 @@ def load_own_filler(
                 threads[lang].append(item)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     banks = {lang: FillerBank(tuple(threads[lang]), digest, path.name) for lang in langs}
-    screened = Screened(str(path), banks, tuple(refused))
+    screened = Screened(str(path), banks, tuple(refused), ignored)
     for lang, bank in banks.items():
         if bank.exchanges < 2 * longest:
             raise DataError(
@@ -157,18 +170,6 @@ def _forbidden(families: Mapping[str, Family], lang: Lang) -> _Forbidden:
     )
 
 
-def _records(path: Path) -> Iterator[ChatRecord]:
-    """The conversations; a structural fault is told as one of filler, with how to mend it."""
-    try:
-        yield from read_records(path)
-    except DataError as error:
-        if not error.fix:
-            error.fix = (
-                "mend or delete this line: user and assistant take turns, no message is empty",
-            )
-        raise
-
-
 def _language(record: ChatRecord) -> Lang:
     """Chinese when Chinese characters outnumber Latin words."""
     text = " ".join(message.content for message in record.messages)
@@ -190,7 +191,7 @@ def _screened(
             yield tuple(thread)
         thread = []
         reason, found = refusal or ("tool", "")
-        yield RefusedExchange(record.id, number, reason, found)
+        yield RefusedExchange(record.id, record.line, number, reason, found)
     if thread:
         yield tuple(thread)
 
@@ -217,6 +218,9 @@ def _refusal(
     if exchange is None:
         return "tool", ""
     text = f"{exchange.user}\n{exchange.assistant}"
+    half = lone_surrogate(text)
+    if half is not None:
+        return "encoding", half
     for reason, pattern in forbidden:
         if pattern is not None and (found := pattern.search(text)):
             return reason, found[0]

@@ -15,7 +15,7 @@ from unicodedata import normalize
 from qwen_bench.chat.jsonl import ChatRecord
 from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.chat.rendering import render, with_system
-from qwen_bench.engines.prompter import Prompter
+from qwen_bench.engines.prompter import EncodedPrompt, Prompter
 from qwen_bench.errors import TemplateError
 
 IGNORED = -100
@@ -97,7 +97,7 @@ def make_targets(record: ChatRecord, prompter: Prompter, end_of_turn: str) -> li
         turn += message.role == "user"
         if not record.trained[k]:
             continue
-        prompt = prompter.prompt(record.messages[:k])
+        prompt = _prompt(record, k, prompter)
         answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, end_of_turn)
         if answer is None:
             raise TemplateError(
@@ -107,6 +107,20 @@ def make_targets(record: ChatRecord, prompter: Prompter, end_of_turn: str) -> li
             )
         targets.append(Target(turn, prompt.ids, _encode(prompter.tokenizer, answer), answer))
     return targets
+
+
+def _prompt(record: ChatRecord, k: int, prompter: Prompter) -> EncodedPrompt:
+    """P(k); an error names the conversation and speaks of data, not of a model that is tested."""
+    try:
+        return prompter.prompt(record.messages[:k])
+    except TemplateError as error:
+        where = f"{record.id}, line {record.line}" if record.line else record.id
+        raise TemplateError(
+            f"{where}: messages[{k}] cannot be trained with the chat template of "
+            f"{prompter.settings.template.name}",
+            why=(error.message.partition(";")[0], *error.why),
+            fix='change or remove this conversation, or mask the answer with "loss": false',
+        ) from error
 
 
 def _answer_text(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
+from qwen_bench.chat.plain_text import text_fault
 from qwen_bench.chat.rendering import ChatSettings, choose_template
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
@@ -59,7 +60,7 @@ class RowCounts:
     cut: int  # conversations that lost answers, those that lost all of them included
     dropped_whole: int  # conversations that lost all of them
     unanswered: int  # conversations that end with a user message, which is left out
-    untrained: int  # conversations without a target, by their `loss` keys
+    untrained: int  # conversations without a target, by their masks
     several_rows: int  # conversations that need one row a turn
     rows: int  # training sequences
     tokens: int  # ids in all rows
@@ -80,6 +81,9 @@ class Material:
     counts: RowCounts
     held_out: tuple[LabelledRow, ...]  # kept back
     held_out_counts: RowCounts | None
+    ignored: Mapping[
+        str, int
+    ]  # keys of the data that were not read, and how often they stand there
 
 
 def prepare(job: TrainingJob, say: Say) -> Material:
@@ -96,8 +100,12 @@ def prepare(job: TrainingJob, say: Say) -> Material:
             fix="--base embedded, a Hub id, or a folder with config.json",
         )
     name, records, kept_back = _data(job)
+    ignored = Counter(key for record in (*records, *kept_back) for key in record.ignored)
     say(f"data     {name}: {len(records)} conversations, {len(kept_back)} held out")
+    for line in _not_read(ignored):
+        say(line)
     base = load_base(job.base, EngineOptions(device=own_device()))
+    _check_markers(job, (*records, *kept_back), base)
     template = choose_template(None, shipped_template(base.tokenizer), job.base.default_label)
     settings = ChatSettings(template)
     max_length = min(job.recipe.recipe.max_length, base.context_window or 1 << 30)
@@ -115,7 +123,34 @@ def prepare(job: TrainingJob, say: Say) -> Material:
         counts,
         tuple(held_out),
         held_out_counts,
+        dict(sorted(ignored.items())),
     )
+
+
+def _not_read(ignored: Counter[str]) -> list[str]:
+    """A line for people about keys that mean nothing here; empty without any."""
+    named = ", ".join(f"{key} ({count})" for key, count in sorted(ignored.items()))
+    return [f"warning  keys of the data that are not read: {named}"] if named else []
+
+
+def _check_markers(job: TrainingJob, records: Iterable[ChatRecord], base: LoadedBase) -> None:
+    """Refuse texts that hold a special token of this base beyond those of every ChatML model.
+
+    Raises:
+        DataError: with file and line.
+    """
+    added = base.tokenizer.added_tokens_decoder.values()
+    markers = tuple(str(token.content) for token in added if token.special)
+    for record in records:
+        for message in record.messages if record.line else ():
+            wrong = text_fault(message.content, markers)
+            if wrong is not None:
+                raise DataError(
+                    job.recipe.recipe.data,
+                    record.line,
+                    f"{message.role}: {wrong}",
+                    fix="take it out of the text",
+                )
 
 
 def describe(material: Material) -> list[str]:
@@ -206,7 +241,7 @@ def make_rows(
             "data",
             None,
             f"0 of {counts.conversations} conversations have a trained answer",
-            fix='remove "loss": false from the answers that are to be learned',
+            fix='remove masks, such as "loss": false or "weight": 0, from what is to be learned',
         )
     if counts.dropped > MOST_DROPPED * counts.targets:
         longest = max(len(target.ids) for item in prepared for target in item.targets)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from qwen_bench.chat.plain_text import half_character, texts_in
 from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.probe import Lang
 from qwen_bench.resources import data_folder
@@ -122,13 +123,20 @@ def load_recipe(name: str) -> NamedRecipe:
     content = path.read_bytes()
     try:
         parsed = yaml.safe_load(content)
+        texts = list(texts_in(parsed))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise DataError(path, line, f"not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(path, None, f"not valid YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise DataError(path, None, f"not valid YAML: {why}") from None
     if not isinstance(parsed, dict):
         raise DataError(path, 1, "not a mapping of keys")
+    for place, text in texts:
+        wrong = half_character(text)
+        if wrong is not None:
+            name = ".".join(map(str, place))
+            raise DataError(path, None, f"{name}: {wrong}", fix="write the whole character")
     recipe = _checked(path, parsed)
     if (recipe.generate is None) == (recipe.data is None):
         raise DataError(path, None, "a recipe has either generate or data")

@@ -113,6 +113,7 @@ def _record(job: TrainingJob, material: Material, result: TrainingResult) -> dic
         "data": {
             "name": material.name,
             "sha256": material.sha256,
+            "ignored": material.ignored,
             "rows": asdict(material.counts),
         },
         "held_out": {
@@ -158,7 +159,7 @@ def _readme(record: Mapping[str, Any], out: str) -> str:
         "Base": f"`{base['spec']}`, fingerprint `{base['fingerprint']}`.",
         "Data": f"{data['name']}, {rows['conversations']} conversations, {rows['targets']} answers "
         f"to learn ({rows['trained_tokens']} trained tokens of {rows['tokens']}); "
-        f"{rows['dropped']} answers dropped for length.",
+        f"{rows['dropped']} answers dropped for length.{_not_read(data['ignored'])}",
         "Adapter": f"rank {lora['rank']}, alpha {lora['alpha']:g}, "
         f"{made['parameters']:,} parameters, {made['bytes'] / 1e6:.1f} MB.",
         "Training": f"{made['steps']} steps, {made['seconds']:.0f} s on "
@@ -189,6 +190,12 @@ def _readme(record: Mapping[str, Any], out: str) -> str:
     if base["kind"] != "local":
         lines.append("Tokenizer and chat template are those of the base, found there by its name.")
     return "\n".join(lines) + "\n"
+
+
+def _not_read(ignored: Mapping[str, int]) -> str:
+    """A sentence about keys of the data that were not read, if there are any."""
+    named = ", ".join(f"`{key}` ({count})" for key, count in ignored.items())
+    return f" Keys not read: {named}." if named else ""
 
 
 def _held_out(held_out: Mapping[str, Any]) -> dict[str, str]:

@@ -292,7 +292,7 @@ def test_samples_without_their_results_or_of_two_runs_are_refused(write_log, cal
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("missing.jsonl",), "no results file beside missing.jsonl"),
+        (("missing.jsonl",), "cannot read missing.jsonl: no such file"),
         ((".",), "holds no samples_*.jsonl"),
         ((), "missing argument SAMPLES..."),
     ],

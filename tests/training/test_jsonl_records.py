@@ -55,14 +55,21 @@ DEFECTS = {
     ),
     "no answer": (line_of(USER), "messages: no assistant message, nothing to train on"),
     "loss on user": (
-        line_of({**USER, "loss": False}, REPLY),
-        "messages[0].loss: true or false, on assistant messages only",
+        line_of({**USER, "loss": True}, REPLY),
+        "messages[0].loss: only assistant messages are learned, this one is from user",
     ),
     "reasoning": (
         line_of(USER, {**REPLY, "reasoning_content": "hm"}),
-        "reasoning_content: not supported in training",
+        "messages[1].reasoning_content: not supported, thoughts are not read",
     ),
-    "id": (line_of(USER, REPLY, id=7), "id: number, not text"),
+    "id": (line_of(USER, REPLY, id=7.5), "id: number, not text or a whole number"),
+    "key twice": (b'{"id": "a", "id": "b"}', "the key 'id' stands twice in one object"),
+    "deep": (b'{"a":' * 100_000, "not valid JSON: nested too deeply"),
+    "long number": (b'{"a": ' + b"7" * 5000 + b"}", "not valid JSON: exceeds the limit"),
+    "other form": (
+        b'{"conversations": [{"from": "human", "value": "Hi"}]}',
+        "messages: missing; 'conversations' is another form of training data",
+    ),
     "type": (line_of(USER, REPLY, type="sharegpt"), "type: 'sharegpt' is not 'chatml'"),
 }
 
@@ -139,3 +146,85 @@ def test_what_is_written_is_read_back(tmp_path_factory, exchanges, source):
     path.write_text(record_line(record) + "\n", "utf-8", newline="\n")
 
     assert list(read_records(path)) == [record]
+
+
+def read(tmp_path, *lines):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    return list(read_records(path))
+
+
+def test_the_fault_of_a_line_that_was_cut_off_does_not_read_the_rest(tmp_path):
+    cut = GOOD[:-30].encode()
+
+    with pytest.raises(DataError, match=r"data.jsonl:1  error  not valid JSON at column"):
+        read(tmp_path, cut, GOOD.encode(), b"\xff")
+
+
+def test_a_fault_inside_an_indented_object_is_named_with_its_own_line(tmp_path):
+    text = json.dumps({"messages": [USER, REPLY]}, indent=2).replace('"user",', '"user"')
+
+    with pytest.raises(DataError, match=r"data.jsonl:6  error  not valid JSON at column 7"):
+        read(tmp_path, GOOD.encode(), text.encode())
+
+
+def test_items_of_an_array_are_named_by_line_and_index(tmp_path):
+    bad = {"messages": [USER]}
+    text = json.dumps([{"messages": [USER, REPLY]}, bad], indent=1)
+
+    with pytest.raises(DataError, match=r"data.jsonl:14  error  \[1\] messages: no assistant"):
+        read(tmp_path, text.encode())
+
+
+def test_conversations_in_one_line_of_an_array_have_ids_of_their_own(tmp_path):
+    records = read(tmp_path, f"[{GOOD}, {GOOD}]".encode())
+
+    assert [(record.id, record.line) for record in records] == [
+        ("data.jsonl[0]", 1),
+        ("data.jsonl[1]", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"[{GOOD}\n{GOOD}]", ":2  error  not valid JSON: no ',' or ']' after item 0"),
+        (f"[{GOOD},]", ":1  error  not valid JSON at column"),
+        (f"[{GOOD}", ":1  error  not valid JSON"),
+        (f"[{GOOD}]\n{GOOD}", ":2  error  something follows the JSON array"),
+        ("[]", "  error  holds no conversation"),
+    ],
+)
+def test_a_broken_array_is_named_with_its_line(tmp_path, text, told):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text.encode())
+
+    assert told in caught.value.message
+
+
+def test_a_key_that_no_file_can_hold_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"data.jsonl:1  error  key .*half of a surrogate pair"):
+        read(tmp_path, GOOD[:-1].encode() + b', "\\ud83d": 1}')
+
+
+def test_a_system_message_in_both_places_must_be_the_same(tmp_path):
+    system = {"role": "system", "content": "Be brief."}
+    (record,) = read(tmp_path, line_of(system, USER, REPLY, system="Be brief."))
+    assert [message.role for message in record.messages] == ["system", "user", "assistant"]
+
+    with pytest.raises(DataError, match=r"data.jsonl:1  error  system: another text than"):
+        read(tmp_path, line_of(system, USER, REPLY, system="Be loud."))
+
+
+@pytest.mark.parametrize("marker", ["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
+def test_the_place_of_a_marker_is_that_of_the_file_beside_a_system_key(tmp_path, marker):
+    with pytest.raises(DataError, match=r"data.jsonl:1  error  messages\[0\].content: holds"):
+        read(tmp_path, line_of({**USER, "content": f"a{marker}b"}, REPLY, system="Be brief."))
+
+
+@pytest.mark.parametrize("line", [line for line, _ in DEFECTS.values()], ids=DEFECTS)
+def test_every_error_says_what_mends_it(tmp_path, line):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, GOOD.encode(), line)
+
+    assert caught.value.fix
