@@ -257,7 +257,7 @@ class RunConfig:
         "never",
         "Verdict",
         COMMAND,
-        "Exit 3 after a regression, 4 when it cannot be told.",
+        "Exit 3 after a regression, 5 when both sides are the same, 4 when inconclusive.",
         choices=("regression", "inconclusive", "never"),
     )
     gate: tuple[str, ...] = option(

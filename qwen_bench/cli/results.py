@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qwen_bench.app.outputs import targets_of, write_outputs, write_profiles
 from qwen_bench.cli.exits import MEANING, Code, Exit, decisive
-from qwen_bench.record.formats import about, byte_size, rough_duration, short_tokens
+from qwen_bench.record.formats import byte_size, plural, rough_duration, short_tokens
 from qwen_bench.record.redaction import redact_argv
 from qwen_bench.report.terminal import (
     comparison_lines,
@@ -18,8 +18,8 @@ from qwen_bench.report.terminal import (
 )
 from qwen_bench.runs.store import total_efficiency
 from qwen_bench.stats.gates import verdict_fails
+from qwen_bench.stats.sentences import in_short, sentences
 from qwen_bench.stats.summary import policy_split, summarise
-from qwen_bench.stats.verdict import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from qwen_bench.report.plan_text import Planned
     from qwen_bench.runs.store import StoredRun
     from qwen_bench.stats.results import Comparison
+
+_FAILURES = {"regressed": Code.REGRESSED, "cannot tell": Code.NOT_COMPARABLE}
 
 
 def command_line(words: Sequence[str]) -> str:
@@ -141,28 +143,25 @@ def _table(lines: Sequence[str], call: Call, number: int = 0) -> None:
 
 def code_of(comparison: Comparison, fail_on: str) -> Code:
     """Exit code of one comparison: `--fail-on` rules the verdict, an unmet gate always fails."""
-    failed = verdict_fails(comparison.verdict.word, fail_on)
-    if any(not gate.passed for gate in comparison.gates):
-        return Code.REGRESSED
-    if failed and comparison.verdict.word == "regressed":
-        return Code.REGRESSED
-    return Code.INCONCLUSIVE if failed else Code.DONE
+    codes = [Code.REGRESSED for gate in comparison.gates if not gate.passed]
+    word = comparison.verdict.word
+    if verdict_fails(word, fail_on):
+        codes.append(_FAILURES.get(word or "", Code.INCONCLUSIVE))
+    return decisive(codes)
 
 
 def _ending(code: Code, comparisons: Sequence[Comparison], config: RunConfig) -> Exit:
-    """The exit with its meaning: what failed, or that the verdict decides nothing."""
+    """The exit with its meaning: what failed, or what is known although nothing did."""
     if code is Code.REGRESSED:
         return Exit(code, _failed(comparisons, config))
-    if code is Code.INCONCLUSIVE:
-        more = [c.verdict.more_probes for c in comparisons if c.verdict.word == "inconclusive"]
-        known = [number for number in more if number is not None]
-        hint = f"; about {about(max(known))} more probes would settle it" if known else ""
-        return Exit(code, f"{MEANING[code]}{hint}")
+    failed = [item for item in comparisons if verdict_fails(item.verdict.word, config.fail_on)]
+    if code in {code_of(item, config.fail_on) for item in failed}:
+        return Exit(code, " and ".join([_known(failed, comparisons), *_unmet(comparisons)]))
     if code is not Code.DONE:
         return Exit(code)
     words = ", ".join(dict.fromkeys(str(item.verdict.word) for item in comparisons))
     count = sum(len(item.gates) for item in comparisons)
-    parts = [f"no regression found ({words})"] if config.fail_on != "never" else []
+    parts = [_known(comparisons, comparisons)] if config.fail_on != "never" else []
     if config.fail_on == "never" and config.given("fail_on"):
         parts.append(f"the verdict decides nothing with --fail-on never ({words})")
     if count:
@@ -170,20 +169,29 @@ def _ending(code: Code, comparisons: Sequence[Comparison], config: RunConfig) ->
     return Exit(code, ", ".join(parts))
 
 
-def _failed(comparisons: Sequence[Comparison], config: RunConfig) -> str:
-    """What failed, and where to look."""
-    never = config.fail_on == "never"
-    regressed = not never and any(c.verdict.word == "regressed" for c in comparisons)
+def _known(shown: Sequence[Comparison], comparisons: Sequence[Comparison]) -> str:
+    """What some of the comparisons found, by candidate where there are several."""
+    if len(comparisons) == 1:
+        return "".join(map(in_short, shown))
+    return "; ".join(f"{item.candidate.label}: {in_short(item)}" for item in shown)
+
+
+def _unmet(comparisons: Sequence[Comparison]) -> list[str]:
+    """The gates that are not met, in words; nothing where all are."""
     unmet = [
         f"{gate.expr} ({item.candidate.label})" if len(comparisons) > 1 else gate.expr
         for item in comparisons
         for gate in item.gates
         if not gate.passed
     ]
-    parts = [MEANING[Code.REGRESSED]] if regressed else []
-    if unmet:
-        plural = "" if len(unmet) == 1 else "s"
-        parts.append(f"{len(unmet)} gate{plural} not met ({', '.join(unmet)})")
+    return [f"{plural(len(unmet), 'gate')} not met ({', '.join(unmet)})"] if unmet else []
+
+
+def _failed(comparisons: Sequence[Comparison], config: RunConfig) -> str:
+    """What failed, and where to look."""
+    never = config.fail_on == "never"
+    regressed = not never and any(c.verdict.word == "regressed" for c in comparisons)
+    parts = [*([MEANING[Code.REGRESSED]] if regressed else []), *_unmet(comparisons)]
     page = targets_of(config).page
     return " and ".join(parts) + (f", see {page}#flips" if page and regressed else "")
 

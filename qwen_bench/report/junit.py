@@ -16,7 +16,7 @@ from qwen_bench.report.quoting import LONGEST_QUOTE, answers_of
 from qwen_bench.report.tables import gates_table, paired_row
 from qwen_bench.report.untrusted_text import one_line, plain, private, slug
 from qwen_bench.stats.gates import verdict_fails
-from qwen_bench.stats.verdict import sentences
+from qwen_bench.stats.sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

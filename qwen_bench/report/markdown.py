@@ -19,7 +19,7 @@ from qwen_bench.report.tables import (
     paired_table,
     unanswered,
 )
-from qwen_bench.stats.verdict import sentences
+from qwen_bench.stats.sentences import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Run
@@ -41,6 +41,7 @@ MOST_WARNINGS = 20
 
 _ALERTS = {
     "regressed": "CAUTION",
+    "cannot tell": "CAUTION",
     "inconclusive": "WARNING",
     "within noise": "NOTE",
     "not worse": "NOTE",

@@ -53,7 +53,7 @@ from qwen_bench.report.tables import (
     paired_table,
 )
 from qwen_bench.stats.paired_retention import ALL
-from qwen_bench.stats.verdict import sentences
+from qwen_bench.stats.sentences import sentences
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
@@ -69,6 +69,7 @@ _BADGES = {
     "within noise": ("●", "Within noise"),
     "not worse": ("✓", "Not worse"),
     "inconclusive": ("?", "Inconclusive"),
+    "cannot tell": ("?", "Cannot tell"),
 }
 _SCORERS = {
     "generate": (

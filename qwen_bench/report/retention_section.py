@@ -17,8 +17,10 @@ from qwen_bench.report.retention_words import (
     crossing_value,
     half_life_value,
     half_life_words,
+    kept_label,
     length_value,
     length_words,
+    observed_only,
     ratio_value,
     retained_value,
     shift_value,
@@ -158,7 +160,7 @@ def retention_section(
             labels,
             by_length,
             lengths,
-            ends=[f"85 % up to {length_words(end)}" for end in ends],
+            ends=[kept_label(one.history) if one else "" for one in runs],
             drops=drops,
             level=RETAINED,
             xlabel=f"{axis}; a line falls to the axis at the effective {axis}"
@@ -225,15 +227,13 @@ def _sentence(found: Profile | None) -> str:
     if found is None or found.history.ehl is None:
         return ""
     ehl = found.history.ehl
+    kept = f"at least 85 % of its score without distance up to {length_words(ehl)}"
     if ehl.state == "before":
-        return (
-            f"After guesses are removed it keeps less than 85 % of its score without distance at "
-            f"{turns(ehl.turns)} already (effective history length)."
-        )
-    return (
-        f"After guesses are removed it keeps at least 85 % of its score without distance up to "
-        f"{length_words(ehl)} (effective history length)."
+        kept = f"less than 85 % of its score without distance at {turns(ehl.turns)} already"
+    doubt = (
+        "; observed, at some length there is no interval" if observed_only(found.history) else ""
     )
+    return f"After guesses are removed it keeps {kept} (effective history length{doubt})."
 
 
 def headline_rows(found: LanguageProfiles) -> tuple[TableRow, ...]:

@@ -47,14 +47,33 @@ def length_words(length: EffectiveLength | None) -> str:
     return {"before": f"less than {known}", "at": known, "beyond": f"{known} or more"}[length.state]
 
 
+def observed_only(found: EffectiveLengths) -> bool:
+    """Whether a length it is read from has no interval, so that it is what was seen, no finding."""
+    return found.ehl is not None and found.strict is None
+
+
+def kept_words(found: EffectiveLengths) -> str:
+    """An effective history length in a line; one that was only observed says so."""
+    return length_words(found.ehl) + (" (observed, no interval)" if observed_only(found) else "")
+
+
+def kept_label(found: EffectiveLengths) -> str:
+    """An effective history length as the label of a line: ``85 % up to 8 turns``."""
+    if found.ehl is not None and found.ehl.state == "before":
+        return f"under 85 % at {turns(found.ehl.turns)}"
+    return f"85 % up to {length_words(found.ehl)}"
+
+
 def length_value(found: EffectiveLengths) -> Value:
     """Effective history length with the share of resamples at each step, the largest first."""
     shares = sorted(found.shares.items(), key=lambda item: (-item[1], item[0]))[:_SHARES_SHOWN]
     steps = ", ".join(f"{_step(name)} in {percent(share)}" for name, share in shares)
+    notes = ["observed, no interval at some length"] if observed_only(found) else []
+    notes += [f"of resamples: {steps}"] if steps else []
     return Value(
         float(found.ehl.turns) if found.ehl else None,
         word=length_words(found.ehl),
-        note=f"of resamples: {steps}" if steps else "",
+        note="; ".join(notes),
     )
 
 

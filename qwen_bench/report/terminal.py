@@ -24,7 +24,7 @@ from qwen_bench.record.formats import (
     size,
     times,
 )
-from qwen_bench.report.retention_words import half_life_line, length_words, ratio_bounds
+from qwen_bench.report.retention_words import half_life_line, kept_words, ratio_bounds
 from qwen_bench.report.tables import (
     Value,
     accuracy_table,
@@ -32,7 +32,7 @@ from qwen_bench.report.tables import (
     paired_table,
     unanswered,
 )
-from qwen_bench.stats.isotonic import crossing_words, falls_under_half
+from qwen_bench.stats.isotonic import crosses_elsewhere, crossing_words, falls_under_half
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -175,8 +175,16 @@ def _falls(mode: ModeComparison) -> list[str]:
     falls = falls_under_half(mode.by_length)
     if falls is None:
         return []
+    lengths = sorted(mode.by_length)
+    cells = [mode.by_length[length] for length in lengths]
+    sides = [cell.base for cell in cells], [cell.candidate for cell in cells]
+    smoothed = any(
+        crosses_elsewhere(place, lengths, shares)
+        for place, shares in zip(falls, sides, strict=True)
+    )
     base, candidate = map(crossing_words, falls)
-    return [f" falls under 50 %: base {base}, candidate {candidate}"]
+    fit = " by the non-increasing fit" if smoothed else ""
+    return [f" falls under 50 %{fit}: base {base}, candidate {candidate}"]
 
 
 def _accounting(comparison: Comparison) -> str:
@@ -209,8 +217,8 @@ def _retention_lines(mode: ModeComparison) -> list[str]:
         ]
         lines.append(f" {whole.ability}: {'; '.join(shares)}")
     lines.append(
-        f" keeps 85 % of its ability up to: base {length_words(base.history.ehl)}, "
-        f"candidate {length_words(candidate.history.ehl)}"
+        f" keeps 85 % of its ability up to: base {kept_words(base.history)}, "
+        f"candidate {kept_words(candidate.history)}"
     )
     one, two, ratio = base.half_life, candidate.half_life, whole.half_life
     if one.decay is None and two.decay is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_bench.stats.isotonic import Crossing, falls_under_half
 from qwen_bench.stats.paired_retention import ALL
+from qwen_bench.stats.sentences import sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
         ],
         "warnings": list(comparison.warnings),
         "accounting": asdict(comparison.accounting),
+        "sameness": asdict(comparison.sameness),
         "primary": comparison.primary,
         "margin": comparison.margin,
         "alpha": comparison.alpha,
@@ -70,6 +72,7 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
         "modes": {mode: _mode(comparison.modes[mode]) for mode in sorted(comparison.modes)},
         "verdict": verdict.word,
         "note": verdict.note,
+        "sentences": [sentence for sentence in sentences(comparison) if sentence],
         "more_probes": verdict.more_probes,
         "gates": [asdict(gate) for gate in comparison.gates],
     }

@@ -222,8 +222,10 @@ def verdict_fails(word: Word | None, fail_on: str) -> bool:
 
     Args:
         word: of the overall cell.
-        fail_on: `regression`, `inconclusive` (which includes a regression) or `never`.
+        fail_on: `regression`, `inconclusive` (which includes a regression) or `never`. Both
+            include sides that are the same: whether a candidate lost anything was not tried.
     """
     if fail_on == "never":
         return False
-    return word == "regressed" or (fail_on == "inconclusive" and word == "inconclusive")
+    failing = {"regressed", "cannot tell"}
+    return word in failing or (fail_on == "inconclusive" and word == "inconclusive")

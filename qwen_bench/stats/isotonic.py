@@ -6,6 +6,7 @@ is extrapolated.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -94,6 +95,24 @@ def falls_under_half(by_length: Mapping[int, Cell]) -> tuple[Crossing, Crossing]
     base = crossing(lengths, [by_length[length].base for length in lengths], weights)
     candidate = crossing(lengths, [by_length[length].candidate for length in lengths], weights)
     return base, candidate
+
+
+def crosses_elsewhere(
+    place: Crossing, places: Sequence[float], values: Sequence[float], level: float = 0.5
+) -> bool:
+    """Whether a point lies on the other side of the level than the crossing of the fit says.
+
+    Args:
+        place: from `crossing`.
+        places: (points,) the axis.
+        values: (points,) the curve itself.
+        level: as for `crossing`.
+    """
+    first_below = {"before": -math.inf, "at": place.at, "beyond": math.inf}[place.state]
+    return any(
+        (value < level - _ROUNDING) != (at > first_below)
+        for at, value in zip(places, values, strict=True)
+    )
 
 
 def crossing_words(place: Crossing) -> str:

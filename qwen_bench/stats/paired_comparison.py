@@ -25,8 +25,10 @@ from qwen_bench.stats.intervals import (
 )
 from qwen_bench.stats.paired_retention import by_language
 from qwen_bench.stats.results import Cell, Comparison, Gap, LanguageGap, ModeComparison, Side
+from qwen_bench.stats.sameness import withheld
 from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
 from qwen_bench.stats.significance import holm
+from qwen_bench.stats.verdict import DISAGREE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,10 +99,11 @@ def compare(
         warnings=(*pairing.warnings, *_worst_case(pairing, primary), *warnings),
         accounting=pairing.accounting,
         primary=primary,
-        modes=modes,
+        modes={name: withheld(found, pairing.sameness) for name, found in modes.items()},
         margin=margin,
         alpha=alpha,
         seed=seed,
+        sameness=pairing.sameness,
     )
 
 
@@ -124,6 +127,7 @@ def adjust_over_candidates(comparisons: Sequence[Comparison]) -> tuple[Compariso
             changed = replace(mode, overall=cell)
         else:
             changed = replace(mode, overall=held(cell, other), answered_only=other)
+        changed = withheld(changed, comparison.sameness)
         result.append(replace(comparison, modes={**comparison.modes, comparison.primary: changed}))
     return tuple(result)
 
@@ -134,7 +138,7 @@ def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[
     for cell, p, comparison in zip(cells, _holm(cells), comparisons, strict=True):
         same = replace(cell, p_adjusted=p)
         if cell.word in {"regressed", "improved"} and p > comparison.alpha:
-            note = f"test and interval disagree after adjusting for {len(cells)} candidates"
+            note = f"{DISAGREE} after adjusting for {len(cells)} candidates"
             same = replace(same, word="inconclusive", note=note)
         found.append(same)
     return found

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from qwen_bench.errors import NotComparableError, RunError
 from qwen_bench.record.outcome import Run, final_outcomes, key_of
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
-from qwen_bench.stats.results import Accounting, SettingDifference
+from qwen_bench.stats.results import Accounting, Sameness, SettingDifference
+from qwen_bench.stats.sameness import sameness
 from qwen_bench.stats.sanity import pairing_warnings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Pairing:
         pairs: sorted by probe id and mode.
         only_base, only_candidate: rows without a partner, sorted alike.
         partial: one of the runs is not finished.
+        sameness: how far the runs are the same.
     """
 
     base: Run
@@ -47,6 +49,7 @@ class Pairing:
     accounting: Accounting
     warnings: tuple[str, ...]
     partial: bool
+    sameness: Sameness
 
 
 def pair(
@@ -97,7 +100,8 @@ def pair(
     only_base = tuple(left[key] for key in sorted(left.keys() - right.keys()))
     only_candidate = tuple(right[key] for key in sorted(right.keys() - left.keys()))
     accounting = _account(pairs, len(only_base), len(only_candidate))
-    texts = pairing_warnings(pairs, base, candidate, settings)
+    same = sameness(pairs, base, candidate)
+    texts = pairing_warnings(pairs, base, candidate, settings, same)
     return Pairing(
         base=base,
         candidate=candidate,
@@ -108,6 +112,7 @@ def pair(
         accounting=accounting,
         warnings=(*texts, *_unpaired(base, candidate, accounting, partial=partial)),
         partial=partial,
+        sameness=same,
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
 
-Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive"]
+Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive", "cannot tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +269,26 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Sameness:
+    """How far two runs are the same, over all their pairs: scorers and conditions together.
+
+    Attributes:
+        answers: pairs with an output on either side.
+        identical: those with equal output and equal log-probabilities.
+        repeated: one model asked twice in the same way, by fingerprint and settings.
+    """
+
+    answers: int
+    identical: int
+    repeated: bool
+
+    @property
+    def all_identical(self) -> bool:
+        """No answer of the candidate differs from the baseline's."""
+        return 0 < self.answers == self.identical
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Two runs paired by probe id and mode.
 
@@ -277,6 +297,7 @@ class Comparison:
         modes: by scorer (`generate`, `rank`).
         margin: margin in fractions (0.05 is five points).
         gates: one for each `--gate`, as given.
+        sameness: where it leaves nothing to compare, no word is positive.
     """
 
     base: Side
@@ -290,6 +311,7 @@ class Comparison:
     alpha: float
     seed: int
     gates: tuple[GateResult, ...] = ()
+    sameness: Sameness = Sameness(0, 0, repeated=False)
 
     @property
     def verdict(self) -> Cell:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qwen_bench.stats.retention import guessable
+from qwen_bench.stats.sameness import unverified
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome, Run
-    from qwen_bench.stats.results import Cell, SettingDifference
+    from qwen_bench.stats.results import Cell, Sameness, SettingDifference
 
 _SAME_OUTPUT_SHARE = 0.99
 _TRUNCATED_SHARE = 0.01
@@ -24,6 +25,7 @@ def pairing_warnings(
     base: Run,
     candidate: Run,
     settings: Sequence[SettingDifference],
+    same: Sameness,
 ) -> list[str]:
     """Warnings that need the pairs, at least one, and the settings, not the statistics."""
     texts = [
@@ -32,10 +34,17 @@ def pairing_warnings(
         for item in settings
         if item.kind != "expected"
     ]
-    if base.manifest.model.fingerprint == candidate.manifest.model.fingerprint:
-        texts.append("both sides are the same model")
-    else:
-        texts += _same_outputs(pairs)
+    fingerprint = base.manifest.model.fingerprint
+    if fingerprint == candidate.manifest.model.fingerprint:
+        texts.append(
+            "both sides have one name, and nothing verifies whether they are one model"
+            if unverified(fingerprint)
+            else "both sides are the same model"
+        )
+    elif same.answers and same.identical >= _SAME_OUTPUT_SHARE * same.answers:
+        texts.append(
+            f"{same.identical} of {same.answers} outputs are identical: is the adapter applied?"
+        )
     for run, rows in zip((base, candidate), zip(*pairs, strict=True), strict=True):
         texts += [f"{run.label}: {text}" for text in (*_of_rows(rows), *run.manifest.warnings)]
     return texts
@@ -94,19 +103,6 @@ def guessable_warnings(
 def _short(text: str) -> str:
     """A setting that fits a line; hashes are told apart by their start."""
     return text if len(text) <= _LONGEST_SETTING else f"{text[:12]}..."
-
-
-def _same_outputs(pairs: Sequence[tuple[Outcome, Outcome]]) -> list[str]:
-    """An adapter that is not applied shows as identical outputs."""
-    same = sum(
-        base.output is not None
-        and base.output == candidate.output
-        and base.logprobs == candidate.logprobs
-        for base, candidate in pairs
-    )
-    if same < _SAME_OUTPUT_SHARE * len(pairs):
-        return []
-    return [f"{same} of {len(pairs)} outputs are identical: is the adapter applied?"]
 
 
 def _of_rows(rows: Sequence[Outcome]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The word for a difference, and the two sentences that say it.
+"""The word for a difference.
 
 Rules, first match wins (L and U are the 95 % bounds of candidate minus baseline, m the margin):
 inconclusive without an interval or when test and interval disagree; regressed when p <= alpha,
@@ -12,26 +12,16 @@ from __future__ import annotations
 from math import ceil, log
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.formats import bare, signed, turns
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS, Z95
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from qwen_bench.stats.results import Cell, Comparison, Word
+    from qwen_bench.stats.results import Word
 
 # z(0.975) + z(0.80): a difference this many standard errors wide is seen in 80 % of runs.
 _POWER_80 = Z95 + 0.8416212335729143
 _NO_FLIP_TAIL = 0.025
 _ROUNDING = 1e-12
-
-_VERBS: Mapping[Word, str] = {
-    "regressed": "{candidate} keeps less context than {base}",
-    "improved": "{candidate} keeps more context than {base}",
-    "within noise": "{candidate} keeps as much context as {base}, within the margin",
-    "not worse": "{candidate} keeps no less context than {base}, within the margin",
-    "inconclusive": "It is open whether {candidate} keeps as much context as {base}",
-}
+DISAGREE = "test and interval disagree"
 
 
 def word(
@@ -60,7 +50,7 @@ def word(
     lower = high < 0 and not inside_below
     higher = low > 0 and not inside_above
     if (lower or higher) and p > alpha:
-        return "inconclusive", "test and interval disagree"
+        return "inconclusive", DISAGREE
     if lower or higher:
         clearly = (high < -margin - _ROUNDING) if lower else (low > margin + _ROUNDING)
         return "regressed" if lower else "improved", "by more than the margin" if clearly else ""
@@ -106,55 +96,3 @@ def more_probes(
             return None
         needed = max(ceil(clusters * (standard_error / target) ** 2), FEWEST_CLUSTERS)
     return ceil((needed - clusters) * n / clusters) if needed > clusters else None
-
-
-def sentences(comparison: Comparison) -> tuple[str, str]:
-    """The verdict in one sentence, and where along the history the difference starts.
-
-    Both are chosen by rules from the primary scorer's cells; terminal, page and Markdown print
-    them alike.
-    """
-    cell = comparison.verdict
-    start = _VERBS[cell.word or "inconclusive"].format(
-        base=comparison.base.label, candidate=comparison.candidate.label
-    )
-    margin = f"margin {bare(comparison.margin)}"
-    if cell.low is None or cell.high is None:
-        spread = f"no interval, {margin}"
-    else:
-        spread = f"95 % interval {signed(cell.low)} to {signed(cell.high)}, {margin}"
-    tail = f"; {cell.note}" if cell.note and cell.word not in {"regressed", "improved"} else ""
-    plural = "" if cell.n == 1 else "s"
-    first = f"{start}: {signed(cell.difference)} points ({spread}), {cell.n} paired probe{plural}"
-    second = _along_history(comparison.modes[comparison.primary].by_length, cell.word)
-    return f"{first}{tail}.", second
-
-
-def _along_history(by_length: Mapping[int, Cell], overall: Word | None) -> str:
-    """First length whose interval excludes zero, in the direction of the verdict if it has one."""
-    lengths = sorted(by_length)
-    bounds = {
-        length: (cell.low, cell.high)
-        for length, cell in by_length.items()
-        if cell.low is not None and cell.high is not None
-    }
-    if not bounds:
-        return "No history length has enough clusters for an interval of its own."
-    losses = [length for length in lengths if length in bounds and bounds[length][1] < 0]
-    gains = [length for length in lengths if length in bounds and bounds[length][0] > 0]
-    if overall == "regressed":
-        gains = []
-    elif overall == "improved":
-        losses = []
-    starts = sorted(losses + gains)
-    if not starts:
-        return "At no single history length does the interval of the difference exclude zero."
-    first = starts[0]
-    name = "loss" if first in losses else "gain"
-    before = [length for length in lengths if length < first]
-    if not before:
-        return f"The {name} shows already at {turns(first)} of history."
-    return (
-        f"The {name} starts at {turns(first)} of history; "
-        f"up to {turns(before[-1])} no {name} larger than the margin is shown."
-    )

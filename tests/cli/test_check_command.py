@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from qwen_bench.errors import RunError
+from qwen_bench.record.formats import true_minus
 
 WIDE = (
     *("--suite", "quick", "--limit", "2", "--lengths", "8", "--lang", "en"),
@@ -24,6 +25,14 @@ def check(call):
         return call("check", "--baseline", base, *models, *WIDE, *words)
 
     return check
+
+
+def summary():
+    return Path("qwen-bench-report/summary.md").read_text()
+
+
+def compared():
+    return json.loads(Path("qwen-bench-report/compare.json").read_text())
 
 
 def last(called):
@@ -78,17 +87,77 @@ def test_both_sides_must_be_named(call):
 
 
 def test_fail_on_inconclusive_is_exit_4_and_names_what_would_settle_it(call):
-    words = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en", "-q")
-    models = ("--baseline", "one=mock:oracle", "--model", "two=mock:oracle")
+    few = ("--suite", "quick", "--limit", "1", "--lengths", "1,8", "--lang", "en", "-q")
+    models = ("--baseline", "mock:oracle", "--model", "mock:window-4", "--family", "fact_recall")
 
-    strict = call("check", *models, *words, "--fail-on", "inconclusive")
-    lenient = call("check", *models, *words)
+    strict = call("check", *models, *few, "--fail-on", "inconclusive")
+    lenient = call("check", *models, *few)
 
+    known = "inconclusive: -50.0 points observed, too few clusters to tell; about "
     assert strict.code == 4
-    assert last(strict).startswith("exit 4: inconclusive; about ")
+    assert last(strict).startswith(f"exit 4: {known}")
     assert last(strict).endswith(" more probes would settle it")
     assert lenient.code == 0
-    assert last(lenient) == "exit 0: no regression found (inconclusive)"
+    assert last(lenient) == f"exit 0: {last(strict).removeprefix('exit 4: ')}"
+    assert "no regression found" not in lenient.err
+
+
+def test_sides_with_identical_answers_cannot_be_told_apart_and_fail(check):
+    called = check("mock:oracle", "mock:window-64", words=("--gate", "overall>=99"))
+
+    assert called.code == 5
+    known = "outputs are identical, as when an adapter is not applied or one model answers twice"
+    assert last(called).startswith("exit 5: cannot tell: all ")
+    assert last(called).endswith(known)
+    assert "CANNOT TELL (margin 5, all outputs are identical)" in called.out
+    assert known in called.out
+    root = ET.parse("qwen-bench-report/junit.xml").getroot()  # noqa: S314 - our own file
+    assert known in root.find(".//failure[@type='cannot tell']").get("message")
+    assert "> **Cannot tell.** It cannot be told whether `window-64`" in summary()
+    assert known in summary()
+    page = Path("qwen-bench-report/report.html").read_text()
+    assert known in page
+    candidate = compared()["candidates"][0]
+    assert (compared()["exit_code"], candidate["verdict"]) == (5, "cannot tell")
+    assert candidate["sentences"][0] in called.out
+    assert candidate["sameness"]["identical"] == candidate["sameness"]["answers"]
+    everything = (called.out, called.err, summary(), page, json.dumps(candidate))
+    assert not any("within noise" in text.replace("are within noise", "") for text in everything)
+
+
+def test_a_model_checked_against_itself_is_named_and_gets_no_verdict(check):
+    twice = check("mock:oracle", "again=mock:oracle")
+    free = check("mock:oracle", "again=mock:oracle", words=("--fail-on", "never"))
+
+    known = "both sides are the same model, asked in the same way; all "
+    assert (twice.code, free.code) == (5, 0)
+    assert last(twice).startswith(f"exit 5: cannot tell: {known}")
+    assert known in twice.out
+    assert last(free) == "exit 0: the verdict decides nothing with --fail-on never (cannot tell)"
+
+
+def test_of_several_candidates_the_last_line_names_all_that_fail(check):
+    called = check("mock:oracle", "mock:window-4", "mock:window-64", words=("--gate", "diff>=-9"))
+
+    assert called.code == 5
+    parts = last(called).removeprefix("exit 5: ").split("; window-64: cannot tell: all ")
+    assert parts[0].startswith("window-4: regression: -")
+    assert parts[1].endswith(" and 1 gate not met (diff>=-9 (window-4))")
+
+
+def test_every_output_says_the_same_sentences(check):
+    called = check("mock:oracle", "mock:window-4")
+
+    said = compared()["candidates"][0]["sentences"]
+    assert len(said) == 2
+    junit = ET.parse("qwen-bench-report/junit.xml").findtext(".//system-out")  # noqa: S314 - ours
+    page = html.unescape(Path("qwen-bench-report/report.html").read_text())
+    for sentence in said:
+        written = true_minus(sentence)
+        assert sentence in called.out
+        assert written in junit
+        assert written in page
+        assert written in summary().replace("`", "")
 
 
 def test_fail_on_never_leaves_the_verdict_out_but_not_the_gates(check):
@@ -167,7 +236,7 @@ def test_a_broken_candidate_never_hides_behind_a_good_one(check, monkeypatch, tm
     monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
 
     called = check(
-        "mock:oracle", "mock:window-4", "gone=Qwen/Qwen9-1B", "fine=mock:oracle",
+        "mock:window-4", "mock:blind", "gone=Qwen/Qwen9-1B", "fine=mock:oracle",
         words=("--offline",),
     )  # fmt: skip
 

@@ -53,7 +53,9 @@ def test_the_same_solver_twice_differs_by_nothing_and_is_named(call):
     cell = json.loads(called.out)["candidates"][0]["modes"]["generate"]["overall"]
     assert cell["difference"] == 0
     assert "window-4 (two) against window-4 (one)" in called.err
-    assert "same model" in called.err
+    assert called.code == 5
+    assert "the same model, asked in the same way; all " in called.err
+    assert "warning: both sides are the same model" in called.err
 
 
 @pytest.mark.usefixtures("two")

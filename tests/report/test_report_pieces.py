@@ -2,12 +2,14 @@ import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from qwen_bench.chat.messages import Message
 from qwen_bench.record.redaction import redact_shown
 from qwen_bench.report.answers import transcript
 from qwen_bench.report.charts import lines
 from qwen_bench.report.charts.differences import ForestGroup, draw_forest
-from qwen_bench.report.charts.svg import figure_to_svg, own_settings, spread
+from qwen_bench.report.charts.svg import PAPER, SERIES, figure_to_svg, own_settings, spread
 from qwen_bench.report.untrusted_text import TextSpan, clean, plain, segments
 from qwen_bench.stats.results import Accuracy, Cell
 
@@ -126,6 +128,47 @@ def test_hover_text_sits_in_the_mark():
     mark = next(element for element in root.iter() if element.get("id") == "c-point-0-1")
 
     assert mark[0].text == "m, 1 turn: 75.0 % (60.0 to 90.0), n 20"
+
+
+WIDE = (0.6, 0.9)
+
+
+def parts_drawn(bounds, models=1):
+    """What is drawn of models with these intervals along the axis, by gid; None is no interval."""
+    points = {
+        str(place): lines.Point(0.8, *(ends or (None, None))) for place, ends in enumerate(bounds)
+    }
+    ticks = {str(place): str(place) for place in range(len(bounds))}
+    with own_settings():
+        figure = lines.draw([lines.ModelLine("m", points, "80 %")] * models, ticks)
+    (axes,) = figure.axes
+    return {item.get_gid(): item for item in (*axes.get_children(), *figure.get_children())}
+
+
+def test_a_band_ends_where_a_length_has_no_interval():
+    found = parts_drawn([None, WIDE, WIDE, None, WIDE, WIDE])
+
+    bands = [item for name, item in found.items() if str(name).startswith("band-")]
+    across = [sorted({float(x) for x, _ in item.get_paths()[0].vertices}) for item in bands]
+    assert across == [[1, 2], [4, 5]]
+
+
+def test_a_lone_interval_has_no_neighbour_to_share_a_band_with():
+    assert not any(str(name).startswith("band-") for name in parts_drawn([None, WIDE, None]))
+
+
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_mark_without_an_interval_is_hollow_and_a_key_says_so(models):
+    found = parts_drawn([None, WIDE], models)
+
+    hollow, full = found["point-0-0"], found["point-0-1"]
+    assert (hollow.get_markerfacecolor(), hollow.get_markeredgecolor()) == (PAPER, SERIES[0])
+    assert (full.get_markerfacecolor(), full.get_markeredgecolor()) == (SERIES[0], PAPER)
+    assert "hollow-key" in found
+
+
+def test_without_a_hollow_mark_there_is_no_key():
+    assert "hollow-key" not in parts_drawn([WIDE, WIDE])
 
 
 def test_the_forest_is_symmetric_and_never_cuts_an_interval():

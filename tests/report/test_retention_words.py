@@ -48,14 +48,36 @@ def test_a_length_is_said_in_turns(length, text):
 
 
 def test_the_shares_of_resamples_stand_with_the_most_frequent_step_first():
-    found = EffectiveLengths(
-        EffectiveLength("at", 8), None, None, {"< 1": 0.1, "8": 0.7, ">= 32": 0.2}, (1, 8, 32)
-    )
+    eight, one = EffectiveLength("at", 8), EffectiveLength("at", 1)
+    found = EffectiveLengths(eight, one, None, {"< 1": 0.1, "8": 0.7, ">= 32": 0.2}, (1, 8, 32))
 
     assert words.length_value(found).detail == (
         "of resamples: 8 in 70.0 %, 32 or more in 20.0 %, under 1 in 10.0 %"
     )
+    assert words.kept_words(found) == "8 turns"
+
+
+def test_a_length_that_was_only_observed_says_so_everywhere():
+    found = EffectiveLengths(EffectiveLength("at", 8), None, None, {"8": 1.0}, (1, 8, 32))
+
+    assert words.kept_words(found) == "8 turns (observed, no interval)"
+    assert words.length_value(found).detail == (
+        "observed, no interval at some length; of resamples: 8 in 100.0 %"
+    )
     assert words.strict_value(found).text == "no interval"
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (EffectiveLength("before", 1), "under 85 % at 1 turn"),
+        (EffectiveLength("at", 8), "85 % up to 8 turns"),
+        (EffectiveLength("beyond", 32), "85 % up to 32 turns or more"),
+        (None, "85 % up to not measurable"),
+    ],
+)
+def test_the_end_of_a_line_says_how_far_85_percent_are_kept(length, text):
+    assert words.kept_label(EffectiveLengths(length, None, None, {}, ())) == text
 
 
 @pytest.mark.parametrize(

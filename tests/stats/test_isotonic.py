@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from qwen_bench.stats.isotonic import Crossing, crossing, crossing_words, non_increasing
+from qwen_bench.stats.isotonic import (
+    Crossing,
+    crosses_elsewhere,
+    crossing,
+    crossing_words,
+    non_increasing,
+)
 
 DISTANCES = (0, 3, 7, 15, 31, 63)
 
@@ -53,6 +59,24 @@ def test_a_curve_that_starts_below_is_before_its_first_point():
 def test_a_curve_without_points_is_refused():
     with pytest.raises(ValueError, match="without points"):
         crossing((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("values", "elsewhere"),
+    [
+        ((0.9, 0.8, 0.4), False),
+        ((0.9, 0.5, 0.4), False),
+        ((0.4, 0.3, 0.2), False),
+        ((0.9, 0.8, 0.6), False),
+        ((0.4, 0.9, 0.2), True),
+        ((0.4, 0.9, 0.8), True),
+        ((0.2, 0.3, 0.6), True),
+    ],
+)
+def test_points_on_the_other_side_of_the_crossing_are_noticed(values, elsewhere):
+    place = crossing((1, 2, 4), values, (1, 1, 1))
+
+    assert crosses_elsewhere(place, (1, 2, 4), values) is elsewhere
 
 
 @pytest.mark.parametrize(

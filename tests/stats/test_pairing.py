@@ -1,11 +1,13 @@
 """Joining two runs: what is refused, what is counted, what is warned of."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from qwen_bench.errors import InputError, NotComparableError, RunError
 from qwen_bench.record.outcome import STATUSES, final_outcomes
+from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 
 
@@ -217,6 +219,51 @@ def test_equal_weights_on_both_sides_are_said(rows, run):
     pairing = pair(run(rows), run(rows, "candidate", model__fingerprint="base"))
 
     assert "both sides are the same model" in pairing.warnings
+
+
+def test_equal_names_of_a_server_are_no_proof_of_equal_weights(rows, run):
+    name = {"model__fingerprint": "unverified:abc"}
+
+    pairing = pair(run(rows, **name), run(rows, "candidate", **name))
+
+    text = "both sides have one name, and nothing verifies whether they are one model"
+    assert text in pairing.warnings
+    assert not pairing.sameness.repeated
+
+
+def test_one_model_asked_twice_is_a_repetition_unless_a_setting_that_matters_differs(rows, run):
+    same = {"model__fingerprint": "base"}
+    other = {"engine__version": "2", "invocations": [{"started": "", "packages": {"torch": "3"}}]}
+
+    assert pair(run(rows), run(rows, "again", **same, **other)).sameness.repeated
+    assert not pair(run(rows), run(rows, "half", **same, model__dtype="bf16")).sameness.repeated
+    assert not pair(run(rows), run(rows, "candidate")).sameness.repeated
+
+
+def test_answers_are_identical_by_text_and_log_probabilities(outcome, run):
+    lost = [outcome(None, cluster=f"mixed-{k}") for k in (1, 2)]
+    same = outcome(1, cluster="mixed-3", logprobs=((-1.0, None, 1),))
+    other = replace(same, logprobs=((-1.1, None, 1),))
+    answer = outcome(1, cluster="mixed-1")
+
+    def counted(base, candidate):
+        found = pair(run(base), run(candidate, "candidate"), max_error_rate=1.0).sameness
+        return found.identical, found.answers, found.all_identical
+
+    assert counted([*lost, same], [*lost, same]) == (1, 1, True)
+    assert counted([*lost, same], [*lost, other]) == (0, 1, False)
+    assert counted([*lost, same], [answer, lost[1], same]) == (1, 2, False)
+    assert counted(lost, lost) == (0, 0, False)
+
+
+def test_nearly_identical_outputs_are_a_warning_and_no_verdict_is_held_back(outcome, run):
+    base = [outcome(1, cluster=f"mixed-{k}") for k in range(100)]
+    candidate = [replace(base[0], output="another"), *base[1:]]
+
+    pairing = pair(run(base), run(candidate, "candidate"))
+
+    assert "99 of 100 outputs are identical: is the adapter applied?" in pairing.warnings
+    assert compare(pairing, primary="generate").verdict.word == "within noise"
 
 
 def test_identical_outputs_of_two_models_raise_the_question_of_the_adapter(rows, run):

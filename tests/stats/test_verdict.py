@@ -1,13 +1,10 @@
-"""The word for a difference, and the sentences."""
-
-from dataclasses import replace
+"""The word for a difference."""
 
 import pytest
 
 from qwen_bench.record.formats import about, signed
 from qwen_bench.stats.intervals import no_flip_bound
-from qwen_bench.stats.results import Accounting, Cell, Comparison, ModeComparison, Side
-from qwen_bench.stats.verdict import more_probes, sentences, word
+from qwen_bench.stats.verdict import more_probes, word
 
 
 @pytest.mark.parametrize(
@@ -91,129 +88,3 @@ def test_counts_are_rounded_up_to_two_digits(count, text):
 )
 def test_differences_are_printed_in_points_with_a_sign(fraction, text):
     assert signed(fraction) == text
-
-
-def cell(low, high, word_=None, note="", difference=None):
-    middle = 0.0 if low is None else (low + high) / 2
-    return Cell(
-        n=576,
-        clusters=48,
-        base=0.8,
-        candidate=0.7,
-        difference=middle if difference is None else difference,
-        low=low,
-        high=high,
-        p=0.01,
-        p_adjusted=None,
-        both_right=398,
-        lost=71,
-        gained=18,
-        both_wrong=89,
-        word=word_,
-        note=note,
-    )
-
-
-def comparison(overall, by_length):
-    mode = ModeComparison(overall, None, by_length, {}, {}, {}, (), ())
-    return Comparison(
-        base=Side("r1", "Qwen2.5-0.5B-Instruct", "a"),
-        candidate=Side("r2", "lora-v3", "b"),
-        settings=(),
-        warnings=(),
-        accounting=Accounting(576, 0, 0, 0, 0, 0, 0, 0, 0),
-        primary="generate",
-        modes={"generate": mode},
-        margin=0.05,
-        alpha=0.05,
-        seed=0,
-    )
-
-
-LOSS = (
-    "lora-v3 keeps less context than Qwen2.5-0.5B-Instruct: -9.2 points "
-    "(95 % interval -13.4 to -5.2, margin 5), 576 paired probes."
-)
-LOSS_AT_8 = (
-    "The loss starts at 8 turns of history; up to 4 turns no loss larger than the margin is shown."
-)
-GAIN_AT_2 = (
-    "The gain starts at 2 turns of history; up to 1 turn no gain larger than the margin is shown."
-)
-LENGTHS = {
-    16: cell(-0.292, -0.125),
-    1: cell(-0.021, 0.021),
-    2: cell(-0.042, 0.021),
-    4: cell(-0.083, 0.021),
-    8: cell(-0.177, -0.042),
-}
-
-
-def test_a_regression_is_said_in_two_sentences():
-    overall = cell(-0.134, -0.052, "regressed", "by more than the margin", difference=-0.092)
-
-    assert sentences(comparison(overall, LENGTHS)) == (
-        LOSS,
-        LOSS_AT_8,
-    )
-
-
-@pytest.mark.parametrize(
-    ("overall", "start", "end"),
-    [
-        (cell(0.06, 0.14, "improved"), "lora-v3 keeps more context than Qwen2", "paired probes."),
-        (cell(-0.03, 0.01, "within noise"), "lora-v3 keeps as much context as", "paired probes."),
-        (cell(-0.02, 0.09, "not worse"), "lora-v3 keeps no less context than", "paired probes."),
-        (
-            cell(-0.11, 0.02, "inconclusive", "about 1,200 more probes would settle it"),
-            "It is open whether lora-v3 keeps as much context as",
-            "576 paired probes; about 1,200 more probes would settle it.",
-        ),
-        (
-            cell(None, None, "inconclusive", "too few clusters"),
-            "It is open whether",
-            "0.0 points (no interval, margin 5), 576 paired probes; too few clusters.",
-        ),
-    ],
-)
-def test_every_word_has_its_sentence(overall, start, end):
-    first, _ = sentences(comparison(overall, LENGTHS))
-
-    assert first.startswith(start)
-    assert first.endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("word_", "by_length", "second"),
-    [
-        (
-            "regressed",
-            {1: cell(-0.2, -0.1), 2: cell(-0.2, 0.1)},
-            "The loss shows already at 1 turn of history.",
-        ),
-        (
-            "improved",
-            {1: cell(-0.2, 0.1), 2: cell(0.01, 0.2)},
-            GAIN_AT_2,
-        ),
-        (
-            "improved",
-            {1: cell(-0.2, -0.1), 2: cell(0.01, 0.2)},
-            GAIN_AT_2,
-        ),
-        (
-            "within noise",
-            {1: cell(-0.2, 0.1)},
-            "At no single history length does the interval of the difference exclude zero.",
-        ),
-        (
-            "inconclusive",
-            {1: cell(None, None)},
-            "No history length has enough clusters for an interval of its own.",
-        ),
-    ],
-)
-def test_the_second_sentence_names_the_first_length_that_excludes_zero(word_, by_length, second):
-    overall = replace(cell(-0.1, -0.06), word=word_)
-
-    assert sentences(comparison(overall, by_length))[1] == second

@@ -15,6 +15,7 @@ from qwen_bench.report.charts.svg import (
     MARKERS,
     MUTED,
     PAPER,
+    PIXELS_PER_INCH,
     SERIES,
     Chart,
     make_chart,
@@ -70,6 +71,8 @@ def _draw(
 ) -> Figure:
     """Draw accuracies on a fixed 0 to 100 % axis; a single model also gets its intervals.
 
+    A mark without one is then hollow.
+
     Unlike a slope chart no labels can collide, however many families end at the same value.
     """
     top = 46 if len(models) > 1 else 10
@@ -86,14 +89,18 @@ def _draw(
         for number, cell in enumerate(cells):
             if cell is None:
                 continue
+            hollow = len(models) == 1
             if len(models) == 1 and cell.low is not None and cell.high is not None:
+                hollow = False
                 axes.plot(
                     [cell.low, cell.high], [place + 0.5] * 2, color=SERIES[0], linewidth=2.4,
                     alpha=0.45, solid_capstyle="round",
                 )  # fmt: skip
             y = place + 0.5 + _DODGE * (number - (len(models) - 1) / 2)
             order, gid = 4 - 0.1 * number, f"dot-{number}-{place}"
-            put_model_mark(axes, number, cell.accuracy, y, 9.5, zorder=order, gid=gid)
+            put_model_mark(
+                axes, number, cell.accuracy, y, 9.5, hollow=hollow, zorder=order, gid=gid
+            )
     if len(models) > 1:
         _key(figure, labels)
     return figure
@@ -101,7 +108,7 @@ def _draw(
 
 def _key(figure: Figure, labels: Sequence[str]) -> None:
     """Marker and name of each model above the rows."""
-    width, height = figure.get_size_inches() * 72
+    width, height = figure.get_size_inches() * PIXELS_PER_INCH
     x = 12.0
     room = int((width - x) / len(labels) / _CHARACTER) - 5
     for number, label in enumerate(labels):

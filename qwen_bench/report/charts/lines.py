@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matplotlib.lines import Line2D
+
 from qwen_bench.record.formats import MINUS, axis_tokens, interval, percent, turns
 from qwen_bench.report.charts.svg import (
     DASHES,
     GRID,
     MUTED,
+    PAPER,
+    PIXELS_PER_INCH,
     SERIES,
     SMALL,
     Chart,
@@ -42,6 +46,10 @@ _LABEL_GAP = 0.104  # of the height of the axis; two lines of text
 _LONGEST_NAME = 25
 _AIR = 0.02
 _BANDS_UP_TO = 2  # models; more bands cannot be told apart
+_HOLLOW_EDGE = 1.8
+_KEY_FROM_RIGHT = 190  # pixels
+_KEY_BELOW_AXIS = 34  # pixels
+HOLLOW = "hollow: no interval"
 _CONTROLS = (("adjacent", "evidence directly before"), ("blind", "question alone"))
 
 
@@ -53,6 +61,11 @@ class Point:
     low: float | None = None
     high: float | None = None
     hint: str = ""
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Both ends of the interval; None without one, and the mark is then hollow."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +242,8 @@ def draw(
     """Draw one to five lines.
 
     The axis reaches from 0 to 100 % and further where a value or an interval does. Up to two models
-    get shaded bands, more get bars side by side, which stay readable when they overlap.
+    get shaded bands, more get bars side by side, which stay readable when they overlap. A band ends
+    where a point has no interval; its mark is hollow, and a key below the names says so.
 
     Args:
         lines: in the order of the runs; the order fixes colour, marker and dash.
@@ -262,7 +276,29 @@ def draw(
     for number, line in enumerate(lines):
         _draw_line(axes, number, line, places, of=len(lines))
     _end_labels(axes, lines, list(ticks), levels, right=right)
+    if any(point.bounds is None for line in lines for point in line.points.values()):
+        _hollow_key(figure, foot)
     return figure
+
+
+def _hollow_key(figure: Figure, foot: float) -> None:
+    """What a hollow mark means, below the names at the line ends; `foot` is the axis' height."""
+    width, height = figure.get_size_inches() * PIXELS_PER_INCH
+    x, y = (width - _KEY_FROM_RIGHT) / width, (foot - _KEY_BELOW_AXIS) / height
+    figure.add_artist(
+        Line2D(
+            [x],
+            [y],
+            marker="o",
+            markersize=8.5,
+            color=PAPER,
+            markeredgecolor=MUTED,
+            markeredgewidth=_HOLLOW_EDGE,
+            transform=figure.transFigure,
+            gid="hollow-key",
+        )
+    )
+    put_text(figure, x + 12 / width, y, HOLLOW)
 
 
 def _reach(lines: Sequence[ModelLine]) -> tuple[float, float]:
@@ -283,23 +319,21 @@ def _draw_line(
     shift = 0.0 if bands else 0.07 * (number - (of - 1) / 2)
     keys = [key for key in places if key in line.points]
     x = {key: places[key] + shift for key in keys}
-    bounded = [
-        (x[key], point.low, point.high)
-        for key in keys
-        if (point := line.points[key]).low is not None and point.high is not None
-    ]
-    if bands and len(bounded) > 1:
-        axes.fill_between(
-            [place for place, _, _ in bounded],
-            [low for _, low, _ in bounded],
-            [high for _, _, high in bounded],
-            color=colour,
-            alpha=0.13,
-            linewidth=0,
-            gid=f"band-{number}",
-        )
-    else:
-        for place, low, high in bounded:
+    for part, run in enumerate(_unbroken(line, places)):
+        known = [(x[key], *bounds) for key in run if (bounds := line.points[key].bounds)]
+        if bands and len(known) > 1:
+            across, lows, highs = zip(*known, strict=True)
+            axes.fill_between(
+                across,
+                lows,
+                highs,
+                color=colour,
+                alpha=0.13,
+                linewidth=0,
+                gid=f"band-{number}-{part}",
+            )
+            continue
+        for place, low, high in known:
             axes.plot([place, place], [low, high], color=colour, linewidth=1.6, alpha=0.55)
     if line.drop in x:
         # Drops of two models at one place stand side by side.
@@ -322,8 +356,20 @@ def _draw_line(
         gid=f"series-{number}",
     )
     for key in keys:
-        y, gid = line.points[key].value, f"point-{number}-{key}"
-        put_model_mark(axes, number, x[key], y, 8.5, gid=gid)
+        point, gid = line.points[key], f"point-{number}-{key}"
+        style = {} if point.bounds else {"hollow": True, "edge": _HOLLOW_EDGE}
+        put_model_mark(axes, number, x[key], point.value, 8.5, gid=gid, **style)
+
+
+def _unbroken(line: ModelLine, keys: Iterable[str]) -> list[list[str]]:
+    """Neighbouring keys of the axis that have an interval each; a key without one ends a run."""
+    runs: list[list[str]] = [[]]
+    for key in keys:
+        if key in line.points and line.points[key].bounds:
+            runs[-1].append(key)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
 
 
 def _end_labels(

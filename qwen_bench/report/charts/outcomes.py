@@ -15,6 +15,7 @@ from qwen_bench.report.charts.svg import (
     INK,
     NEITHER,
     PAPER,
+    PIXELS_PER_INCH,
     Chart,
     make_chart,
     new_axes,
@@ -92,7 +93,7 @@ def _draw(by_length: Mapping[int, Cell]) -> Figure:
 
 def _key(figure: Figure) -> None:
     """Swatches with words above the bars; parts of a bar can be too thin for direct labels."""
-    width, height = figure.get_size_inches() * 72
+    width, height = figure.get_size_inches() * PIXELS_PER_INCH
     x = 110.0
     for _, name, colour, hatch in _PARTS:
         figure.add_artist(

@@ -59,7 +59,7 @@ CSS_VARIABLES = {
 
 FONT_SIZE = 13
 SMALL = 12
-_PIXELS_PER_INCH = 72  # SVG user units of matplotlib, which the page shows as CSS pixels
+PIXELS_PER_INCH = 72  # SVG user units of matplotlib, which the page shows as CSS pixels
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -97,14 +97,14 @@ def own_settings() -> Iterator[None]:
 
 def new_figure(width: int, height: int) -> Figure:
     """An empty figure of a fixed size in pixels, with an SVG canvas and no pyplot."""
-    figure = Figure(figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH))
+    figure = Figure(figsize=(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH))
     FigureCanvasSVG(figure)
     return figure
 
 
 def new_axes(figure: Figure, *, left: float, right: float, top: float, bottom: float) -> Axes:
     """Axes with margins in pixels and neither frame nor ticks."""
-    width, height = figure.get_size_inches() * _PIXELS_PER_INCH
+    width, height = figure.get_size_inches() * PIXELS_PER_INCH
     axes = figure.add_axes(
         (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
     )
