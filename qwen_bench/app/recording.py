@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from qwen_bench.engines.registry import open_engines
+from qwen_bench.engines.registry import look_up, open_engines
 from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
 from qwen_bench.probes.programmes import SYSTEM
 from qwen_bench.record.manifest import Invocation, Manifest
@@ -75,6 +75,7 @@ class _Session:
     Attributes:
         runs: finished runs by position in `asking.models`.
         broken: models that broke while others could go on.
+        unusable: positions of those that were refused before any was asked.
     """
 
     asking: Asking
@@ -83,11 +84,22 @@ class _Session:
     words: Sequence[str] | None
     runs: dict[int, StoredRun] = field(default_factory=dict)
     broken: list[Unjudged] = field(default_factory=list)
+    unusable: set[int] = field(default_factory=set)
 
     def record_models(self) -> None:
-        """Run every model."""
+        """Run every model; what can be refused is refused before the first is asked."""
+        for position, item in enumerate(self.asking.models):
+            try:
+                if item.engine is None:
+                    look_up(item.spec, self.asking.engine)
+            except QwenBenchError as error:
+                self._excuse(position, error)
+                self.unusable.add(position)
         position = 0
         while position < len(self.asking.models):
+            if position in self.unusable:
+                position += 1
+                continue
             try:
                 with self._opened(position) as engines:
                     for engine in engines:
@@ -98,14 +110,14 @@ class _Session:
                 position += 1
 
     def _opened(self, position: int) -> AbstractContextManager[Iterator[Engine]]:
-        """Engines of the models from a position on, up to one that Python gave."""
+        """Engines of the models from a position on, up to one given by Python or left out."""
         asking = self.asking
         given = asking.models[position].engine
         if given is not None:
             return nullcontext(iter((given,)))
         specs = []
-        for item in asking.models[position:]:
-            if item.engine is not None:
+        for place, item in enumerate(asking.models[position:], position):
+            if item.engine is not None or place in self.unusable:
                 break
             specs.append(item.spec)
         return open_engines(specs, asking.engine, solver=self._solver)

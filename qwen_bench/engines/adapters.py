@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
 from qwen_bench.engines.loading import LoadedBase, Size
+from qwen_bench.engines.recorded_base import base_notices
 from qwen_bench.engines.template_files import template_in
 from qwen_bench.errors import AdapterMismatchError, ModelError
 
@@ -164,6 +165,7 @@ def checked_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool) -> Ch
     saved = saved_base_weights(tensors, config, base.sizes)
     check_fit(tensors, config, base.sizes, base.source.resolved)
     lines = [line for line in (zero_adapter(tensors),) if line]
+    lines += base_notices(config, folder, base.source)
     if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
         lines.append("its folder holds another tokenizer; the one of the base is used")
     return CheckedAdapter(

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from qwen_bench.engines.checkpoint_files import (
+    ADAPTER_CONFIG,
+    check_tokenizer_files,
+    check_weights,
+)
 from qwen_bench.engines.embedded import (
     embedded_folder,
     embedded_tokenizer,
@@ -28,13 +30,20 @@ from qwen_bench.engines.embedded import (
 )
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
+from qwen_bench.engines.hub_files import HUB_FILES, TOKENIZER_FILES, snapshot
+from qwen_bench.engines.library_errors import opening
+from qwen_bench.engines.loaded_weights import (
+    check_finite_weights,
+    check_loaded_weights,
+    check_vocabulary,
+    head_notice,
+)
 from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.quantisation import check_quantisation
 from qwen_bench.engines.template_files import chosen, named, template_in
-from qwen_bench.errors import EngineError, InputError, ModelError, ModelNotFoundError
+from qwen_bench.errors import EngineError, InputError, ModelError
 from qwen_bench.protocol import Engine
 
-TOKENIZER_FILES = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-HUB_FILES = (*TOKENIZER_FILES, "*.safetensors")
 Size = tuple[int, int]
 """Numbers that a module gives and takes; rows and columns of an embedding."""
 
@@ -66,6 +75,7 @@ class LoadedBase:
         eos_ids: ids its own generation config stops at.
         checkpoint_defaults: generation settings it shipped; they were removed from the model.
         sizes: of every module before any adapter; see `module_sizes`.
+        notices: lines for the user about how it was loaded.
         peft: the wrapper once an adapter is attached.
         adapters: those attached, by folder.
         isolation: watches that adapters leave it as it was; None without adapters to share it.
@@ -84,6 +94,7 @@ class LoadedBase:
     architecture: str
     parameters: int
     load_seconds: float
+    notices: tuple[str, ...] = ()
     peft: Any = None
     adapters: dict[str, Any] = field(default_factory=dict)
     isolation: Any = None
@@ -112,6 +123,7 @@ def locate(spec: ModelSpec, options: EngineOptions) -> Source:
 
     Raises:
         ModelNotFoundError: they are not here and cannot be had.
+        ModelError: they are those of an adapter.
     """
     if spec.kind == "embedded":
         found = find_embedded()
@@ -120,6 +132,12 @@ def locate(spec: ModelSpec, options: EngineOptions) -> Source:
         return Source(embedded_folder(), resolved, None, fingerprint)
     if spec.kind == "hub":
         folder = _snapshot(spec, options)
+        # transformers would load the base that the adapter names, from wherever it can.
+        if (folder / ADAPTER_CONFIG).is_file():
+            raise ModelError(
+                f"{spec.name} is an adapter, where a full model is wanted",
+                fix=f"--model {spec.name}, or BASE+{spec.name} with another base",
+            )
         return Source(folder, spec.name, folder.name, f"commit:{folder.name}")
     if spec.path is None:
         raise InputError(f"{spec.text} has no weights to load")
@@ -139,42 +157,39 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device)
     source = locate(spec, options)
-    check_weights(spec, source.folder, options)
-    with quiet_transformers():
-        try:
-            model, info = AutoModelForCausalLM.from_pretrained(
-                source.folder,
-                dtype=dtype,
-                use_safetensors=None if options.allow_pickle else True,
-                trust_remote_code=options.trust_remote_code,
-                attn_implementation=options.model_args.get("attn_implementation"),
-                output_loading_info=True,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(
-                source.folder, trust_remote_code=options.trust_remote_code
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(
-                f"{spec.default_label} cannot be loaded",
-                why=str(error).strip().splitlines()[:4],
-                fix=()
-                if options.trust_remote_code
-                else "--trust-remote-code runs code from the model folder, if it needs that",
-            ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{spec.default_label}: {len(missing)} weights are not in the files; "
-            f"first: {missing[0]}",
-            why="they would be random numbers",
+    name = spec.default_label
+    check_weights(name, source.folder, allow_pickle=options.allow_pickle)
+    check_quantisation(name, source.folder)
+    attention = options.model_args.get("attn_implementation")
+    with (
+        quiet_transformers(),
+        opening(
+            name,
+            hint=trust_hint(options),
+            instead="-M attn_implementation=sdpa needs no package" if attention else None,
+        ),
+    ):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            source.folder,
+            dtype=dtype,
+            use_safetensors=None if options.allow_pickle else True,
+            trust_remote_code=options.trust_remote_code,
+            attn_implementation=attention,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # judged below, by name
         )
+    notices = [*check_loaded_weights(name, model, info)]
+    tokenizer = read_tokenizer(name, source.folder, options)
     model.to(device).eval().requires_grad_(requires_grad=False)
+    check_finite_weights(name, model)
+    notices += head_notice(name, model)
     shipped = model.generation_config
     model.generation_config = GenerationConfig(
         eos_token_id=shipped.eos_token_id, pad_token_id=shipped.pad_token_id
     )
     base = loaded_base(source, model, tokenizer, shipped, device=device, dtype=dtype)
     base.load_seconds = time.perf_counter() - begun
+    base.notices = tuple(notices)
     return base
 
 
@@ -187,7 +202,12 @@ def loaded_base(
     device: torch.device,
     dtype: torch.dtype,
 ) -> LoadedBase:
-    """What is known of a model; `shipped` is the generation config that came with it."""
+    """What is known of a model; `shipped` is the generation config that came with it.
+
+    Raises:
+        ModelError: the tokenizer has tokens that the model has no embedding for.
+    """
+    check_vocabulary(source.resolved, model, tokenizer)
     eos = shipped.eos_token_id
     return LoadedBase(
         source=source,
@@ -239,16 +259,31 @@ def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN
     if spec.kind == "embedded":
         return embedded_tokenizer()
     folder = spec.path if spec.path is not None else _snapshot(spec, options, TOKENIZER_FILES)
-    with quiet_transformers():
-        try:
-            return AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=options.trust_remote_code
-            )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"the tokenizer of {spec.default_label} cannot be loaded",
-                why=str(error).strip().splitlines()[:4],
-            ) from error
+    return read_tokenizer(spec.default_label, folder, options)
+
+
+def read_tokenizer(label: str, folder: Path, options: EngineOptions) -> Any:  # noqa: ANN401 - untyped
+    """The tokenizer in a folder.
+
+    Args:
+        label: what the model is called in errors.
+        folder: of a model.
+        options: whether code of the folder may run.
+
+    Raises:
+        ModelError: there is none, or it cannot be used.
+    """
+    if not options.trust_remote_code:  # code may keep its vocabulary in any file
+        check_tokenizer_files(label, folder)
+    with quiet_transformers(), opening(f"the tokenizer of {label}", hint=trust_hint(options)):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=options.trust_remote_code)
+
+
+def trust_hint(options: EngineOptions) -> str | None:
+    """What may help where a library cannot load a folder; None where it was done already."""
+    if options.trust_remote_code:
+        return None
+    return "--trust-remote-code runs code from the model folder, if it needs that"
 
 
 def load_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
@@ -264,14 +299,11 @@ def load_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
         folder, files = gguf.parent, {"gguf_file": gguf.name}
     else:
         folder = spec.path if spec.path is not None else _snapshot(spec, options, TOKENIZER_FILES)
-    with quiet_transformers():
-        try:
-            config = AutoConfig.from_pretrained(folder, **files)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(
-                f"the configuration of {spec.default_label} cannot be loaded",
-                why=str(error).strip().splitlines()[:4],
-            ) from error
+    with (
+        quiet_transformers(),
+        opening(f"the configuration of {spec.default_label}", hint=trust_hint(options)),
+    ):
+        config = AutoConfig.from_pretrained(folder, **files)
     return dict(config.get_text_config(decoder=True).to_dict())
 
 
@@ -343,43 +375,7 @@ def _snapshot(spec: ModelSpec, options: EngineOptions, files: tuple[str, ...] = 
     patterns = [*files]
     patterns += ["*.bin"] if options.allow_pickle and files is HUB_FILES else []
     patterns += ["*.py"] if options.trust_remote_code else []
-    try:
-        return Path(
-            snapshot_download(
-                spec.name,
-                revision=spec.revision,
-                allow_patterns=patterns,
-                local_files_only=options.offline,
-            )
-        )
-    except LocalEntryNotFoundError as error:
-        raise ModelNotFoundError(
-            f"{spec.name} is not in the local Hub cache; download it once online, "
-            "or use --model embedded",
-            why=() if options.offline else "the Hub could not be reached",
-        ) from error
-    except HfHubHTTPError as error:
-        raise ModelNotFoundError(
-            "the Hub has no such model, or it needs a token (HF_TOKEN)", why=spec.name
-        ) from error
-
-
-def check_weights(spec: ModelSpec, folder: Path, options: EngineOptions) -> None:
-    """Refuse a folder without weights, and pickled ones unless the user trusts them.
-
-    Raises:
-        ModelError: see above.
-    """
-    if any(folder.glob("*.safetensors")):
-        return
-    if not any(folder.glob("*.bin")):
-        raise ModelError(f"{spec.default_label} holds no weights (*.safetensors)")
-    if not options.allow_pickle:
-        raise ModelError(
-            f"the weights of {spec.default_label} are pickled (*.bin)",
-            why="loading a pickle can run code hidden in it",
-            fix="convert them to safetensors, or pass --allow-pickle if you trust the source",
-        )
+    return snapshot(spec.name, spec.revision, patterns, offline=options.offline)
 
 
 Base = TypeVar("Base")
@@ -431,6 +427,8 @@ class LoadedModels(ABC, Generic[Base]):
         Raises:
             QwenBenchError: a model cannot be used as given.
         """
+        if spec.kind == "adapter" and spec.path is None:
+            raise ValueError(f"{spec.text}: the adapter was not looked up")
         while (key := self._key(spec)) not in self._bases:
             # Loading may find that an adapter needs weights of its own, which changes its key.
             sharing = [other for other in (spec, *later) if self._key(other) == key]

@@ -7,6 +7,7 @@ from typing import Any
 
 from qwen_bench.chat.rendering import effective_thinking, template_system
 from qwen_bench.engines.adapters import AttachedAdapter
+from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, StopTokens
@@ -39,11 +40,12 @@ def identity_of(
     system = settings.system if settings.system not in {"default", "none"} else None
     if settings.system == "none":
         system = ""
+    resolved = f"{source.resolved} + {shown_folder(adapter.folder)}" if adapter else source.resolved
     model = ModelInfo(
         spec=spec.text,
         label=spec.default_label,
         kind=spec.kind,
-        resolved=f"{source.resolved} + {adapter.folder.name}" if adapter else source.resolved,
+        resolved=resolved,
         revision=source.revision,
         fingerprint=adapter.fingerprint if adapter else source.fingerprint,
         base_fingerprint=source.fingerprint if adapter else None,
@@ -72,7 +74,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     name = base.source.resolved
     settings = prompter.settings
-    lines = list(adapter.warnings) if adapter else []
+    lines = [*base.notices, *(adapter.warnings if adapter else ())]
     penalty = base.checkpoint_defaults.get("repetition_penalty")
     if penalty not in {None, 1.0}:
         lines.append(f"{name} sets repetition_penalty {penalty}; the benchmark uses 1.0")

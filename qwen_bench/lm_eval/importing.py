@@ -89,7 +89,9 @@ def fingerprint_of(spec: ModelSpec, options: EngineOptions) -> str:
         raise InputError(f"{spec.text} has no weights", fix="--model takes the model lm-eval ran")
     from qwen_bench.engines.fingerprint import adapter_fingerprint  # noqa: PLC0415 - see below
     from qwen_bench.engines.loading import locate  # noqa: PLC0415 - imports torch
+    from qwen_bench.engines.resolving import resolve  # noqa: PLC0415 - for Hub ids
 
+    spec = resolve(spec, options, weights=False)
     base = locate(spec.weights, options).fingerprint
     if spec.kind == "adapter" and spec.path is not None:
         return adapter_fingerprint(spec.path, base)

@@ -251,6 +251,18 @@ def test_a_broken_candidate_never_hides_behind_a_good_one(check, monkeypatch, tm
     assert (document["exit_code"], len(document["candidates"])) == (1, 2)
 
 
+def test_a_candidate_that_cannot_be_had_is_refused_before_the_baseline_is_asked(
+    check, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+
+    called = check("mock:oracle", "gone=Qwen/Qwen9-1B", words=("--offline",))
+
+    assert called.code == 1
+    assert "Qwen/Qwen9-1B is not in the local Hub cache" in called.err
+    assert not Path("runs").exists()
+
+
 def test_a_check_that_cannot_compare_leaves_the_reason_and_no_old_verdict(call, check):
     call("run", "--model", "mock:oracle", *WIDE, "--seed", "1", "--run-id", "other")
     check("mock:oracle", "mock:window-4")

@@ -17,8 +17,9 @@ from threading import Lock
 from qwen_bench.chat.messages import Conversation, Message, as_dicts
 from qwen_bench.chat.policy import Policy, keep
 from qwen_bench.chat.rendering import ChatSettings, choose_template, with_system
+from qwen_bench.engines.checkpoint_files import MODEL_CONFIG
 from qwen_bench.engines.engine_options import EngineOptions
-from qwen_bench.engines.model_spec import MODEL_CONFIG, ModelSpec, parse_spec
+from qwen_bench.engines.model_spec import ModelSpec, parse_spec
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.engines.prepared_request import refused_here
 from qwen_bench.engines.prompter import EncodedPrompt, Prompter

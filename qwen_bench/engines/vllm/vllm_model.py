@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from qwen_bench.engines.adapters import (
     HARMLESS_STARTS,
@@ -24,18 +24,21 @@ from qwen_bench.engines.adapters import (
     checked_adapter,
     read_config,
 )
+from qwen_bench.engines.checkpoint_files import check_weights
 from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.library_errors import first_lines, missing_package, opening
 from qwen_bench.engines.loading import (
     LoadedBase,
-    check_weights,
     choose_dtype,
     loaded_base,
     locate,
+    read_tokenizer,
+    trust_hint,
 )
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.vllm.sampling_requests import Ask
-from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
+from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError
 
 SEQUENCES = 512
 """Most sequences vLLM computes together: more than one dialogue asks for."""
@@ -72,7 +75,7 @@ def import_vllm() -> Any:  # noqa: ANN401 - a module that need not be installed
             raise MissingExtraError("vllm", "vllm") from error
         raise EngineError("vllm cannot be imported", why=str(error)) from error
     except (ImportError, OSError, RuntimeError) as error:
-        raise EngineError("vllm cannot be imported", why=_lines(error)) from error
+        raise EngineError("vllm cannot be imported", why=first_lines(error)) from error
 
 
 class VllmBase:
@@ -115,11 +118,12 @@ class VllmBase:
         try:
             self._llm = self._vllm.LLM(**self.arguments)
         except Exception as error:  # whatever vLLM raises: a user can only read it
+            wanted = missing_package(error)
             raise EngineError(
                 f"vllm cannot load {self.loaded.source.resolved}",
-                why=_lines(error),
+                why=first_lines(error),
                 fix=(
-                    "-M max_model_len=N needs less memory",
+                    f"pip install {wanted}" if wanted else "-M max_model_len=N needs less memory",
                     "--engine hf computes in this process without vllm",
                 ),
             ) from error
@@ -313,26 +317,20 @@ def _device(name: str) -> torch.device:
 def _files(spec: ModelSpec, options: EngineOptions, device: torch.device) -> LoadedBase:
     """Everything about a model but its weights, which vLLM reads itself."""
     source = locate(spec, options)
-    check_weights(spec, source.folder, options)
+    name = spec.default_label
+    check_weights(name, source.folder, allow_pickle=options.allow_pickle)
     trust = options.trust_remote_code
     with quiet_transformers():
-        try:
+        with opening(name, hint=trust_hint(options)):
             config = AutoConfig.from_pretrained(source.folder, trust_remote_code=trust)
             with torch.device("meta"):
                 empty = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
-            tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=trust)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(f"{spec.default_label} cannot be loaded", why=_lines(error)) from error
-        try:
-            shipped = GenerationConfig.from_pretrained(source.folder)
-        except OSError:
-            shipped = empty.generation_config
+        tokenizer = read_tokenizer(name, source.folder, options)
+        shipped = empty.generation_config
+        if (source.folder / "generation_config.json").is_file():
+            with opening(f"the generation settings of {name}"):
+                shipped = GenerationConfig.from_pretrained(source.folder)
     dtype = choose_dtype(options.dtype, device)
     base = loaded_base(source, empty, tokenizer, shipped, device=device, dtype=dtype)
     base.model = None
     return base
-
-
-def _lines(error: BaseException) -> list[str]:
-    """The first lines of an error's text, or its type where it has none."""
-    return str(error).strip().splitlines()[:4] or [type(error).__name__]
