@@ -136,6 +136,27 @@ def check_finite_weights(label: str, model: Any) -> None:  # noqa: ANN401 - a tr
             )
 
 
+def check_packed(label: str, model: torch.nn.Module) -> None:
+    """Refuse plain weights where bitsandbytes was promised packed ones; it fails at the first use.
+
+    Raises:
+        ModelError: counts the layers and names the first.
+    """
+    state = {"Linear4bit": "quant_state", "Linear8bitLt": "SCB"}
+    plain = [
+        name
+        for name, module in model.named_modules()
+        if (key := state.get(type(module).__name__)) and getattr(module.weight, key, None) is None
+    ]
+    if plain:
+        raise ModelError(
+            f"{label}: {len(plain)} layers are not quantised, as config.json says they are; "
+            f"first: {plain[0]}",
+            why="the model was saved whole with the configuration of a quantised one",
+            fix="take quantization_config out of its config.json",
+        )
+
+
 def head_notice(label: str, model: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
     """A line where the configuration ties the output to the embeddings and the files do not."""
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()

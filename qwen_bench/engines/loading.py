@@ -35,11 +35,12 @@ from qwen_bench.engines.library_errors import opening
 from qwen_bench.engines.loaded_weights import (
     check_finite_weights,
     check_loaded_weights,
+    check_packed,
     check_vocabulary,
     head_notice,
 )
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.quantisation import check_quantisation
+from qwen_bench.engines.quantisation import check_quantisation, quantised_with
 from qwen_bench.engines.template_files import chosen, named, template_in
 from qwen_bench.errors import EngineError, InputError, ModelError
 from qwen_bench.protocol import Engine
@@ -160,6 +161,8 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
     name = spec.default_label
     check_weights(name, source.folder, allow_pickle=options.allow_pickle)
     check_quantisation(name, source.folder)
+    # Packed weights are read to where they stay: some methods refuse to move them.
+    packed = quantised_with(name, source.folder) is not None
     attention = options.model_args.get("attn_implementation")
     with (
         quiet_transformers(),
@@ -175,12 +178,14 @@ def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
             use_safetensors=None if options.allow_pickle else True,
             trust_remote_code=options.trust_remote_code,
             attn_implementation=attention,
+            device_map={"": device} if packed else None,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # judged below, by name
         )
     notices = [*check_loaded_weights(name, model, info)]
+    check_packed(name, model)
     tokenizer = read_tokenizer(name, source.folder, options)
-    model.to(device).eval().requires_grad_(requires_grad=False)
+    (model if packed else model.to(device)).eval().requires_grad_(requires_grad=False)
     check_finite_weights(name, model)
     notices += head_notice(name, model)
     shipped = model.generation_config

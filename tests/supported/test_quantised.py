@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib import metadata
 
 import pytest
 import torch
@@ -13,18 +14,19 @@ from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_engines, open_prompter
 from qwen_bench.errors import ModelError
-from qwen_bench.testing import tiny_checkpoint
+from qwen_bench.testing import tiny_4bit_checkpoint, tiny_checkpoint
 
 TITLE = "Quantised models"
 INTRODUCTION = (
     "A model in a folder whose `config.json` names a method, with `--engine hf`, which asks "
-    "transformers what it can load. The packages are those that transformers names, and none of "
-    "them is installed where the tests run, so nothing is said here about models that need one. "
+    "transformers what it can load. The packages are those that transformers names; but for "
+    "bitsandbytes none is installed where the tests run, so nothing is said of what they load. "
     "Neither the tokenizer nor the configuration needs any, so `plan` works without."
 )
 CORNER = "`quant_method`"
 WITHOUT = "Its package is not installed"
 ON_CPU = "On a CPU, with what `qwen-bench[hf]` installs"
+WITH = "On a CPU, with its package"
 
 # Method: (its settings, what is to be installed).
 PACKAGES = {
@@ -75,6 +77,13 @@ CELLS = [
         for method, (_, words) in REFUSED_ON_CPU.items()
     ),
     ("`fp8`", ON_CPU, "loads; equal to its weights times their scales", None),
+    ("`bitsandbytes (4 bits)`", WITH, "loads; adapters on it, see above", None),
+    (
+        "`bitsandbytes (4 bits)`, over plain weights",
+        WITH,
+        "refused: layers are not quantised",
+        None,
+    ),
     (
         "a method that transformers does not know",
         ON_CPU,
@@ -111,7 +120,23 @@ def opened(folder):
         return [engine.identity() for engine in engines]
 
 
+@pytest.fixture
+def without_bitsandbytes(monkeypatch):
+    """The one package of them that is installed is not."""
+    for bits in ("4", "8"):
+        place = f"transformers.quantizers.quantizer_bnb_{bits}bit.is_bitsandbytes_available"
+        monkeypatch.setattr(place, lambda *_: False)
+
+    def version(name):
+        if name == "bitsandbytes":
+            raise metadata.PackageNotFoundError
+        return metadata.version(name)
+
+    monkeypatch.setattr("qwen_bench.engines.library_errors.version", version)
+
+
 @pytest.mark.parametrize("method", PACKAGES)
+@pytest.mark.usefixtures("without_bitsandbytes")
 def test_the_package_that_a_method_needs_is_named_with_its_install_line(quantised, method):
     settings, package = PACKAGES[method]
     folder = quantised(method, **settings)
@@ -154,6 +179,26 @@ def test_a_method_that_transformers_does_not_know_is_refused_and_not_skipped(qua
         opened(quantised("nf3"))
 
     assert "Unknown quantization type" in caught.value.why[0]
+
+
+def test_a_4_bit_model_is_computed_as_transformers_does(tmp_path):
+    folder = tiny_4bit_checkpoint(tmp_path / "packed")
+
+    base = load_base(parse_spec(str(folder)), EngineOptions(offline=True, device="cpu"))
+
+    ids = torch.tensor([[5, 9, 200, 31, 7]])
+    with torch.inference_mode():
+        plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        assert torch.equal(base.model(ids).logits, plain(ids).logits)
+
+
+def test_plain_weights_that_are_said_to_be_packed_are_refused(quantised):
+    settings, _ = PACKAGES["bitsandbytes (4 bits)"]
+
+    with pytest.raises(ModelError, match="layers are not quantised, as config") as caught:
+        opened(quantised("bitsandbytes", **settings))
+
+    assert "quantization_config" in caught.value.fix[0]
 
 
 def test_fp8_weights_are_their_numbers_times_their_scales(quantised, tiny):
