@@ -67,8 +67,9 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
         check_loaded(set(adapter.tensors) - adapter.saved_base, set(loaded) - adapter.saved_base)
         found = logits_of(base, name, prompts)
         _check_applied(base, adapter, name, prompts, found)
+        unchanged = same_bits(logits_of(base, None, prompts), found)
     lines = adapter.warnings
-    if not lines and same_bits(logits_of(base, None, prompts), found):
+    if not lines and unchanged:
         same = "it changes nothing: on fixed prompts its logits are those of the base"
         lines = (f"adapter {adapter.folder.name}: {same}",)
     attached = AttachedAdapter(

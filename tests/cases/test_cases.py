@@ -1,13 +1,20 @@
-"""Data and logs in the shapes that people's trainers, files and servers have, made afresh.
+"""Data, logs, adapters and models in the shapes that people and their tools leave, made afresh.
 
-Each goes through the command line and must be read, masked, left out or refused in so many words.
+Each goes through the command line and must be computed, read, masked, left out or refused in so
+many words.
 """
 
 import json
+import warnings
 
 import pytest
+import torch
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from qwen_bench.cli.main import main
+from qwen_bench.runs.store import read_run
 from qwen_bench.testing import tiny_checkpoint
 
 RECIPE = """\
@@ -157,3 +164,116 @@ def test_a_log_with_arguments_as_lists_is_read(call, write_log, kind):
 
     assert code == 0, err
     assert "100.0 %" in out
+
+
+def lora(**options):
+    targets = options.pop("target_modules", ["q_proj", "v_proj"])
+    return LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", target_modules=targets, **options)
+
+
+COMPUTED = {
+    "plain": lora(),
+    "dora": lora(use_dora=True),
+    "rslora": lora(use_rslora=True),
+    "norms_saved": lora(modules_to_save=["norm"]),
+    "lora_head": lora(target_modules=["q_proj", "lm_head"]),
+    "pissa": lora(init_lora_weights="pissa"),
+    "bias_all": lora(bias="all"),
+}
+RANKING = ("--suite", "demo", "--limit", "1", "--lengths", "1", "--family", "fact_recall")
+
+
+@pytest.fixture(scope="module")
+def make_adapter(tmp_path_factory, tiny):
+    """`make_adapter(config)`: its folder, every trained number moved, with tiny as its base."""
+
+    def make(config):
+        folder = tmp_path_factory.mktemp("adapters") / "adapter"
+        with warnings.catch_warnings(), torch.random.fork_rng():
+            warnings.simplefilter("ignore")
+            model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+            wrapped = get_peft_model(model, config)
+            torch.manual_seed(7)
+            for weight in wrapped.parameters():
+                if weight.requires_grad:
+                    weight.data += torch.randn_like(weight) * 0.3
+            wrapped.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def ranked(call, tmp_path):
+    """`ranked(base=..., other=...)`: log-probabilities by label, asked in one command."""
+
+    def ranked(**models):
+        label, *others = [f"{label}={folder}" for label, folder in models.items()]
+        words = [word for other in others for word in ("--model", other)]
+        first = ("--baseline", label) if words else ("--model", label)
+        code, _, err = call("run", *first, *words, *RANKING, "--mode", "rank")
+        assert code == 0, err
+        runs = [read_run(path.parent) for path in (tmp_path / "runs").glob("*/manifest.json")]
+        found = {run.manifest.model.label: [row.logprobs for row in run.outcomes] for run in runs}
+        assert found.keys() >= models.keys()
+        return found, err
+
+    return ranked
+
+
+@pytest.fixture(scope="module")
+def neighbour(make_adapter):
+    return make_adapter(lora(layers_to_transform=[1]))
+
+
+@pytest.mark.parametrize("config", COMPUTED.values(), ids=COMPUTED)
+def test_an_adapter_of_any_kind_leaves_the_base_and_its_neighbours_alone(
+    ranked, make_adapter, neighbour, tiny, config
+):
+    adapter = make_adapter(config)
+
+    beside, _ = ranked(base=tiny, neighbour=neighbour, adapter=adapter)
+
+    for label, folder in (("base", tiny), ("neighbour", neighbour), ("adapter", adapter)):
+        alone, _ = ranked(**{f"{label}-alone": folder})
+        assert beside[label] == alone[f"{label}-alone"]
+    assert beside["adapter"] != beside["base"] != beside["neighbour"]
+
+
+def test_virtual_tokens_are_refused_by_name_before_the_base_is_asked(call, make_adapter, tiny):
+    adapter = make_adapter(PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=8))
+
+    code, out, err = call("check", "--baseline", tiny, "--model", adapter, *RANKING)
+
+    assert code == 1
+    assert "cannot be computed here: PROMPT_TUNING" in err
+    assert "answered" not in out + err
+
+
+def test_tensors_of_a_lora_in_a_full_checkpoint_are_named_and_refused(call, tmp_path, tiny):
+    full = tiny_checkpoint(tmp_path / "unmerged")
+    tensors = load_file(full / "model.safetensors")
+    for layer in range(2):
+        name = f"model.layers.{layer}.self_attn.q_proj"
+        tensors |= {
+            f"{name}.lora_A.default.weight": torch.ones(4, 32),
+            f"{name}.lora_B.default.weight": torch.ones(32, 4),
+        }
+    save_file(tensors, full / "model.safetensors", metadata={"format": "pt"})
+
+    code, _, err = call("check", "--baseline", tiny, "--model", full, *RANKING)
+
+    assert code == 1
+    assert "model.layers.0.self_attn.q_proj.lora_A.default.weight" in err
+    assert "merge_and_unload" in err
+
+
+def test_an_adapter_on_another_base_of_its_shape_says_so(ranked, tmp_path, make_adapter):
+    other = tiny_checkpoint(tmp_path / "other", seed=5)
+    adapter = make_adapter(lora())
+
+    _, err = ranked(base=other, adapter=f"{other}+{adapter}")
+
+    assert "tiny" in err
+    assert "other" in err
+    assert "was trained on" in err
