@@ -145,7 +145,7 @@ class Screen(Reporter):
         """Name an answer that is wrong or missing, when asked to."""
         if not self.verbose or self.mode == "none" or outcome.score == 1:
             return
-        said = outcome.error_message if outcome.status == "error" else outcome.output
+        said = outcome.error_message if outcome.retriable else outcome.output
         text = f"{outcome.status} {outcome.reason or '-'}  {outcome.probe_id} {outcome.mode}"
         lines = [printable(f"{text}  {shortened(said or '')}")]
         for line in quoted_block(lines, self.environment):

@@ -100,6 +100,45 @@ def test_a_thought_that_never_ended_has_no_answer(response, replied, answer):
     assert (reply.status, reply.reason, reply.text) == ("truncated", "thinking", "")
 
 
+def test_text_that_closes_no_thought_of_the_prompt_is_no_answer_and_is_named(answer):
+    opened = answer_in(answer("Li."), prompt_opened=True)
+    closed = answer_in(answer("Li or Bo?</think>Li."), prompt_opened=True)
+
+    assert (opened.text, opened.unread) == ("", "UnclosedThought")
+    assert opened.sent == "text without </think>: Li."
+    assert (closed.text, closed.unread) == ("Li.", None)
+
+
+def test_a_thought_that_the_model_itself_left_open_is_no_fault_of_the_server(replied, answer):
+    reply = replied(answer("<think>Li or Bo?"))
+
+    assert (reply.status, reply.reason, reply.text) == ("ok", "thinking", "")
+    assert reply.error_type is None
+
+
+def test_a_server_that_counts_reasoning_and_hides_it_gets_both_budgets(
+    server, open_engine, act, answer
+):
+    greeting = answer("", finish="length")
+    greeting["usage"]["completion_tokens_details"] = {"reasoning_tokens": 8}
+    server.chat = lambda _: act(greeting)
+    engine = open_engine()
+    server.heard.clear()
+    response = answer("Li.")
+    response["usage"]["completion_tokens_details"] = {"reasoning_tokens": 30}
+    server.chat = lambda _: act(response)
+
+    (reply,) = engine.answer(asked(max_new_tokens=16, max_thinking_tokens=100))
+
+    assert server.asked()[0]["max_tokens"] == 116
+    assert (reply.status, reply.text, reply.thought_tokens) == ("ok", "Li.", 30)
+
+
+@pytest.mark.parametrize("finish", ["STOP", "end_turn", "COMPLETE", "function_call"])
+def test_other_words_for_an_end_are_understood(finish, replied, answer):
+    assert replied(answer("Li.", finish=finish)).status == "ok"
+
+
 def test_empty_text_cut_by_length_is_a_thought_on_a_model_that_thinks(replied, answer):
     thinking = answer("", reasoning_content="Hm.")
 
