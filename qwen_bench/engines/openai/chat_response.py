@@ -154,7 +154,8 @@ def _withheld(usage: Usage) -> tuple[Unread | None, str]:
 
 
 def _sample(text: str) -> str:
-    return " ".join(text.split())[:_SAMPLE]
+    """The beginning of a text, on one line in which a runner of pipelines obeys nothing."""
+    return " ".join(text.split())[:_SAMPLE].replace("##[", "## [")
 
 
 def _margin(choice: Mapping[str, Any]) -> float | None:

@@ -54,7 +54,8 @@ class Parts:
             self.others.append(f"content of the type {type(content).__name__}")
 
     def _add_part(self, part: Mapping[str, Any]) -> None:
-        kind = part.get("type")
+        given = part.get("type")
+        kind = given if given is None else str(given)
         if kind in _THOUGHTS or part.get("thought") is True:
             self.add_thought(_written(part), f"parts of the type {kind or 'thought'}")
         elif kind == "refusal":

@@ -229,6 +229,8 @@ class TestAnswersInAnyForm:
             r"error: m: (\d+) of \1 answers could not be read \(100.0 %, limit 5 %\)", said
         )
         assert "ReasoningOnly, the first: the server sent reasoning_content alone: " in said
+        assert said.count("warning: m: an answer could not be read: the server sent ") == 1
+        assert said.index("could not be read") < said.index("100 %")
         assert "--reasoning-parser" in said
         assert "qwen-bench run --resume runs/one --retry-errors" in said
         assert {(row["status"], row["reason"], row["score"]) for row in rows} == {
