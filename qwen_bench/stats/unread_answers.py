@@ -43,6 +43,7 @@ def refuse_unread(label: str, rows: Sequence[Outcome], limit: float, again: str)
         fix=(
             *(MENDS[kind] for kind in sorted(counts) if kind in MENDS),
             f"then qwen-bench run --resume {again} --retry-errors",
+            "or, where the model thinks otherwise than before, without --resume, as a new run",
             "or accept them: --max-unread-rate PCT; they count as wrong",
         ),
     )

@@ -255,6 +255,20 @@ class TestAnswersInAnyForm:
         assert summary["modes"]["generate"]["overall"]["accuracy"] == 1
         assert summary["modes"]["generate"]["overall"]["empty"] == 0
 
+    def test_a_run_of_answers_taken_for_thoughts_is_not_continued_without_thoughts(
+        self, knowing, ask
+    ):
+        knowing(lambda gold: {"reasoning_content": gold})
+        _, said, rows = ask("--run-id", "one")
+        assert "without --resume, as a new run" in said
+        knowing(lambda gold: {"text": gold})
+
+        code, said, left = ask("--resume", "runs/one", "--retry-errors")
+
+        assert (code, left) == (5, rows)
+        assert "template.thinking.effective" in said
+        assert "or leave --resume out: that starts a new run" in said
+
     def test_they_can_be_accepted_and_are_then_counted_and_named(self, knowing, ask, capsys):
         knowing(lambda gold: {"reasoning": gold})
 
