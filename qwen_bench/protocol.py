@@ -135,6 +135,8 @@ class Reply:
     """The answer to one request. What an engine cannot know is None, never guessed.
 
     Attributes:
+        status: an engine may say `ok` of an answer without a word, the scorer makes it `empty`;
+            `empty` is for what a server sent that is no text, named by error type and message.
         reason: for too_long and error the cause (`local`, `server`, `oom`, ...), for truncated
             `length` or `thinking`; `thinking` also where the model stopped inside its thought.
         finish_reason: `stop`, `length`, or `thinking` where a budget ended the thought.

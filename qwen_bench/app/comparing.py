@@ -178,6 +178,7 @@ def _compared(
         allow_mismatch=config.allow_mismatch,
         allow_partial=config.allow_partial,
         max_error_rate=config.max_error_rate / 100,
+        max_unread_rate=config.max_unread_rate / 100,
     )
     comparison = compare_pairs(
         pairing,

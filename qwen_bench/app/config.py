@@ -38,6 +38,7 @@ from qwen_bench.chat.plain_text import half_character
 from qwen_bench.engines.engine_options import arguments_help
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.redaction import HIDDEN
+from qwen_bench.record.unread import UNREAD_LIMIT
 
 if TYPE_CHECKING:
     from qwen_bench.record.manifest import Manifest
@@ -243,7 +244,9 @@ class RunConfig:
         "[RUN|latest]",
         alone=LATEST,
     )
-    retry_errors: bool = switch("Run", COMMAND, "With --resume: ask failed probes again.")
+    retry_errors: bool = switch(
+        "Run", COMMAND, "With --resume: ask again what failed or was not read."
+    )
     fingerprint: Literal["full", "fast"] = option(
         "full", "Run", ENGINE, "How local weights are hashed.", choices=("full", "fast")
     )
@@ -251,6 +254,14 @@ class RunConfig:
     dry_run: bool = switch("Run", COMMAND, "Print what would be asked, then exit.")
     max_error_rate: float = option(
         0.0, "Run", COMMAND, "Above it the command exits 1.", "PCT", read=between(0, 100)
+    )
+    max_unread_rate: float = option(
+        100 * UNREAD_LIMIT,
+        "Run",
+        COMMAND,
+        "The same for answers that a server sends as no text: as reasoning or tool calls alone.",
+        "PCT",
+        read=between(0, 100),
     )
 
     fail_on: Literal["regression", "inconclusive", "never"] = option(
@@ -266,7 +277,7 @@ class RunConfig:
         COMMAND,
         "Exit 3 unless it holds, whatever --fail-on says; repeatable. "
         "'[base:]NAME[@LENGTH] OP POINTS', NAME one of overall, a family, diff, error_rate, "
-        "truncated_rate.",
+        "truncated_rate, empty_rate.",
         "EXPR",
         read=gate,
         repeated=True,

@@ -288,7 +288,13 @@ def _measured_on(base: StoredRun, candidate: StoredRun) -> Assumed:
         NotComparableError: the two cannot be paired.
         RunError: they hold no difference to measure.
     """
-    paired = pair(base.view(), candidate.view(), allow_partial=True, max_error_rate=1.0)
+    paired = pair(
+        base.view(),
+        candidate.view(),
+        allow_partial=True,
+        max_error_rate=1.0,
+        max_unread_rate=1.0,
+    )
     mode = candidate.manifest.suite.primary
     pairs = [(item.base, item.candidate) for item in paired.pairs if item.base.mode == mode]
     try:

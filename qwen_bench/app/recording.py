@@ -20,6 +20,7 @@ from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.solvers.solver_engine import SolverEngine
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Unjudged
+from qwen_bench.stats.unread_answers import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from qwen_bench.engines.model_spec import ModelSpec
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
+    from qwen_bench.record.outcome import Outcome
     from qwen_bench.runs.job import Reporter
     from qwen_bench.runs.store import StoredRun
 
@@ -172,6 +174,8 @@ class _Session:
             self.reporter.say(
                 f"warning: {len(long)} probes recorded as too_long, lengths {lengths}"
             )
+        if empty := [row for row in run.outcomes if row.status == "empty"]:
+            self.reporter.say(f"warning: {_empty_words(empty, len(run.outcomes))}")
         self.reporter.finished(job.label, run)
 
     def _answerable(self, position: int, engine: Engine) -> tuple[Suite, Plan]:
@@ -257,6 +261,12 @@ class _Session:
         for number, run in enumerate(runs):
             try:
                 _refuse_unanswered(run, self.asking.config.max_error_rate / 100)
+                refuse_unread(
+                    run.manifest.model.label,
+                    run.outcomes,
+                    self.asking.config.max_unread_rate / 100,
+                    str(run.folder),
+                )
             except RunError as error:
                 if (number == 0 and has_base) or len(runs) - int(has_base) < 2:
                     raise
@@ -300,6 +310,15 @@ def _refuse_unanswered(run: StoredRun, limit: float) -> None:
             + (f"; shortest {min(known):,}" if known else ""),
             fix="try --lengths 1,2,4",
         )
+
+
+def _empty_words(empty: Sequence[Outcome], rows: int) -> str:
+    """How many answers held no text, and whose doing that was."""
+    unread = [row for row in empty if row.unread]
+    said = f"{len(empty)} of {rows} answers are empty and count as wrong"
+    if not unread:
+        return f"{said}: the model ended its turn without an answer"
+    return f"{said}; {len(unread)} could not be read, the first: {unread[0].error_message}"[:300]
 
 
 def continue_command(words: Sequence[str], folder: Path | None) -> str:

@@ -28,6 +28,7 @@ Examples:
     "runs_dir",
     *NARROWING,
     "max_error_rate",
+    "max_unread_rate",
     "Verdict",
     "Output",
     "Display",

@@ -145,7 +145,7 @@ class Screen(Reporter):
         """Name an answer that is wrong or missing, when asked to."""
         if not self.verbose or self.mode == "none" or outcome.score == 1:
             return
-        said = outcome.error_message if outcome.status == "error" else outcome.output
+        said = outcome.error_message if outcome.retriable else outcome.output
         text = f"{outcome.status} {outcome.reason or '-'}  {outcome.probe_id} {outcome.mode}"
         lines = [printable(f"{text}  {shortened(said or '')}")]
         for line in quoted_block(lines, self.environment):
@@ -187,6 +187,7 @@ class _Counting(Watcher):
         self._screen = screen
         self._label = label
         self._tally = Tally(0)
+        self._warned = False
 
     def started(self, folder: Path, total: int, kept: Sequence[Outcome]) -> None:
         """Asking begins."""
@@ -196,8 +197,12 @@ class _Counting(Watcher):
             self._tally.add(outcome)
 
     def answered(self, outcome: Outcome) -> None:
-        """One row is written."""
+        """One row is written; that answers are not read is said at once, not after hours."""
         self._tally.add(outcome)
+        if outcome.unread and not self._warned:
+            self._warned = True
+            said = shortened(outcome.error_message or "")
+            self._screen.say(f"warning: {self._label}: an answer could not be read: {said}")
 
     def notice(self, text: str) -> None:
         """Something the user should know."""

@@ -26,6 +26,7 @@ Examples:
     "runs_dir",
     *NARROWING,
     "max_error_rate",
+    "max_unread_rate",
     "margin",
     "alpha",
     "allow_mismatch",

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["generate", "rank"]
 MODES: tuple[Mode, ...] = ("generate", "rank")
-Status = Literal["ok", "truncated", "refused", "too_long", "error"]
-STATUSES: tuple[Status, ...] = ("ok", "truncated", "refused", "too_long", "error")
+Status = Literal["ok", "truncated", "refused", "empty", "too_long", "error"]
+STATUSES: tuple[Status, ...] = ("ok", "truncated", "refused", "empty", "too_long", "error")
 Key = tuple[str, Mode]
 
 
@@ -30,11 +30,14 @@ class Outcome:
         twin_group: probes that differ only in the fact under test.
         evidence_visible: False when the policy cut a turn the answer needs, and for blind.
         logprobs: rank only: (sum, end, tokens) of each rank candidate in the probe's order.
-        status: `truncated` answers are scored by their text; `too_long` and `error` have no score.
+        status: `truncated` answers are scored by their text; `refused` and `empty` ones, which
+            ended without a text, are wrong; `too_long` and `error` have no score.
         output: the answer text; rank: the best candidate.
         score: 1, 0, or None exactly when there is no output.
         reason: the scorer's word; for too_long and error the engine's.
         matched: span (start, end) of the match in `output`.
+        error_type, error_message: of an error; of an empty answer what a server sent in place of
+            a text (`record.unread`), None where the model itself said nothing.
     """
 
     probe_id: str
@@ -73,6 +76,16 @@ class Outcome:
         """1 if right, else 0: a missing score counts as 0, failures stay in the denominator."""
         return 1 if self.score == 1 else 0
 
+    @property
+    def unread(self) -> bool:
+        """Whether there may be an answer that was not read: a server sent it as no text."""
+        return self.status == "empty" and self.error_type is not None
+
+    @property
+    def retriable(self) -> bool:
+        """Whether it says nothing of the model, so that it may be asked again."""
+        return self.status == "error" or self.unread
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -102,7 +115,7 @@ def key_of(outcome: Outcome) -> Key:
 def final_outcomes(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
     """One row for each probe and mode, sorted by that key.
 
-    The last row that is not an error counts; without one, the last error.
+    The last row with an answer counts; without one, the last error or unread answer.
 
     Args:
         outcomes: rows in the order they were written.
@@ -110,6 +123,6 @@ def final_outcomes(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
     final: dict[Key, Outcome] = {}
     for row in outcomes:
         key = key_of(row)
-        if row.status != "error" or key not in final or final[key].status == "error":
+        if not row.retriable or key not in final or final[key].retriable:
             final[key] = row
     return tuple(final[key] for key in sorted(final))

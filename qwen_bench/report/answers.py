@@ -333,7 +333,7 @@ def _answer(side: int, outcome: Outcome) -> ShownAnswer:
     note = reason_words(outcome)
     if outcome.status == "truncated" and outcome.reason != "truncated":
         note = f"truncated; {note}"
-    if outcome.output is None and outcome.error_message:
+    if not outcome.output and outcome.error_message:
         note = f"{note}: {private(outcome.error_message)}"
     if outcome.policy != "full" and outcome.condition != "blind" and not outcome.evidence_visible:
         note = f"{note}; the history policy had cut the evidence"

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from qwen_bench.record.formats import MINUS, true_minus, turns
 from qwen_bench.report.quoting import LONGEST_QUOTE, answers_of
-from qwen_bench.report.tables import gates_table, paired_row
+from qwen_bench.report.tables import accounting_words, gates_table, paired_row
 from qwen_bench.report.untrusted_text import one_line, plain, private, slug
 from qwen_bench.stats.gates import verdict_fails
 from qwen_bench.stats.sentences import sentences
@@ -21,7 +21,7 @@ from qwen_bench.stats.sentences import sentences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.record.outcome import Run
+    from qwen_bench.record.outcome import Outcome, Run
     from qwen_bench.stats.results import Cell, Comparison, GateResult, Unjudged
 
 MOST_LOST = 20
@@ -72,7 +72,9 @@ def _suite(root: ET.Element, comparison: Comparison, runs: Sequence[Run], fail_o
     said = " ".join(true_minus(sentence) for sentence in sentences(comparison) if sentence)
     if verdict_fails(cell.word, fail_on):
         _problem(suite, case, "failure", word, said)
-    _out(case, "\n".join([f"{word}: {said}", "", *_lengths(comparison), *_lost(comparison, runs)]))
+    went = f"rows of all conditions: {accounting_words(comparison.accounting)}"
+    lines = [f"{word}: {said}", "", *_lengths(comparison), "", went, *_lost(comparison, runs)]
+    _out(case, "\n".join(lines))
     for gate in comparison.gates:
         _gate(suite, owner, gate)
     for name, family in comparison.modes[comparison.primary].by_family.items():
@@ -158,11 +160,16 @@ def _lost(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     lines = [""] if lost else []
     for name in lost[:MOST_LOST]:
         row = said.get(name)
-        answer = "" if row is None else row.output if row.output is not None else f"({row.status})"
+        answer = "" if row is None else _said(row)
         lines.append(f"lost {name}: {one_line(plain(answer[:LONGEST_QUOTE]))}")
     if len(lost) > MOST_LOST:
         lines.append(f"and {len(lost) - MOST_LOST} more")
     return lines
+
+
+def _said(row: Outcome) -> str:
+    """The answer; in brackets what there is in place of one."""
+    return f"({row.status})" if row.output is None else row.output or "(empty)"
 
 
 def _seconds(run_id: str, runs: Sequence[Run]) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from qwen_bench.record.formats import plural, points, points_interval, true_minus
 from qwen_bench.report.quoting import answers_of, code, quoted, table_code
 from qwen_bench.report.tables import (
+    accounting_words,
     accuracy_table,
     gates_table,
     paired_row,
@@ -228,17 +229,12 @@ def _unanswered(cell: Cell) -> str:
 def _changes(comparison: Comparison) -> str:
     """How many answers changed, and what was not simply answered."""
     cell, counts = comparison.verdict, comparison.accounting
-    truncated = counts.truncated_base + counts.truncated_candidate
-    refused = counts.refused_base + counts.refused_candidate
     lines = [
         (
             f"Changed answers: **{cell.lost:,} lost**, **{cell.gained:,} gained** · "
             f"unchanged: {cell.both_right:,} right, {cell.both_wrong:,} wrong  "
         ),
-        (
-            f"Rows of all conditions: {counts.paired:,} paired, {counts.error:,} errors, "
-            f"{truncated:,} truncated, {counts.too_long:,} too long, {refused:,} refused"
-        ),
+        f"Rows of all conditions: {accounting_words(counts)}",
     ]
     for name, mode in comparison.modes.items():
         if name != comparison.primary:

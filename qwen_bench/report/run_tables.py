@@ -32,6 +32,7 @@ _ABSTENTION = "abstention"
 _STATUSES = {
     "truncated": "truncated",
     "refused": "refused",
+    "empty": "empty",
     "too long": "too_long",
     "error": "error",
 }
@@ -68,7 +69,8 @@ _MEANINGS = {
         "probes that differ only in the fact under test count as one, right only if all are",
     "falls under 50 %": "crossing of the non-increasing fit of accuracy over history length",
     "ended inside a thought":
-        "no answer followed the thought; wrong, and truncated where its budget ended it",
+        "no answer followed the thought; wrong, truncated where its budget ended it, else empty",
+    "empty": "the answer ended without a text; wrong",
     "balanced accuracy": "mean of the two kinds of question",
     "abstains although it was said": "of the answers stated",
     "invents an answer": "of the answers never stated: one value and no word of doubt",

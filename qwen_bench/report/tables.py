@@ -15,6 +15,7 @@ from qwen_bench.record.formats import NO_INTERVAL, count, interval, p_value, plu
 
 if TYPE_CHECKING:
     from qwen_bench.stats.results import (
+        Accounting,
         Accuracy,
         Cell,
         Comparison,
@@ -173,8 +174,8 @@ def accuracy_table(
 
 
 def unanswered(cell: Cell | Accuracy, grouping: str = ",") -> str:
-    """What was not answered in a cell: ``3 too long, 1 errors``; empty when all was."""
-    counts = [(cell.too_long, "too long"), (cell.error, "errors")]
+    """What was not answered in a cell: ``3 too long, 1 errors``; nothing when all was."""
+    counts = [(cell.too_long, "too long"), (cell.error, "errors"), (cell.empty, "empty")]
     return ", ".join(f"{number:{grouping}} {name}" for number, name in counts if number)
 
 
@@ -275,6 +276,19 @@ def gates_table(gates: Sequence[GateResult]) -> ReportTable:
     return ReportTable(title, "gate", ("value", "pairs", "outcome"), tuple(rows))
 
 
+def accounting_words(went: Accounting, grouping: str = ",") -> str:
+    """Where rows went that are not simply answered, all scorers and conditions together."""
+    counts = (
+        (went.paired, "paired"),
+        (went.error, "errors"),
+        (went.truncated_base + went.truncated_candidate, "truncated"),
+        (went.too_long, "too long"),
+        (went.refused_base + went.refused_candidate, "refused"),
+        (went.empty_base + went.empty_candidate, "empty"),
+    )
+    return ", ".join(f"{number:{grouping}} {name}" for number, name in counts)
+
+
 def accounting_table(comparisons: Sequence[Comparison], labels: Sequence[str]) -> ReportTable:
     """Where every probe went, a row a candidate."""
     rows = []
@@ -283,12 +297,13 @@ def accounting_table(comparisons: Sequence[Comparison], labels: Sequence[str]) -
         numbers = (
             went.paired, went.only_base, went.only_candidate, went.error, went.too_long,
             went.truncated_base, went.truncated_candidate, went.refused_base,
-            went.refused_candidate,
+            went.refused_candidate, went.empty_base, went.empty_candidate,
         )  # fmt: skip
         rows.append(TableRow(label, tuple(Value(number, "count") for number in numbers)))
     columns = (
         "paired", "only in baseline", "only in candidate", "error", "too long",
         "truncated, baseline", "truncated, candidate", "refused, baseline", "refused, candidate",
+        "empty, baseline", "empty, candidate",
     )  # fmt: skip
     title = "Where every probe went, all scorers together"
     return ReportTable(title, "candidate", columns, tuple(rows))

@@ -27,6 +27,7 @@ from qwen_bench.record.formats import (
 from qwen_bench.report.retention_words import half_life_line, kept_words, ratio_bounds
 from qwen_bench.report.tables import (
     Value,
+    accounting_words,
     accuracy_table,
     gates_table,
     paired_table,
@@ -190,12 +191,7 @@ def _falls(mode: ModeComparison) -> list[str]:
 def _accounting(comparison: Comparison) -> str:
     """Where rows went that are not simply answered; all scorers and conditions together."""
     counts = comparison.accounting
-    truncated = counts.truncated_base + counts.truncated_candidate
-    refused = counts.refused_base + counts.refused_candidate
-    line = (
-        f" rows of all conditions: {counts.paired} paired, {counts.error} errors, "
-        f"{truncated} truncated, {counts.too_long} too long, {refused} refused"
-    )
+    line = f" rows of all conditions: {accounting_words(counts, grouping='')}"
     if counts.only_base or counts.only_candidate:
         line += f", {counts.only_base} only in base, {counts.only_candidate} only in candidate"
     return line
@@ -306,7 +302,7 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
         thoughts = summary.reasons.get("no_answer", 0)
         lines.append(
             f" {overall.error} errors, {overall.truncated} truncated, "
-            f"{overall.too_long} too long, {overall.refused} refused"
+            f"{overall.too_long} too long, {overall.refused} refused, {overall.empty} empty"
             + (f", {thoughts} ended inside a thought" if thoughts else "")
         )
     return lines

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from qwen_bench.errors import RunError
-from qwen_bench.record.outcome import Key, Outcome, key_of
+from qwen_bench.errors import NewerSchemaError, RunError
+from qwen_bench.record.outcome import STATUSES, Key, Outcome, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +32,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _COLUMNS = tuple(
     item.name for item in fields(Outcome) if item.name not in {"error_type", "error_message"}
 )
+
+
+class _UnknownStatusError(ValueError):
+    """A row that is whole, and not for this version."""
 
 
 def encode(outcome: Outcome) -> bytes:
@@ -56,7 +60,7 @@ def decode(line: bytes) -> Outcome:
     """The outcome of a row; keys it does not know are left aside.
 
     Raises:
-        ValueError: the line is not a row.
+        ValueError: the line is not a row, or has a status of a newer version.
     """
     row = json.loads(line)
     if not isinstance(row, dict):
@@ -64,6 +68,8 @@ def decode(line: bytes) -> Outcome:
     error = row.pop("error", None) or {}
     row["error_type"] = error.get("type")
     row["error_message"] = error.get("message")
+    if isinstance(status := row.get("status"), str) and status not in STATUSES:
+        raise _UnknownStatusError(f"has the status '{status}', which this version does not know")
     try:
         return _OUTCOME.validate_python(row)
     except ValidationError as problem:
@@ -91,6 +97,7 @@ def read_journal(path: Path) -> JournalContent:
     """Read all whole rows; a missing file is an empty journal.
 
     Raises:
+        NewerSchemaError: a row has a status that a newer version gives.
         RunError: a line other than the last is bad, or one key has two different answers.
     """
     try:
@@ -108,6 +115,10 @@ def read_journal(path: Path) -> JournalContent:
             return JournalContent(tuple(outcomes), offset, torn=True)
         try:
             outcome = decode(data[offset:newline])
+        except _UnknownStatusError as error:
+            raise NewerSchemaError(
+                f"{path}: line {number} {error}", fix="upgrade qwen-bench"
+            ) from None
         except ValueError as error:
             if newline + 1 == len(data):
                 return JournalContent(tuple(outcomes), offset, torn=True)
@@ -132,7 +143,7 @@ def _refuse_second_answer(
     outcome: Outcome, answered: dict[Key, str | None], path: Path, number: int
 ) -> None:
     """Two different final answers under one key mean that two processes wrote here."""
-    if outcome.status == "error":
+    if outcome.retriable:
         return
     key = key_of(outcome)
     if key in answered and answered[key] != outcome.output:
@@ -206,7 +217,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def final_keys(outcomes: Sequence[Outcome], *, retry_errors: bool) -> set[Key]:
-    """Keys that need not be asked again; with `retry_errors` an error is not final."""
-    return {
-        key_of(outcome) for outcome in outcomes if not (retry_errors and outcome.status == "error")
-    }
+    """Keys that need not be asked again; with `retry_errors` what is lost is not final."""
+    return {key_of(outcome) for outcome in outcomes if not (retry_errors and outcome.retriable)}

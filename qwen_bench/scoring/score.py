@@ -126,6 +126,15 @@ def judge_ranking(probe: Probe, means: list[float]) -> tuple[str, Judgement]:
     return answer, Judgement(0, "wrong_candidate" if known else "abstained")
 
 
+def _is_empty(reply: Reply) -> bool:
+    """Whether an answer ended by itself and holds no text beside a thought."""
+    if reply.status != "ok" or reply.mode == "rank":
+        return reply.status == "empty"
+    raw = reply.text or ""
+    visible = visible_part(raw)
+    return reply.reason == "thinking" or not raw[visible.start : visible.end].strip()
+
+
 def score_reply(
     probe: Probe,
     reply: Reply,
@@ -138,7 +147,8 @@ def score_reply(
 
     Truncated answers are judged by their text, but are wrong where a rule asks for the form of a
     whole reply; refused ones are wrong; too_long and error have no score (probe specification,
-    section 6.1).
+    section 6.1). An answer that ended without a word beside its thought is empty, and wrong,
+    whichever engine gave it.
 
     Args:
         probe: what was asked.
@@ -150,9 +160,14 @@ def score_reply(
     output = reply.text
     logprobs = None
     verdict: Judgement | None = None
-    if reply.status == "refused":
+    status = "empty" if _is_empty(reply) else reply.status
+    if status == "refused":
         verdict = Judgement(0, "refused")
-    elif reply.status in ("ok", "truncated"):
+    elif status == "empty":
+        output = output or ""
+        thinks = reply.reason == "thinking" or visible_part(output).unfinished_thought
+        verdict = Judgement(0, "no_answer" if thinks else "empty")
+    elif status in ("ok", "truncated"):
         if reply.mode == "rank":
             by_candidate = {score.candidate: score for score in reply.scores}
             scores = [by_candidate[candidate] for candidate in probe.rank_candidates]
@@ -162,7 +177,7 @@ def score_reply(
             )
         elif reply.reason == "thinking":
             output, verdict = output or "", Judgement(0, "no_answer")
-        elif reply.status == "truncated" and probe.rule is not None:
+        elif status == "truncated" and probe.rule is not None:
             output, verdict = output or "", Judgement(0, "truncated")
         else:
             output = output or ""
@@ -181,7 +196,7 @@ def score_reply(
         twin_group=probe.twin_group,
         variant=probe.variant,
         evidence_visible=evidence_visible(probe, reply.dropped_turns),
-        status=reply.status,
+        status=status,
         output=output if verdict else None,
         score=verdict.score if verdict else None,
         reason=verdict.reason if verdict else reply.reason,

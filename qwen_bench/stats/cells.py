@@ -46,7 +46,7 @@ class Columns:
         index: clusters and families as numbers.
         base, candidate: 1 right, 0 wrong or without a score.
         answered: both sides have a score.
-        too_long, error: either side has this status.
+        too_long, error, empty: either side has this status.
         main: main condition.
     """
 
@@ -56,6 +56,7 @@ class Columns:
     answered: Bools
     too_long: Bools
     error: Bools
+    empty: Bools
     main: Bools
     families: tuple[str, ...]
     lengths: tuple[int, ...]
@@ -76,6 +77,7 @@ def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
         ),
         too_long=_either(pairs, "too_long"),
         error=_either(pairs, "error"),
+        empty=_either(pairs, "empty"),
         main=np.array([row.condition == "main" for row in rows], dtype=np.bool_),
         families=tuple(row.family for row in rows),
         lengths=tuple(row.length for row in rows),
@@ -141,6 +143,7 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
         note="",
         too_long=int((data.too_long & chosen).sum()),
         error=int((data.error & chosen).sum()),
+        empty=int((data.empty & chosen).sum()),
         effects=effects,
     )
     changed = int((np.abs(table.contributions) > _ZERO).sum())

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OVERALL = "overall"
 DIFFERENCE = "diff"
-RATES = {"error_rate": "error", "truncated_rate": "truncated"}
+RATES = {"error_rate": "error", "truncated_rate": "truncated", "empty_rate": "empty"}
 NAMES = (OVERALL, DIFFERENCE, *RATES)
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qwen_bench.errors import NotComparableError, RunError
 from qwen_bench.record.outcome import Run, final_outcomes, key_of
+from qwen_bench.record.unread import UNREAD_LIMIT
 from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
 from qwen_bench.stats.results import Accounting, Sameness, SettingDifference
 from qwen_bench.stats.sameness import sameness
 from qwen_bench.stats.sanity import pairing_warnings
+from qwen_bench.stats.unread_answers import refuse_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,6 +61,7 @@ def pair(
     allow_mismatch: Sequence[str] = (),
     allow_partial: bool = False,
     max_error_rate: float = 0.0,
+    max_unread_rate: float = UNREAD_LIMIT,
 ) -> Pairing:
     """Join two runs by probe id and mode.
 
@@ -68,11 +71,12 @@ def pair(
         allow_mismatch: must-match fields whose difference is accepted; it is still shown.
         allow_partial: accept runs that are not finished.
         max_error_rate: largest accepted share of rows with status `error` in either run.
+        max_unread_rate: the same of answers that a server sent as no text.
 
     Raises:
         InputError: `allow_mismatch` names no must-match field.
         NotComparableError: settings, status or conversations differ, or no probe is common.
-        RunError: the error rate of a run is above the limit.
+        RunError: one of the two rates of a run is above its limit.
     """
     settings = differing_settings(base.manifest, candidate.manifest)
     known = must_match_fields(base.manifest, candidate.manifest)
@@ -97,6 +101,7 @@ def pair(
     _check_conversations(pairs)
     for view, rows in ((base, left), (candidate, right)):
         _check_errors(view, tuple(rows.values()), max_error_rate)
+        refuse_unread(view.label, tuple(rows.values()), max_unread_rate, view.run_id)
     only_base = tuple(left[key] for key in sorted(left.keys() - right.keys()))
     only_candidate = tuple(right[key] for key in sorted(right.keys() - left.keys()))
     accounting = _account(pairs, len(only_base), len(only_candidate))
@@ -206,6 +211,8 @@ def _account(pairs: Sequence[Pair], only_base: int, only_candidate: int) -> Acco
         truncated_candidate=count("truncated", 1),
         refused_base=count("refused", 0),
         refused_candidate=count("refused", 1),
+        empty_base=count("empty", 0),
+        empty_candidate=count("empty", 1),
     )
 
 

@@ -26,7 +26,7 @@ class Accuracy:
         n: probes, failures included.
         clusters: clusters they come from.
         low, high: 95 % interval; None when there are too few clusters for one.
-        truncated, refused, too_long, error: counts of these statuses, all inside n.
+        truncated, refused, empty, too_long, error: counts of these statuses, all inside n.
     """
 
     n: int
@@ -39,6 +39,7 @@ class Accuracy:
     refused: int = 0
     too_long: int = 0
     error: int = 0
+    empty: int = 0
     prompt_tokens_median: float | None = None
 
 
@@ -128,7 +129,7 @@ class Cell:
             None elsewhere.
         both_right, lost, gained, both_wrong: pairs by outcome; they add up to n.
         word: None for slices that carry no verdict.
-        too_long, error: pairs with that status on either side; all inside n.
+        too_long, error, empty: pairs with that status on either side; all inside n.
         more_probes: further probes that would settle an inconclusive difference; None where the
             word is another or more probes of the same kind would not help.
         effects: sizes and p-values that decide nothing.
@@ -152,6 +153,7 @@ class Cell:
     more_probes: int | None = None
     too_long: int = 0
     error: int = 0
+    empty: int = 0
     effects: Effects | None = None
 
 
@@ -234,6 +236,8 @@ class Accounting:
     truncated_candidate: int
     refused_base: int
     refused_candidate: int
+    empty_base: int = 0
+    empty_candidate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,8 @@ class GateResult:
 
     Attributes:
         expr: as typed.
-        name: what it reads: `overall`, `diff`, `error_rate`, `truncated_rate` or a family.
+        name: what it reads: `overall`, `diff`, a family, or `error_rate`, `truncated_rate` or
+            `empty_rate`.
         value: the point estimate, a fraction; None without data, and then it is not passed.
         low, high: 95 % interval of the value; None without one.
         n: paired probes it was read from.

@@ -106,12 +106,14 @@ def _short(text: str) -> str:
 
 
 def _of_rows(rows: Sequence[Outcome]) -> list[str]:
-    """Answers cut by the token budget, thoughts without an answer, thoughts the scorer saw."""
+    """Answers cut by the token budget, empty ones, thoughts without an answer or in an answer."""
     texts = []
     cut = sum(row.status == "truncated" for row in rows)
     if cut > _TRUNCATED_SHARE * len(rows):
         share = 100 * cut / len(rows)
         texts.append(f"{cut} of {len(rows)} answers were truncated ({share:.1f} %)")
+    if empty := sum(row.status == "empty" for row in rows):
+        texts.append(f"{empty} of {len(rows)} answers are empty and count as wrong")
     if unended := sum(row.reason == "no_answer" for row in rows):
         texts.append(f"{unended} of {len(rows)} answers ended inside a thought and count as wrong")
     if tagged := sum(any(tag in (row.output or "") for tag in _THINKING_TAGS) for row in rows):

@@ -87,6 +87,7 @@ def _accuracy(
         refused=statuses["refused"],
         too_long=statuses["too_long"],
         error=statuses["error"],
+        empty=statuses["empty"],
         prompt_tokens_median=tokens,
     )
 

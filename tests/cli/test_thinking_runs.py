@@ -56,13 +56,40 @@ def test_thoughts_without_an_end_are_truncated_wrong_and_shown(run, saying, call
         ("truncated", "no_answer", "thinking")
     }
     assert {(row.output, row.score) for row in rows} == {("", 0)}
-    assert f"{len(rows)} truncated, 0 too long, 0 refused, {len(rows)} ended inside a thought" in (
-        called.out
-    )
+    counts = f"{len(rows)} truncated, 0 too long, 0 refused, 0 empty"
+    assert f"{counts}, {len(rows)} ended inside a thought" in called.out
     summary = json.loads(Path("runs/one/summary.json").read_text())
     assert summary["modes"]["generate"]["reasons"] == {"no_answer": len(rows)}
     assert call("report", "one", "-o", "page.html").code == 0
     assert "ended inside a thought" in Path("page.html").read_text()
+
+
+def test_a_model_that_stops_inside_its_thought_is_empty_and_shown_and_not_refused(run, saying):
+    called, rows = run(saying("<think>abc"), *SHORT)
+
+    number = len(rows)
+    assert called.code == 0, called.err
+    assert {(row.status, row.reason, row.score, row.error_type) for row in rows} == {
+        ("empty", "no_answer", 0, None)
+    }
+    assert f"0 refused, {number} empty, {number} ended inside a thought" in called.out
+    assert f"warning: {number} of {number} answers are empty" in called.err
+
+
+def test_a_model_that_says_nothing_is_empty_in_the_table_the_page_and_the_document(
+    run, saying, call
+):
+    called, rows = run(saying(""), "--thinking", "off", "--markdown", "one.md")
+
+    number = len(rows)
+    assert called.code == 0, called.err
+    assert {(row.status, row.reason, row.output) for row in rows} == {("empty", "empty", "")}
+    assert f"[{number} empty]" in called.out
+    assert f"{number} empty" in Path("one.md").read_text()
+    summary = json.loads(Path("runs/one/summary.json").read_text())
+    assert summary["modes"]["generate"]["by_length"]["1"]["empty"] == number
+    assert call("report", "one", "-o", "page.html").code == 0
+    assert "the answer ended without a text; wrong" in Path("page.html").read_text()
 
 
 def test_a_comparison_says_on_which_side_thoughts_did_not_end(run, saying, call):

@@ -62,12 +62,18 @@ def changed(before, now, name="all"):
     return {} if before == now else {name: (before, now)}
 
 
+def lost(before, now):
+    """What differs, apart from numbers that a later version added and that are 0."""
+    found = changed(before, now)
+    return {name: pair for name, pair in found.items() if pair != ("absent", 0)}
+
+
 def assert_same_run(name, rows=lambda rows: rows):
     """A run is the recorded one: its settings, rows and summary."""
     was = DATA / "runs"
     assert changed(settings_of(name, was), settings_of(name)) == {}
     assert changed(rows(rows_of(name, was)), rows_of(name)) == {}
-    assert changed(summary_of(name, was), summary_of(name)) == {}
+    assert lost(summary_of(name, was), summary_of(name)) == {}
 
 
 def work_of(counters):
@@ -190,7 +196,7 @@ def test_a_run_that_was_cut_off_is_finished_with_the_rows_of_an_undisturbed_one(
     assert said.startswith("exit 0"), said
     assert changed(settings_of("narrow") | {"run_id": name}, settings_of(name)) == {}
     assert changed(rows_of("narrow"), rows_of(name)) == {}
-    assert changed(summary_of("narrow"), summary_of(name)) == {}
+    assert lost(summary_of("narrow"), summary_of(name)) == {}
     first, second = manifest_of(name)["invocations"]
     assert first == manifest_of(name, DATA / "runs")["invocations"][0]
     assert (second["rows_written"], second["ended"]) == (20, "finished")
@@ -204,7 +210,7 @@ def test_a_finished_run_is_extended_with_the_rows_it_was_extended_with_before(re
     assert said.startswith("exit 0"), said
     assert changed(settings_of("extended") | {"run_id": "narrow"}, settings_of("narrow")) == {}
     assert changed(rows_of("extended"), rows_of("narrow")) == {}
-    assert changed(summary_of("extended"), summary_of("narrow")) == {}
+    assert lost(summary_of("extended"), summary_of("narrow")) == {}
 
 
 @pytest.mark.parametrize(("name", "failing"), [("server", False), ("failing", True)])

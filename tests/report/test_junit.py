@@ -82,6 +82,21 @@ def test_verdict_gates_and_families_are_tests_and_only_the_first_two_can_fail(tw
     assert "more" in out.splitlines()[-1]
 
 
+def test_what_was_not_answered_is_counted_and_an_empty_answer_is_called_so(sample):
+    suite = sample.SampleSuite(langs=("en",))
+    base, candidate = sample.run("a", suite), sample.run("b", suite)
+    rows = list(candidate.outcomes)
+    at = next(n for n, row in enumerate(rows) if row.score and row.condition == "main")
+    rows[at] = replace(rows[at], status="empty", output="", score=0, reason="empty", matched=None)
+    runs = [base, replace(candidate, outcomes=rows)]
+
+    out = cases(read(junit_xml(compared(runs), runs, fail_on="never")))["verdict"]
+
+    said = out.findtext("system-out")
+    assert "0 errors, 0 truncated, 0 too long, 0 refused, 1 empty" in said
+    assert f"lost {rows[at].probe_id}: (empty)" in said
+
+
 @pytest.mark.parametrize(
     ("fail_on", "failures"), [("regression", 1), ("inconclusive", 1), ("never", 0)]
 )

@@ -108,6 +108,16 @@ def test_failures_keep_their_own_words_and_stay_in_the_denominator(sample):
     )
     rows[main[2]] = replace(rows[main[2]], status="refused", score=0)
     rows[main[3]] = replace(rows[main[3]], status="truncated")
+    rows[main[4]] = replace(
+        rows[main[4]],
+        status="empty",
+        output="",
+        score=0,
+        matched=None,
+        reason="no_answer",
+        error_type="ReasoningOnly",
+        error_message="the server sent <reasoning> alone",
+    )
 
     page = check(sample.page([base, replace(candidate, outcomes=rows)], suite))
 
@@ -115,8 +125,10 @@ def test_failures_keep_their_own_words_and_stay_in_the_denominator(sample):
     assert "too long for the context window" in flips
     assert "error: CUDA &lt;oom&gt;" in flips
     assert "refused" in flips
-    assert flips.count('<details class="answer"') == 3
-    assert "Truncated, refused, too long and error, by history length" in page
+    assert "no answer after thinking: the server sent &lt;reasoning&gt; alone" in flips
+    assert flips.count('<details class="answer"') == 4
+    assert "Truncated, refused, empty, too long and error, by history length" in page
+    assert '<th scope="col">empty, candidate</th>' in page
 
 
 def test_more_changes_than_the_page_can_hold_stay_as_rows(sample, monkeypatch):

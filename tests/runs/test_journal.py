@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.errors import RunError
+from qwen_bench.errors import NewerSchemaError, RunError
 from qwen_bench.runs.journal import Journal, decode, encode, final_keys, read_journal
 
 
@@ -137,6 +137,40 @@ def test_an_error_then_an_answer_is_no_contradiction(tmp_path, outcome):
     write(tmp_path / "r", [failed, outcome])
 
     assert len(read_journal(tmp_path / "r").outcomes) == 2
+
+
+def test_an_unread_answer_is_kept_and_may_be_asked_again(tmp_path, outcome):
+    unread = replace(
+        outcome, status="empty", output="", score=0, error_type="ToolCallOnly", error_message="m"
+    )
+
+    write(tmp_path / "r", [unread, outcome])
+
+    assert read_journal(tmp_path / "r").outcomes == (unread, outcome)
+    assert final_keys([unread], retry_errors=True) == set()
+    assert len(final_keys([unread], retry_errors=False)) == 1
+
+
+def test_an_answer_that_the_model_left_empty_is_final(tmp_path, outcome):
+    silent = replace(outcome, status="empty", output="", score=0)
+
+    assert len(final_keys([silent], retry_errors=True)) == 1
+    write(tmp_path / "r", [silent, outcome])
+    with pytest.raises(RunError, match="second time, differently"):
+        read_journal(tmp_path / "r")
+
+
+@pytest.mark.parametrize("behind", [b"", b"{}\n"])
+def test_a_row_with_a_status_of_a_newer_version_is_neither_broken_nor_cut_off(
+    tmp_path, outcome, behind
+):
+    row = encode(outcome).replace(b'"status":"ok"', b'"status":"dreamt"')
+    (tmp_path / "r").write_bytes(row + behind)
+
+    with pytest.raises(NewerSchemaError, match="line 1 has the status 'dreamt'") as caught:
+        read_journal(tmp_path / "r")
+
+    assert caught.value.fix == ("upgrade qwen-bench",)
 
 
 def test_errors_are_final_until_they_are_to_be_retried(outcome):

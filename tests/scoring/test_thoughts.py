@@ -27,13 +27,39 @@ def test_a_reply_that_never_left_its_thought_has_no_answer(asked, kind, status):
     found = row(asked[kind], status, reason="thinking", text="", thought_tokens=9)
 
     assert (found.score, found.reason, found.output) == (0, "no_answer", "")
-    assert (found.status, found.thought_tokens) == (status, 9)
+    assert (found.status, found.thought_tokens) == ({"ok": "empty"}.get(status, status), 9)
 
 
 def test_an_empty_answer_after_a_finished_thought_is_empty_and_not_unanswered(asked):
     found = row(asked["fact"], text="", thought_tokens=9)
 
-    assert (found.score, found.reason) == (0, "empty")
+    assert (found.status, found.score, found.reason) == ("empty", 0, "empty")
+
+
+@pytest.mark.parametrize("kind", ["fact", "rule"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (None, "empty"),
+        (" \n", "empty"),
+        ("<think>Hm.</think>\n", "empty"),
+        ("<|im_end|>", "empty"),
+        ("<think>Hm.", "no_answer"),
+    ],
+)
+def test_an_answer_that_ended_without_a_word_is_empty_whichever_engine_gave_it(
+    asked, kind, text, reason
+):
+    found = row(asked[kind], text=text)
+
+    assert (found.status, found.score, found.reason) == ("empty", 0, reason)
+    assert (found.output, found.unread) == (text or "", False)
+
+
+def test_a_word_is_enough_to_be_an_answer(asked):
+    assert row(asked["fact"], text="No").status == "ok"
+    assert row(asked["fact"], text=None, status="error").status == "error"
 
 
 def test_the_answer_behind_a_thought_decides_whatever_the_thought_named(asked):

@@ -164,6 +164,17 @@ def test_rates_count_rows_by_status_and_failures_stay_inside(grid, run):
     assert evaluated(two, "base:error_rate<=0", max_error_rate=1.0).passed
 
 
+def test_the_share_of_empty_answers_can_be_a_gate(grid, run):
+    silent = grid(lambda *_: 0, status="empty")
+    made = [*grid(lambda *_: 1)[:-8], *silent[-8:]]
+    two = run(grid(lambda *_: 1), "base"), run(made, "cand")
+
+    result = evaluated(two, "empty_rate<=2")
+
+    assert result.value == pytest.approx(8 / 320)
+    assert not result.passed
+
+
 def test_a_gate_on_a_cell_without_data_fails_and_says_so(grid, run):
     def rows():
         return [

@@ -210,9 +210,46 @@ def test_the_accounting_covers_the_union_of_probes_for_every_pair_of_statuses(ou
     found = pair(run(base), run(candidate, "candidate"), max_error_rate=1.0).accounting
 
     union = {row.probe_id for row in base} | {row.probe_id for row in candidate}
-    assert found.paired + found.only_base + found.only_candidate == len(union) == 35
-    assert (found.paired, found.error, found.too_long) == (25, 9, 9)
-    assert (found.truncated_base, found.refused_candidate) == (5, 5)
+    assert found.paired + found.only_base + found.only_candidate == len(union) == 48
+    assert (found.paired, found.error, found.too_long) == (36, 11, 11)
+    assert (found.truncated_base, found.refused_candidate) == (6, 6)
+    assert (found.empty_base, found.empty_candidate) == (6, 6)
+
+
+def unread(outcome, **changes):
+    """A row of an answer that a server sent as a thought alone."""
+    said = {"output": "", "error_type": "ReasoningOnly", "error_message": "the server sent x alone"}
+    return outcome(0, status="empty", reason="no_answer", **said, **changes)
+
+
+def test_a_run_with_too_many_unread_answers_has_no_verdict(rows, outcome, run):
+    lost = unread(outcome, cluster=rows[3].cluster)
+    candidate = run([*rows[:3], lost], "candidate")
+
+    with pytest.raises(
+        RunError, match=r"1 of 4 answers could not be read \(25.0 %, limit 5 %\)"
+    ) as caught:
+        pair(run(rows), candidate)
+
+    assert caught.value.why == ("1 x ReasoningOnly, the first: the server sent x alone",)
+    assert "--reasoning-parser" in caught.value.fix[0]
+    assert pair(run(rows), candidate, max_unread_rate=0.25).accounting.empty_candidate == 1
+
+
+def test_a_model_that_says_nothing_is_compared_and_its_empty_answers_are_named(rows, outcome, run):
+    silent = [outcome(0, status="empty", output="", cluster=row.cluster) for row in rows]
+
+    pairing = pair(run(rows), run(silent, "candidate"))
+
+    assert pairing.accounting.empty_candidate == len(rows)
+    assert "candidate: 4 of 4 answers are empty and count as wrong" in pairing.warnings
+
+
+def test_an_answer_replaces_an_unread_one_whichever_stands_first(outcome):
+    lost, right = unread(outcome), outcome(1)
+
+    assert final_outcomes([lost, right]) == final_outcomes([right, lost]) == (right,)
+    assert final_outcomes([lost, outcome(None, status="error")])[0].status == "error"
 
 
 def test_equal_weights_on_both_sides_are_said(rows, run):

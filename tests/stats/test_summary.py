@@ -150,7 +150,7 @@ def test_compare_json_holds_cells_under_the_documented_names(document):
     assert set(mode["overall"]) == {
         *("n", "clusters", "base", "candidate", "difference", "low", "high", "p", "p_adjusted"),
         *("both_right", "lost", "gained", "both_wrong", "word", "note"),
-        *("too_long", "error", "effects"),
+        *("too_long", "error", "empty", "effects"),
     }
     assert list(mode["by_length"]) == ["1", "4"]
     assert mode["answered_only"] is None

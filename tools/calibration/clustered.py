@@ -57,6 +57,7 @@ class Layout:
             answered=yes,
             too_long=~yes,
             error=~yes,
+            empty=~yes,
             main=yes,
             families=("",) * self.probes,
             lengths=(0,) * self.probes,

@@ -166,7 +166,7 @@ def survey(client: Client, thinking: Thinking, local: Local | None) -> Survey:
 
 
 def _thought(said: ChatAnswer) -> bool:
-    return said.thought is not None or not said.complete
+    return said.thought is not None or not said.complete or bool(said.usage.thought)
 
 
 def _greet(

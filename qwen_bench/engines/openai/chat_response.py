@@ -1,7 +1,9 @@
 """Reading a chat response: answer, thought, how it ended, what it cost.
 
-Servers that separate thoughts put them into a field of their own, others leave them in the text;
-either way a thought is never part of the answer. What a response does not say stays None.
+Servers that separate thoughts put them into a field or a part of their own, others leave them in
+the text; either way a thought is never part of the answer. Where no answer is left although the
+server sent something, that is told apart from a model that says nothing. What a response does not
+say stays None.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from qwen_bench.chat.messages import split_thought
+from qwen_bench.chat.messages import THINK_CLOSE, THINK_OPEN, SplitReply, split_thought
 from qwen_bench.engines.openai.client import ServerResponse
+from qwen_bench.engines.openai.message_parts import Parts, only_calls, parts_of
+from qwen_bench.record.unread import Unread
 
 End = Literal["stop", "length", "filter", "other"]
 _ENDS: dict[str | None, End] = {
@@ -19,12 +23,19 @@ _ENDS: dict[str | None, End] = {
     "eos": "stop",
     "eos_token": "stop",
     "stop_sequence": "stop",
+    "end_turn": "stop",
+    "complete": "stop",
     "tool_calls": "stop",
+    "function_call": "stop",
     "length": "length",
     "max_tokens": "length",
     "content_filter": "filter",
     "sensitive": "filter",
+    "safety": "filter",
 }
+_SAMPLE = 120
+_UNSEEN = 8
+"""Generated tokens that may leave no text: marks of an end, and of a thought that is empty."""
 
 
 class Usage(NamedTuple):
@@ -53,6 +64,10 @@ class ChatAnswer(NamedTuple):
         end: how it ended.
         finish_reason: in the server's words.
         margin: smallest gap between the best two log-probabilities, in nats.
+        refusal: the model's words where the server says that it declined; None where it does not.
+        unread: why a reply that ended holds no answer though the server sent something; None where
+            there is an answer, or the model itself gave none.
+        sent: what it sent instead, for people.
     """
 
     text: str
@@ -62,6 +77,9 @@ class ChatAnswer(NamedTuple):
     finish_reason: str | None
     usage: Usage
     margin: float | None
+    refusal: str | None = None
+    unread: Unread | None = None
+    sent: str = ""
 
 
 def usage_of(data: Mapping[str, Any]) -> Usage:
@@ -88,21 +106,56 @@ def answer_in(data: Mapping[str, Any], *, prompt_opened: bool = False) -> ChatAn
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return None
     choice: dict[str, Any] = choices[0]
-    message = _mapping(choice.get("message"))
-    written = message.get("content")
-    content = written if isinstance(written, str) else ""
-    apart = message.get("reasoning_content") or message.get("reasoning")
+    parts = parts_of(choice)
     said = choice.get("finish_reason")
     reason = said if isinstance(said, str) else None
-    end = _ENDS.get(reason, "stop" if reason is None else "other")
-    usage, margin = usage_of(data), _margin(choice)
-    if isinstance(apart, str) and apart.strip():
-        answer = split_thought(content)
+    end = _ENDS.get(reason and reason.lower(), "stop" if reason is None else "other")
+    usage = usage_of(data)
+    if parts.thought:
+        answer = split_thought(parts.text)
         text = answer.text.strip()
         complete = answer.complete and (bool(text) or end != "length")
-        return ChatAnswer(text, apart, complete, end, reason, usage, margin)
-    answer = split_thought(content, prompt_opened=prompt_opened)
-    return ChatAnswer(answer.text, answer.thought, answer.complete, end, reason, usage, margin)
+        answer = SplitReply(text, parts.thought, complete)
+    else:
+        answer = split_thought(parts.text, prompt_opened=prompt_opened)
+    declined = bool(parts.refusal.strip()) and not answer.text.strip()
+    found = ChatAnswer(
+        *answer, end, reason, usage, _margin(choice), parts.refusal if declined else None
+    )
+    if declined or answer.text.strip() or end == "filter":
+        return found
+    unread, sent = _unread(parts, found)
+    return found._replace(unread=unread, sent=sent)
+
+
+def _unread(parts: Parts, found: ChatAnswer) -> tuple[Unread | None, str]:
+    """Why there is no answer, and what there is; nothing where the model itself gave none."""
+    if parts.others:
+        kind: Unread = "ToolCallOnly" if only_calls(parts) else "UnreadableContent"
+        return kind, f"{', '.join(dict.fromkeys(parts.others))} alone"
+    if found.end == "length":
+        return None, ""
+    if parts.thought:
+        return "ReasoningOnly", f"{parts.thought_in} alone: {_sample(parts.thought)}"
+    if not found.complete and not parts.text.lstrip().startswith(THINK_OPEN):
+        return "UnclosedThought", f"text without {THINK_CLOSE}: {_sample(parts.text)}"
+    return _withheld(found.usage) if not parts.text else (None, "")
+
+
+def _withheld(usage: Usage) -> tuple[Unread | None, str]:
+    """The same of an answer without a character, by what the server counts."""
+    if usage.thought:
+        return "WithheldText", f"no text, but counts {usage.thought} tokens of reasoning"
+    if usage.output is None:
+        return "WithheldText", "no text, and does not count what was generated"
+    if usage.output > _UNSEEN:
+        return "WithheldText", f"no text, but counts {usage.output} generated tokens"
+    return None, ""
+
+
+def _sample(text: str) -> str:
+    """The beginning of a text, on one line in which a runner of pipelines obeys nothing."""
+    return " ".join(text.split())[:_SAMPLE].replace("##[", "## [")
 
 
 def _margin(choice: Mapping[str, Any]) -> float | None:

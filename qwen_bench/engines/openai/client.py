@@ -255,6 +255,18 @@ def status_fault(code: int, said: str, *, retries: int = 0) -> ServerError:
     return ServerError(kind, f"http_{code}", message, code=code, body=said, retries=retries)
 
 
+def no_choice(data: Mapping[str, Any]) -> ServerError:
+    """The fault of a response without a choice; some servers say in it what went wrong."""
+    error = data.get("error")
+    if not error:
+        return ServerError("request", "empty", "the response holds no choice")
+    said = json.dumps(data, ensure_ascii=False)
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and 400 <= code < 600:
+        return status_fault(code, said)
+    return ServerError("request", "empty", f"the response holds an error: {_sentence(said)}")
+
+
 def refusal(fault: ServerError, host: str, model: str) -> EngineError:
     """The error that ends a run, or keeps it from beginning, for a fault that hits all requests.
 

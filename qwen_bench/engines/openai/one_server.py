@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qwen_bench.chat.messages import opens_thought
 from qwen_bench.engines.openai.capabilities import Survey
 from qwen_bench.engines.openai.chat_response import ChatAnswer, RequestCounters, answer_in
-from qwen_bench.engines.openai.client import Client, ServerError
+from qwen_bench.engines.openai.client import Client, ServerError, no_choice
 from qwen_bench.engines.openai.forcing import Forcing
 from qwen_bench.engines.openai.server_request import Local, ServerRequest
 from qwen_bench.protocol import Reply, Request, Sampling, Score
@@ -100,7 +100,7 @@ class Server:
         opened = asked.prompt is not None and opens_thought(asked.prompt.text)
         said = answer_in(answer.data, prompt_opened=opened)
         if said is None:
-            raise ServerError("request", "empty", "the response holds no choice")
+            raise no_choice(answer.data)
         reply = self._reply(asked, said, counters.seconds)
         usage = said.usage
         prompt = usage.prompt if usage.prompt is not None else asked.reply.prompt_tokens or 0
@@ -143,11 +143,14 @@ class Server:
         """Apply the budgets of thought and answer, which a server has only as a sum."""
         thought = self._thought_tokens(said)
         reply = replace(reply, text=said.text, thought_tokens=thought)
-        if said.end == "filter":
-            return replace(reply, status="refused", reason="content_filter")
-        unfinished = not said.complete or (self.thinks and not said.text and said.end == "length")
-        if unfinished or (thought or 0) > request.max_thinking_tokens:
+        if said.end == "filter" or said.refusal is not None or said.unread is not None:
+            return _without_answer(reply, said)
+        over = (thought or 0) > request.max_thinking_tokens
+        inside = not said.complete or (not said.text and (self.thinks or bool(thought)))
+        if over or (inside and said.end == "length"):
             return replace(reply, status="truncated", reason="thinking", text="")
+        if not said.complete:
+            return replace(reply, reason="thinking", text="")
         if said.end == "length":
             return replace(reply, status="truncated", reason="length")
         if said.thought is not None and self.local is not None:
@@ -157,10 +160,10 @@ class Server:
         return reply
 
     def _thought_tokens(self, said: ChatAnswer) -> int | None:
-        if said.thought is None and said.complete:
-            return 0
         if said.usage.thought:
             return said.usage.thought
+        if said.thought is None and said.complete:
+            return 0
         if self.local is None:
             return None
         return self.local.text_tokens(said.thought or "")
@@ -223,6 +226,22 @@ class Server:
         if self.survey.slots is not None:
             return 0
         return -1 if self.survey.owner in {"vllm", "sglang"} else None
+
+
+def _without_answer(reply: Reply, said: ChatAnswer) -> Reply:
+    """A reply that a filter or the model declined, or that the server sent as no text."""
+    if said.end == "filter":
+        return replace(reply, status="refused", reason="content_filter")
+    if said.refusal is not None:
+        return replace(reply, status="refused", reason="refusal", text=said.refusal)
+    return replace(
+        reply,
+        status="empty",
+        reason="thinking" if said.unread in {"ReasoningOnly", "UnclosedThought"} else None,
+        text="",
+        error_type=said.unread,
+        error_message=f"the server sent {said.sent}",
+    )
 
 
 def draw_seed(sampling: Sampling, request_id: str) -> int:

@@ -1,6 +1,8 @@
 """What a response means: answer or thought, finished or cut, counted or not."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.openai.chat_response import answer_in
@@ -98,6 +100,75 @@ def test_a_thought_that_never_ended_has_no_answer(response, replied, answer):
     reply = replied(answer(**response))
 
     assert (reply.status, reply.reason, reply.text) == ("truncated", "thinking", "")
+
+
+def test_text_that_closes_no_thought_of_the_prompt_is_no_answer_and_is_named(answer):
+    opened = answer_in(answer("Li."), prompt_opened=True)
+    closed = answer_in(answer("Li or Bo?</think>Li."), prompt_opened=True)
+
+    assert (opened.text, opened.unread) == ("", "UnclosedThought")
+    assert opened.sent == "text without </think>: Li."
+    assert (closed.text, closed.unread) == ("Li.", None)
+
+
+def test_the_words_that_an_error_quotes_are_one_line_without_commands(replied, answer):
+    reply = replied(answer(None, reasoning="Li\n::error::x\n##[error]" + 300 * "y"))
+
+    start = "the server sent reasoning alone: "
+    assert reply.error_message.startswith(f"{start}Li ::error::x ## [error]yyy")
+    assert "\n" not in reply.error_message
+    assert len(reply.error_message) < 200
+
+
+def test_a_thought_that_the_model_itself_left_open_is_no_fault_of_the_server(replied, answer):
+    reply = replied(answer("<think>Li or Bo?"))
+
+    assert (reply.status, reply.reason, reply.text) == ("ok", "thinking", "")
+    assert reply.error_type is None
+
+
+def test_a_server_that_counts_reasoning_and_hides_it_gets_both_budgets(
+    server, open_engine, act, answer
+):
+    greeting = answer("", finish="length")
+    greeting["usage"]["completion_tokens_details"] = {"reasoning_tokens": 8}
+    server.chat = lambda _: act(greeting)
+    engine = open_engine()
+    server.heard.clear()
+    response = answer("Li.")
+    response["usage"]["completion_tokens_details"] = {"reasoning_tokens": 30}
+    server.chat = lambda _: act(response)
+
+    (reply,) = engine.answer(asked(max_new_tokens=16, max_thinking_tokens=100))
+
+    assert server.asked()[0]["max_tokens"] == 116
+    assert (reply.status, reply.text, reply.thought_tokens) == ("ok", "Li.", 30)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
+KEYS = st.sampled_from(
+    ["type", "text", "thinking", "thought", "reasoning", "reasoning_content", "content", "summary",
+     "refusal", "value", "tool_calls", "audio", "x"]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
+)
+
+
+@given(message=ANYTHING, finish=SCALARS, usage=ANYTHING)
+def test_any_message_is_an_answer_or_has_a_reason_why_it_is_none(message, finish, usage):
+    choice = {"message": message, "finish_reason": finish}
+
+    found = answer_in({"choices": [choice], "usage": usage})
+
+    assert isinstance(found.text, str)
+    assert not (found.unread and found.text.strip())
+    assert bool(found.unread) == bool(found.sent)
+
+
+@pytest.mark.parametrize("finish", ["STOP", "end_turn", "COMPLETE", "function_call"])
+def test_other_words_for_an_end_are_understood(finish, replied, answer):
+    assert replied(answer("Li.", finish=finish)).status == "ok"
 
 
 def test_empty_text_cut_by_length_is_a_thought_on_a_model_that_thinks(replied, answer):

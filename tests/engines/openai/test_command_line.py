@@ -1,8 +1,10 @@
 """Whole runs against a server, as they are typed."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter
 from qwen_bench.errors import InputError
+from qwen_bench.probes.selection import Selection
+from qwen_bench.probes.suites import build_suite
 
 SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1", "--lang", "en", "--family", "f*")
 SECRET = "sk-very-secret-4711"  # noqa: S105 - that is the point
@@ -163,3 +167,132 @@ def test_the_sdk_is_loaded_only_for_a_server():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+class TestAnswersInAnyForm:
+    """Runs on a server whose model knows every answer, and that sends it in some form."""
+
+    @pytest.fixture
+    def knowing(self, server, act, answer):
+        """`knowing(form)`: the message of an answer has the fields of `form(right answer)`."""
+        chosen = Selection((1,), ("f*",), ("main",), ("en",), 1)
+        golds = {
+            tuple(message.content for message in asked.messages): asked.probe.gold
+            for dialogue in build_suite("quick", chosen).dialogues()
+            for asked in dialogue.probes
+        }
+
+        def answer_with(form):
+            def chat(body):
+                gold = golds.get(tuple(item["content"] for item in body["messages"]), "Hello.")
+                return act(answer(**{"text": None, **form(gold)}))
+
+            server.chat = chat
+
+        return answer_with
+
+    @pytest.fixture
+    def ask(self, run):
+        """A small run under the name `one`; what it is called with, and its rows."""
+
+        def ask(*words):
+            called = run("--condition", "main", "--mode", "generate", *words)
+            lines = Path("runs/one/results.jsonl").read_text().splitlines()
+            return *called, [json.loads(line) for line in lines]
+
+        return ask
+
+    def test_answers_in_parts_are_scored_as_the_same_text_is(self, knowing, ask):
+        knowing(
+            lambda gold: {
+                "text": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "Nobody."}]},
+                    {"type": "text", "text": f"It is {gold}"},
+                    {"type": "output_text", "text": "."},
+                ]
+            }
+        )
+
+        code, said, rows = ask("--run-id", "one")
+
+        assert code == 0, said
+        assert {row["status"] for row in rows} == {"ok"}
+        assert {row["score"] for row in rows} == {1}
+
+    def test_answers_that_stand_in_the_reasoning_alone_end_the_run(self, knowing, ask):
+        knowing(lambda gold: {"reasoning_content": gold})
+
+        code, said, rows = ask("--run-id", "one")
+
+        assert code == 1
+        assert re.search(
+            r"error: m: (\d+) of \1 answers could not be read \(100.0 %, limit 5 %\)", said
+        )
+        assert "ReasoningOnly, the first: the server sent reasoning_content alone: " in said
+        assert said.count("warning: m: an answer could not be read: the server sent ") == 1
+        assert said.index("could not be read") < said.index("100 %")
+        assert "--reasoning-parser" in said
+        assert "qwen-bench run --resume runs/one --retry-errors" in said
+        assert {(row["status"], row["reason"], row["score"]) for row in rows} == {
+            ("empty", "no_answer", 0)
+        }
+        assert {row["error"]["type"] for row in rows} == {"ReasoningOnly"}
+
+    def test_unread_answers_are_asked_again_once_the_server_is_mended(self, knowing, ask):
+        knowing(lambda _: {"tool_calls": [{"type": "function", "function": {"name": "f"}}]})
+        code, said, rows = ask("--run-id", "one")
+        assert code == 1
+        assert "ToolCallOnly" in said
+        assert "--enable-auto-tool-choice" in said
+        knowing(lambda gold: {"text": gold})
+
+        code, said, both = ask("--resume", "runs/one", "--retry-errors")
+
+        assert code == 0, said
+        assert both[: len(rows)] == rows
+        assert {(row["score"], row["attempt"]) for row in both[len(rows) :]} == {(1, 2)}
+        summary = json.loads(Path("runs/one/summary.json").read_text())
+        assert summary["modes"]["generate"]["overall"]["accuracy"] == 1
+        assert summary["modes"]["generate"]["overall"]["empty"] == 0
+
+    def test_a_run_of_answers_taken_for_thoughts_is_not_continued_without_thoughts(
+        self, knowing, ask
+    ):
+        knowing(lambda gold: {"reasoning_content": gold})
+        _, said, rows = ask("--run-id", "one")
+        assert "without --resume, as a new run" in said
+        knowing(lambda gold: {"text": gold})
+
+        code, said, left = ask("--resume", "runs/one", "--retry-errors")
+
+        assert (code, left) == (5, rows)
+        assert "template.thinking.effective" in said
+        assert "or leave --resume out: that starts a new run" in said
+
+    def test_they_can_be_accepted_and_are_then_counted_and_named(self, knowing, ask, capsys):
+        knowing(lambda gold: {"reasoning": gold})
+
+        code, said, rows = ask("--run-id", "one", "--max-unread-rate", "100")
+
+        number = len(rows)
+        assert code == 0, said
+        assert f"warning: {number} of {number} answers are empty and count as wrong" in said
+        assert f"{number} could not be read, the first: the server sent reasoning alone" in said
+        summary = json.loads(Path("runs/one/summary.json").read_text())
+        assert summary["modes"]["generate"]["overall"]["empty"] == number
+        ask("--run-id", "two", "--max-unread-rate", "100")
+        assert main(["compare", "runs/one", "runs/two"]) == 1
+        assert "could not be read" in capsys.readouterr().err
+        assert main(["compare", "runs/one", "runs/two", "--max-unread-rate", "100"]) == 0
+        assert f"{2 * number} empty" in capsys.readouterr().out
+
+    def test_a_model_that_says_nothing_is_counted_and_does_not_end_the_run(self, knowing, ask):
+        knowing(lambda _: {"text": ""})
+
+        code, said, rows = ask("--run-id", "one")
+
+        assert code == 0, said
+        assert {(row["status"], row["reason"], row["error"]) for row in rows} == {
+            ("empty", "empty", None)
+        }
+        assert "the model ended its turn without an answer" in said

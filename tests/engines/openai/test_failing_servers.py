@@ -104,6 +104,20 @@ def test_a_response_without_an_answer_is_an_error(body, reason, failing, act):
     assert (reply.status, reply.reason) == ("error", reason)
 
 
+def test_an_error_in_a_response_of_200_is_named(failing, act):
+    reply = only(failing(act({"error": {"message": "upstream is busy"}})))
+
+    assert (reply.status, reply.reason) == ("error", "empty")
+    assert reply.error_message == "the response holds an error: upstream is busy"
+
+
+def test_an_error_in_a_response_of_200_counts_as_the_status_that_it_names(failing, act):
+    reply = only(failing(act({"error": {"code": 503, "message": "no worker"}})))
+
+    assert (reply.status, reply.reason) == ("error", "http_503")
+    assert reply.error_message == "HTTP 503: no worker"
+
+
 @pytest.mark.parametrize(
     "body", [b"\xff\xfe not json", b"", b"null", b'{"detail": [{"msg": "bad"}]}']
 )

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.chat.rendering import CHATML
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.protocol import Unit
+from qwen_bench.scoring.score import score_reply
 
 OPENED = CHATML.replace(r"assistant\n", r"assistant\n<think>\n")
 
@@ -132,3 +134,14 @@ def test_thinking_answers_are_those_of_the_hf_engine(open_vllm, open_tiny, templ
         theirs.output_tokens,
         theirs.thought_tokens,
     )
+
+
+@pytest.mark.parametrize(("said", "reason"), [("", "empty"), ("no", "no_answer")])
+def test_a_turn_that_ends_without_an_answer_is_an_empty_row(say, template, said, reason):
+    asked = next(iter(build_suite("demo").dialogues())).probes[0]
+
+    reply, _ = say(said, template=template if said else None)
+    row = score_reply(asked.probe, reply, asked.messages)
+
+    assert (row.status, row.reason, row.score) == ("empty", reason, 0)
+    assert not row.unread
