@@ -145,4 +145,4 @@ def test_the_check_prompts_reach_from_the_first_token_to_the_last():
     prompts = check_prompts(1000, [7, 8])
 
     assert (int(prompts.min()), int(prompts.max())) == (0, 999)
-    assert prompts[:, :2].tolist() == [[7, 8], [7, 8]]
+    assert prompts[:, :2].tolist() == [[7, 8]]

@@ -17,7 +17,7 @@ import torch
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.errors import EngineError
 
-PROMPTS, LENGTH = 2, 8
+PROMPTS, LENGTH = 1, 6
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
