@@ -222,18 +222,22 @@ def check_shards(label: str, folder: Path, names: tuple[str, str]) -> None:
         )
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors that would be loaded: one whole file, else those that an index names."""
+    whole, index = WHOLE
+    if (folder / whole).is_file():
+        return [folder / whole]
+    names = read_config(folder.name, folder, index)["weight_map"].values()
+    return [folder / name for name in sorted(set(names))]
+
+
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Tensors by name, from the headers of the safetensors that would be loaded.
 
     A file that cannot be read is left out; loading it tells what is wrong.
     """
-    whole, index = WHOLE
-    files = [folder / whole]
-    if not files[0].is_file():
-        names = read_config(folder.name, folder, index)["weight_map"].values()
-        files = [folder / name for name in sorted(set(names))]
     found: dict[str, StoredTensor] = {}
-    for file in files:
+    for file in weight_files(folder):
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             try:

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint
@@ -130,19 +133,43 @@ def test_a_training_json_of_another_program_is_passed_over(two, tmp_path, text):
     assert base_notices(named(two["one"]), tmp_path, source(two["one"])) == ()
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
-def test_the_line_is_a_warning_of_the_model_that_is_asked(two, tmp_path):
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+@pytest.fixture
+def lora(two, tmp_path):
+    """Folder of a LoRA on the first model; `change` of its tensors by name."""
 
-    model = AutoModelForCausalLM.from_pretrained(two["one"])
-    lora = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM"))
-    lora.save_pretrained(tmp_path / "lora")
-    texts = [str(tmp_path / "lora"), f"{two['other']}+{tmp_path / 'lora'}"]
+    def make(change=None):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            made = LoraConfig(r=4, target_modules=["q_proj"], task_type="CAUSAL_LM")
+            model = get_peft_model(AutoModelForCausalLM.from_pretrained(two["one"]), made)
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.data += 0.3 if change is None else change(name) - weight.data
+        model.save_pretrained(tmp_path / "lora")
+        return tmp_path / "lora"
+
+    return make
+
+
+def warnings_of(*texts):
     options = EngineOptions(offline=True, device="cpu")
-
     with open_engines([parse_spec(text) for text in texts], options) as engines:
-        own, foreign = [" ".join(engine.identity().warnings) for engine in engines]
+        return [" ".join(engine.identity().warnings) for engine in engines]
+
+
+def test_the_line_is_a_warning_of_the_model_that_is_asked(two, lora):
+    folder = lora()
+
+    own, foreign = warnings_of(str(folder), f"{two['other']}+{folder}")
 
     assert "trained on" not in own
     assert "adapter lora: it was trained on one, and is put on other" in foreign
+
+
+def test_beside_it_an_adapter_that_changes_nothing_says_so_too(two, lora):
+    folder = lora(lambda name: float("lora_B" in name))
+
+    (said,) = warnings_of(f"{two['other']}+{folder}")
+
+    assert "it was trained on one" in said
+    assert "it changes nothing" in said

@@ -69,9 +69,9 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
         _check_applied(base, adapter, name, prompts, found)
         unchanged = same_bits(logits_of(base, None, prompts), found)
     lines = adapter.warnings
-    if not lines and unchanged:
+    if unchanged and not any("changes nothing" in line for line in lines):
         same = "it changes nothing: on fixed prompts its logits are those of the base"
-        lines = (f"adapter {adapter.folder.name}: {same}",)
+        lines = (*lines, f"adapter {adapter.folder.name}: {same}")
     attached = AttachedAdapter(
         name, adapter.folder, adapter.fingerprint, lines, adapter.chat_template
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
 from qwen_bench.engines.adapters import (
@@ -24,7 +25,7 @@ from qwen_bench.engines.adapters import (
     checked_adapter,
     read_config,
 )
-from qwen_bench.engines.checkpoint_files import check_weights
+from qwen_bench.engines.checkpoint_files import WHOLE, check_weights, weight_files
 from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.library_errors import first_lines, missing_package, opening
@@ -38,7 +39,7 @@ from qwen_bench.engines.loading import (
 )
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.vllm.sampling_requests import Ask
-from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError
+from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
 
 SEQUENCES = 512
 """Most sequences vLLM computes together: more than one dialogue asks for."""
@@ -330,7 +331,34 @@ def _files(spec: ModelSpec, options: EngineOptions, device: torch.device) -> Loa
         if (source.folder / "generation_config.json").is_file():
             with opening(f"the generation settings of {name}"):
                 shipped = GenerationConfig.from_pretrained(source.folder)
+    if config.get_text_config(decoder=True).tie_word_embeddings:
+        _check_tied(name, source.folder)
     dtype = choose_dtype(options.dtype, device)
     base = loaded_base(source, empty, tokenizer, shipped, device=device, dtype=dtype)
     base.model = None
     return base
+
+
+def _check_tied(label: str, folder: Path) -> None:
+    """Refuse an output layer of its own under a configuration that ties it: vLLM drops it.
+
+    Raises:
+        ModelError: see above.
+    """
+    if not any((folder / name).is_file() for name in WHOLE):
+        return
+    found = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as stored:
+            for name in stored.keys():  # noqa: SIM118 - it is no dict
+                if name.endswith(("lm_head.weight", "embed_tokens.weight")):
+                    found[name.rpartition(".")[0].rpartition(".")[2]] = stored.get_tensor(name)
+    if len(found) == 2 and not torch.equal(found["lm_head"], found["embed_tokens"]):
+        raise ModelError(
+            f"{label} has an lm_head that differs from its embeddings, although its config.json "
+            "ties them; vllm would not use it",
+            fix=(
+                '"tie_word_embeddings": false in config.json',
+                "--engine hf uses the one in the files",
+            ),
+        )

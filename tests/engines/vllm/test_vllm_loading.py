@@ -1,16 +1,18 @@
 """How vLLM is opened: once a base, for all its adapters, quietly, and ended again."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.engines.vllm.vllm_model import adapter_rank
-from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError
+from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
 from qwen_bench.probes.suites import build_suite
 from qwen_bench.solvers.solver_engine import SolverEngine
 
@@ -232,3 +234,36 @@ def test_the_largest_rank_of_a_pattern_counts(make_lora):
     )
 
     assert adapter_rank(folder) == 40
+
+
+@pytest.mark.usefixtures("fake_vllm")
+def test_an_output_layer_that_vllm_would_drop_is_refused(checkpoints, tmp_path):
+    folder = shutil.copytree(checkpoints["qwen2"], tmp_path / "model")
+    found = load_file(folder / "model.safetensors")
+    embeddings = found["model.embed_tokens.weight"]
+
+    def opened(head):
+        save_file(found | {"lm_head.weight": head}, folder / "model.safetensors", {"format": "pt"})
+        with open_engines([parse_spec(str(folder))], VLLM) as engines:
+            return next(engines).identity().model.label
+
+    assert opened(embeddings.clone()) == "model"
+    with pytest.raises(ModelError, match="has an lm_head that differs from its embeddings") as seen:
+        opened(embeddings * 2)
+    assert seen.value.fix[0] == '"tie_word_embeddings": false in config.json'
+
+
+@pytest.mark.usefixtures("fake_vllm")
+def test_a_package_that_vllm_misses_is_named(checkpoints, monkeypatch):
+    def broken(**_):
+        raise ImportError("AWQ needs it. Please install it with `pip install autoawq`")
+
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", broken)
+
+    with (
+        pytest.raises(EngineError, match="vllm cannot load") as caught,
+        open_engines([parse_spec(str(checkpoints["qwen2"]))], VLLM) as engines,
+    ):
+        next(engines)
+
+    assert caught.value.fix[0] == "pip install autoawq"
