@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qwen_bench.errors import NotComparableError, RunError
 from qwen_bench.record.outcome import Run, final_outcomes, key_of
-from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.comparability import compared_settings, differing_settings, fixes, refused
 from qwen_bench.stats.results import Accounting, SettingDifference
 from qwen_bench.stats.sanity import pairing_warnings
 
@@ -62,17 +62,17 @@ def pair(
     Args:
         base: the run to measure against.
         candidate: the run in question.
-        allow_mismatch: must-match fields whose difference is accepted; it is still shown.
+        allow_mismatch: fields whose difference is accepted; it is still shown.
         allow_partial: accept runs that are not finished.
         max_error_rate: largest accepted share of rows with status `error` in either run.
 
     Raises:
-        InputError: `allow_mismatch` names no must-match field.
+        InputError: `allow_mismatch` names no field that is compared.
         NotComparableError: settings, status or conversations differ, or no probe is common.
         RunError: the error rate of a run is above the limit.
     """
     settings = differing_settings(base.manifest, candidate.manifest)
-    known = must_match_fields(base.manifest, candidate.manifest)
+    known = compared_settings(base.manifest, candidate.manifest)
     blocking = refused(settings, allow_mismatch, known)
     if blocking:
         raise NotComparableError(
