@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import load_base
@@ -77,6 +77,7 @@ CELLS = [
         for method, (_, words) in REFUSED_ON_CPU.items()
     ),
     ("`fp8`", ON_CPU, "loads; equal to its weights times their scales", None),
+    ("`bitsandbytes (8 bits)`", WITH, "loads; equal to transformers", None),
     ("`bitsandbytes (4 bits)`", WITH, "loads; adapters on it, see above", None),
     (
         "`bitsandbytes (4 bits)`, over plain weights",
@@ -221,3 +222,20 @@ def test_fp8_weights_are_their_numbers_times_their_scales(quantised, tiny):
     with torch.inference_mode():
         assert torch.allclose(base.model(ids).logits, plain(ids).logits, atol=1e-4)
     assert base.dtype == torch.float32
+
+
+def test_8_bits_of_bitsandbytes_are_computed_as_transformers_does(tiny, tmp_path):
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    AutoModelForCausalLM.from_pretrained(
+        tiny,
+        dtype=torch.float32,
+        quantization_config=BitsAndBytesConfig(load_in_8bit=True),
+        device_map="cpu",
+    ).save_pretrained(folder)
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu")
+
+    base = load_base(parse_spec(str(folder)), EngineOptions(offline=True, device="cpu"))
+
+    ids = torch.tensor([[5, 9, 200, 31, 7]])
+    with torch.inference_mode():
+        assert torch.equal(base.model(ids).logits, plain.eval()(ids).logits)
