@@ -158,7 +158,8 @@ def test_an_adapter_on_the_hub_whose_base_was_a_path_says_what_to_write(hub):
 
 
 @pytest.mark.parametrize("text", ["org/lora", "./lora"])
-def test_a_base_packed_for_bitsandbytes_is_named_as_what_it_is(hub, tmp_path, text):
+def test_a_base_packed_for_bitsandbytes_is_named_as_what_it_is(hub, tmp_path, monkeypatch, text):
+    monkeypatch.setattr("qwen_bench.engines.resolving.find_spec", lambda _: None)
     packed = "unsloth/Qwen2.5-0.5B-Instruct-unsloth-bnb-4bit"
     folder = hub("org/lora", lora(packed))
     shutil.copytree(folder, tmp_path / "lora")
