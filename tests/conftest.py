@@ -58,20 +58,40 @@ def _template(key):
     return (folder / "chat_templates" / f"{key}.jinja").read_text("utf-8")
 
 
+def _without_chatml(tokenizer):
+    """The tokenizer with other markers, so that those of ChatML are text, two tokens at the end."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    text = tokenizer.backend_tokenizer.to_str()
+    text = text.replace("<|im_start|>", "<|turn|>").replace("<|im_end|>", "<|over|>")
+    special = {"eos_token": "<|over|>", "pad_token": "<|endoftext|>"}
+    made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), **special)
+    made.add_tokens(["<|im", "_end|>"])
+    return made
+
+
+@pytest.fixture
+def unmarked_tokenizer():
+    """See `_without_chatml`."""
+    return _without_chatml(tiny_tokenizer())
+
+
 @pytest.fixture
 def saying(tmp_path):
     """`saying("<think>hm</think>red", template)`: folder of a model that answers every prompt so.
 
     A Qwen3 whose next token depends on the last one alone. So no token may occur twice in what it
-    says, and prompts have to end with a line break, as those of Qwen do.
+    says, and prompts have to end with a line break, as those of Qwen do. Without `chatml` its
+    tokenizer has no ChatML tokens, and it goes on after what it says.
     """
     import torch
 
-    def make(text, template="qwen3", *, tags=("<think>", "</think>")):
-        tokenizer = tiny_tokenizer()
+    def make(text, template="qwen3", *, tags=("<think>", "</think>"), chatml=True):
+        tokenizer = tiny_tokenizer() if chatml else _without_chatml(tiny_tokenizer())
         tokenizer.add_tokens(list(tags))
         tokenizer.chat_template = _template(template)
-        said = tokenizer.encode(f"\n{text}<|im_end|>")
+        said = tokenizer.encode(f"\n{text}<|im_end|>" if chatml else f"\n{text}")
         assert len(set(said)) == len(said) <= 31, tokenizer.convert_ids_to_tokens(said)
         model = tiny_model("qwen3")
         model.resize_token_embeddings(len(tokenizer))

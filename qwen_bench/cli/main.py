@@ -13,6 +13,7 @@ import click
 
 from qwen_bench.cli.exits import Code, Exit
 from qwen_bench.cli.text import printable, write_line
+from qwen_bench.engines.openmp import wait_passively
 from qwen_bench.errors import InputError, QwenBenchError, near
 from qwen_bench.version import __version__
 
@@ -74,6 +75,7 @@ def cli() -> None:
 
 def entry_point() -> None:
     """The console script."""
+    wait_passively()
     code = main(sys.argv[1:])
     try:
         sys.stdout.flush()

@@ -28,8 +28,9 @@ class Written(NamedTuple):
         tokens: ids, a stop token included as the last one.
         thought_tokens: how many of them are the thought, its closing tag included.
         thinking: whether the thought had not ended.
-        stopped: whether the last one is a stop token.
+        stopped: whether the last one is a stop token, or completed a text that stops.
         margin: smallest gap between the best two log-probabilities at any token, in nats.
+        stop_text: the text that ended it; None where a token did, or nothing.
     """
 
     tokens: tuple[int, ...]
@@ -37,6 +38,7 @@ class Written(NamedTuple):
     thinking: bool
     stopped: bool
     margin: float
+    stop_text: str | None = None
 
 
 class Stopping(NamedTuple):
@@ -45,10 +47,21 @@ class Stopping(NamedTuple):
     Attributes:
         ids: tokens that end an answer.
         text: text of some ids, special tokens kept; tells thoughts from answers.
+        texts: strings that end an answer, for markers that are no single token.
     """
 
     ids: frozenset[int]
     text: Callable[[Sequence[int]], str]
+    texts: tuple[str, ...] = ()
+
+    def text_in(self, tokens: Sequence[int]) -> str | None:
+        """The text of `texts` that the last of some tokens completed; None without one."""
+        if not self.texts:
+            return None
+        # A token has a byte of the text at least, but for the first, which may begin before it.
+        most = max(len(text.encode()) for text in self.texts) + 1
+        tail = self.text(tokens[-most:])
+        return next((text for text in self.texts if text in tail), None)
 
 
 class Budget(NamedTuple):
@@ -83,6 +96,7 @@ class GeneratedRow:
     tokens: list[int] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     stopped: bool = False
+    stop_text: str | None = None
     thought_tokens: int | None = None
     _thinking: bool | None = None
     _generator: torch.Generator | None = None
@@ -109,7 +123,8 @@ class GeneratedRow:
         """Append a token."""
         self.tokens.append(token)
         self.margins.append(margin)
-        if token in stopping.ids:
+        self.stop_text = None if token in stopping.ids else stopping.text_in(self.tokens)
+        if token in stopping.ids or self.stop_text is not None:
             self.stopped = True
             return
         if self._thinking is None:
@@ -143,12 +158,14 @@ class GeneratedRow:
         else:
             end, thinking = thought + budget.answer, False
         tokens = tuple(self.tokens[:end])
+        stopped = self.stopped and len(self.tokens) <= end
         return Written(
             tokens,
             min(thought, len(tokens)),
             thinking,
-            self.stopped and len(self.tokens) <= end,
+            stopped,
             min(self.margins[:end]),
+            self.stop_text if stopped else None,
         )
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-from qwen_bench.chat.rendering import effective_thinking, template_system
+from qwen_bench.chat.rendering import effective_thinking
 from qwen_bench.engines.adapters import AttachedAdapter
 from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import Prompter, StopTokens
+from qwen_bench.engines.prompting import system_sha256, template_info
 from qwen_bench.protocol import Identity
-from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
+from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo
 
 
 def identity_of(
@@ -34,12 +34,7 @@ def identity_of(
         engine: the engine's account of itself.
         adapter: on the base, if any.
     """
-    settings, tokenizer = prompter.settings, base.tokenizer
     source = base.source
-    thinking = effective_thinking(settings, tokenizer)
-    system = settings.system if settings.system not in {"default", "none"} else None
-    if settings.system == "none":
-        system = ""
     resolved = f"{source.resolved} + {shown_folder(adapter.folder)}" if adapter else source.resolved
     model = ModelInfo(
         spec=spec.text,
@@ -54,16 +49,10 @@ def identity_of(
         context_window=base.context_window,
         dtype=str(base.dtype).removeprefix("torch."),
     )
-    template = TemplateInfo(
-        chat_template_sha256=settings.template.sha256,
-        tokenizer_sha256=base.tokenizer_sha256,
-        source=settings.template.source,
-        default_system=template_system(settings, tokenizer),
-        thinking=Thinking(requested=settings.thinking, effective=thinking),
-    )
+    template = template_info(prompter, base.tokenizer_sha256)
     generation = DecodingInfo(
         stop=stops.names,
-        system_sha256=None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        system_sha256=system_sha256(prompter.settings.system),
         checkpoint_defaults=_plain(base.checkpoint_defaults),
     )
     return Identity(model, template, generation, engine, _warnings(base, prompter, stops, adapter))
@@ -86,8 +75,11 @@ def _warnings(
     requested = settings.thinking
     if requested != "auto" and effective_thinking(settings, base.tokenizer) != requested:
         lines.append(f"the chat template of {name} has no thinking switch; --thinking is ignored")
-    if "<|im_end|>" not in base.tokenizer.get_vocab() and stops.end_of_turn_name != "<|im_end|>":
-        lines.append(f"{name} does not know <|im_end|> as one token; answers may not stop")
+    if stops.texts:
+        lines.append(
+            f"{name} has no token for {' or '.join(stops.texts)}; an answer ends where its text "
+            "has it"
+        )
     return tuple(lines)
 
 

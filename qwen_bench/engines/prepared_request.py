@@ -129,9 +129,14 @@ def ranked(prepared: Prepared, scores: tuple[tuple[float, float], ...]) -> Reply
 
 def written(prepared: Prepared, result: Written, prompter: Prompter) -> Reply:
     """The reply to a generating request."""
-    words = result.tokens[:-1] if result.stopped else result.tokens
+    stop = result.stop_text
+    if result.stopped and stop is None:
+        said, stop = prompter.text(result.tokens[:-1]), prompter.name(result.tokens[-1])
+    else:
+        said = prompter.text(result.tokens)
+        said = said if stop is None else said.partition(stop)[0]
     opened = opens_thought(prepared.prompt.text)
-    answer = split_thought(prompter.text(words), prompt_opened=opened)
+    answer = split_thought(said, prompt_opened=opened)
     reason = "thinking" if result.thinking else None if result.stopped else "length"
     return replace(
         prepared.reply,
@@ -139,7 +144,7 @@ def written(prepared: Prepared, result: Written, prompter: Prompter) -> Reply:
         reason=reason,
         text="" if result.thinking else answer.text,
         finish_reason="stop" if result.stopped else reason,
-        stop_token=prompter.name(result.tokens[-1]) if result.stopped else None,
+        stop_token=stop,
         output_tokens=len(result.tokens),
         thought_tokens=result.thought_tokens,
         margin=result.margin,

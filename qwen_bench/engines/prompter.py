@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from os.path import commonprefix
 from typing import Any
 
 from qwen_bench.chat.messages import Message
@@ -49,15 +50,18 @@ class StopTokens:
 
     Attributes:
         ids: all of them.
-        names: their strings, sorted.
+        names: their strings and those that stop as text, sorted.
         end_of_turn: the token that ends an assistant turn; scored after every candidate.
         end_of_turn_name: its string.
+        texts: markers of the template that are no single token of this tokenizer; an answer ends
+            where its text has one.
     """
 
     ids: frozenset[int]
     names: tuple[str, ...]
     end_of_turn: int
     end_of_turn_name: str
+    texts: tuple[str, ...] = ()
 
 
 def chat_settings(spec: ModelSpec, options: EngineOptions, own: str | None) -> ChatSettings:
@@ -168,6 +172,9 @@ class Prompter:
     def stop_tokens(self, shipped: Sequence[int]) -> StopTokens:
         """Union of what the checkpoint stops at, the tokenizer's end, and the ChatML markers.
 
+        What the template writes between turns stops an answer too, as text where the tokenizer has
+        no token for it.
+
         Args:
             shipped: ids of the checkpoint's generation config.
 
@@ -182,8 +189,34 @@ class Prompter:
             ids.add(self.tokenizer.eos_token_id)
         if len(end_of_turn) == 1:
             ids.add(end_of_turn[0])
-        names = tuple(sorted(self.name(token) for token in ids))
-        return StopTokens(frozenset(ids), names, end_of_turn[0], self.name(end_of_turn[0]))
+        markers = () if ids.intersection(end_of_turn) else self._markers()
+        encoded = {
+            text: tuple(self.tokenizer.encode(text, add_special_tokens=False)) for text in markers
+        }
+        ids |= {only for only, *more in encoded.values() if not more}
+        texts = tuple(text for text, pieces in encoded.items() if len(pieces) > 1)
+        names = tuple(sorted({*(self.name(token) for token in ids), *texts}))
+        return StopTokens(frozenset(ids), names, end_of_turn[0], self.name(end_of_turn[0]), texts)
+
+    def _markers(self) -> tuple[str, ...]:
+        """What the template writes after an assistant's content, and the opening of ChatML turns.
+
+        The last turn of a conversation shows where its end is over, whatever the next one opens
+        with.
+        """
+        asked, said = Message("user", "a"), Message("assistant", _MARK)
+        after = [
+            render(
+                (asked, said, *more),
+                self.settings.template,
+                self.tokenizer,
+                add_generation_prompt=False,
+            ).partition(_MARK)[2]
+            for more in ((), (Message("user", "b"),))
+        ]
+        end = commonprefix(after).split("\n", 1)[0].strip()  # noqa: RUF071 - characters are meant
+        opening = IM_START if IM_START in after[1] and self._start is None else ""
+        return tuple(text for text in (end, opening) if text)
 
     def _end_of_turn(self) -> tuple[int, ...]:
         """Ids between an assistant's content and the end of its line."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from qwen_bench.engines import ENGINES, PLUGINS
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.openmp import wait_passively
 from qwen_bench.engines.prompter import Prompter, chat_settings
+from qwen_bench.engines.prompting import Prompting, prompting_of, prompting_of_server
 from qwen_bench.engines.template_files import template_in
 from qwen_bench.errors import EngineError, InputError, MissingExtraError, QwenBenchError
 from qwen_bench.protocol import Engine
@@ -134,6 +136,23 @@ def open_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
     return load_config(look_up(spec, options, weights=False).weights, options)
 
 
+def open_prompting(spec: ModelSpec, options: EngineOptions) -> Prompting | None:
+    """What the engine of a SPEC will say of its prompts; no weights are loaded, no server is asked.
+
+    Returns:
+        None for solvers and plug-ins, of which nothing is known here.
+
+    Raises:
+        MissingExtraError: torch, transformers or peft is not installed.
+        ModelError: the tokenizer cannot be had or used, or there is no template.
+    """
+    if spec.kind == "openai":
+        return prompting_of_server(options)
+    if spec.kind not in _LOADED:
+        return None
+    return prompting_of(open_prompter(spec, options))
+
+
 class _Models(Protocol):
     """Models that are loaded, with the engines on them."""
 
@@ -173,6 +192,7 @@ def _models(specs: Sequence[ModelSpec], options: EngineOptions) -> Iterator[_Mod
     """What loads models; imports torch, and ray or vllm where they are to compute."""
     if _pooled(options):
         _require("ray", "ray")
+        wait_passively()  # workers inherit it
         from qwen_bench.engines.ray.ray_engine import (  # noqa: PLC0415 - its workers import this
             pooled_engines,
         )
@@ -291,6 +311,12 @@ def _found(spec: ModelSpec, options: EngineOptions) -> ModelSpec | QwenBenchErro
 
 
 def _require_packages() -> None:
+    """See to all that must be so before torch is imported.
+
+    Raises:
+        MissingExtraError: torch, transformers or peft is not installed.
+    """
+    wait_passively()
     for package in _PACKAGES:
         _require("hf", package)
 

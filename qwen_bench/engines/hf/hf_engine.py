@@ -249,7 +249,7 @@ class HfEngine:
                 self._forward,
                 counters,
                 self._limits,
-                Stopping(stops.ids, self._prompter.whole_text),
+                Stopping(stops.ids, self._prompter.whole_text, stops.texts),
                 stops.end_of_turn,
             ),
             tasks,

@@ -130,6 +130,9 @@ def survey(client: Client, thinking: Thinking, local: Local | None) -> Survey:
         "logprobs": True,
         "top_logprobs": 2,
     }
+    stops = local.prompter.stop_tokens(()).texts if local is not None else ()
+    if stops:
+        optional = {"stop": list(stops), **optional}
     if thinking != "auto":
         optional |= {"chat_template_kwargs": SWITCH[thinking], **SWITCH[thinking]}
     greeting: Conversation = GREETING

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import opens_thought
+from qwen_bench.chat.rendering import IM_END
 from qwen_bench.engines.openai.capabilities import Survey
 from qwen_bench.engines.openai.chat_response import ChatAnswer, RequestCounters, answer_in
 from qwen_bench.engines.openai.client import Client, ServerError, no_choice
@@ -107,6 +108,9 @@ class Server:
         return Replied(reply, counters, prompt + max(0, (usage.output or 0) - 1))
 
     def _reply(self, asked: ServerRequest, said: ChatAnswer, seconds: float) -> Reply:
+        if said.complete and IM_END in said.text:
+            # Written as text where the server has no token for it; what follows is no answer.
+            said = said._replace(text=said.text.partition(IM_END)[0], end="stop")
         counted = said.usage.prompt
         reply = replace(
             asked.reply,

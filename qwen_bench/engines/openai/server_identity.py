@@ -14,6 +14,7 @@ from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.openai.capabilities import plain_name
 from qwen_bench.engines.openai.client import Patience
 from qwen_bench.engines.openai.one_server import Server
+from qwen_bench.engines.prompting import system_sha256
 from qwen_bench.protocol import Identity
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, ModelInfo, TemplateInfo, Thinking
 
@@ -40,9 +41,6 @@ def describe(
     seen = f"openai|{hosts}|{spec.name}|{name}|{survey.fingerprint or ''}"
     template = survey.props.get("chat_template")
     prompter = local.prompter if local is not None else None
-    system = options.system if options.system not in {"default", "none"} else None
-    if options.system == "none":
-        system = ""
     model = ModelInfo(
         spec=spec.text,
         label=spec.default_label,
@@ -65,7 +63,8 @@ def describe(
         thinking=Thinking(requested=options.thinking, effective=_thinking(server, options)),
     )
     generation = DecodingInfo(
-        system_sha256=None if system is None else hashlib.sha256(system.encode()).hexdigest(),
+        stop=_stops(survey.accepted),
+        system_sha256=system_sha256(options.system),
         checkpoint_defaults=_defaults(survey.props),
     )
     own: dict[str, Any] = {
@@ -144,6 +143,12 @@ def _defaults(props: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(params, dict):
         return None
     return {name: params[name] for name in _DEFAULTS if name in params}
+
+
+def _stops(accepted: Mapping[str, object]) -> tuple[str, ...] | None:
+    """Strings that the server was told to stop at; None where it goes by its own template alone."""
+    stops = accepted.get("stop")
+    return tuple(map(str, stops)) if isinstance(stops, list) else None
 
 
 def _whole(mapping: object, name: str) -> int | None:

@@ -18,9 +18,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from qwen_bench.engines.decoding import Stopping
 from qwen_bench.protocol import GREEDY, Sampling
 
 Ids = tuple[int, ...]
+_NOTHING = Stopping(frozenset(), str)
 
 
 class Ask(NamedTuple):
@@ -51,7 +53,7 @@ def settings(
     sampling: Sampling = GREEDY,
     *,
     seed: int = 0,
-    stop: Iterable[int] = (),
+    stop: Stopping = _NOTHING,
     max_tokens: int = 1,
     **more: Any,  # noqa: ANN401 - further arguments of SamplingParams
 ) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def settings(
     Args:
         sampling: temperature, top-p, top-k.
         seed: of the draws of this one sequence.
-        stop: ids that end it.
+        stop: what ends it. Texts are looked for where vLLM makes text of tokens, so it does then.
         max_tokens: budget.
         more: log-probabilities wanted.
     """
@@ -78,13 +80,13 @@ def settings(
         "frequency_penalty": 0.0,
         "max_tokens": max_tokens,
         "min_tokens": 0,
-        "stop": None,
-        "stop_token_ids": sorted(stop),
+        "stop": list(stop.texts) or None,
+        "stop_token_ids": sorted(stop.ids),
         "ignore_eos": True,
         "logprobs": None,
         "prompt_logprobs": None,
         "logprob_token_ids": None,
-        "detokenize": False,
+        "detokenize": bool(stop.texts),
         **more,
     }
 
@@ -105,7 +107,7 @@ def priming(ids: Ids) -> Ask:
 
 
 def continuation(
-    ids: Ids, sampling: Sampling, *, key: str, done: int, stop: Iterable[int], max_tokens: int
+    ids: Ids, sampling: Sampling, *, key: str, done: int, stop: Stopping, max_tokens: int
 ) -> Ask:
     """Generate after `ids`, with the best two log-probabilities at every token.
 
@@ -114,7 +116,7 @@ def continuation(
         sampling: how tokens are chosen.
         key: request id, which seeds the draws.
         done: tokens written before.
-        stop: ids that end the answer.
+        stop: what ends the answer.
         max_tokens: budget of this call.
     """
     return Ask(

@@ -79,7 +79,8 @@ class VllmEngine:
         self._policy = policy
         self._prompter = Prompter(loaded.tokenizer, chat)
         self._stops = self._prompter.stop_tokens(loaded.eos_ids)
-        self._stopping = Stopping(self._stops.ids, self._prompter.whole_text)
+        stops = self._stops
+        self._stopping = Stopping(stops.ids, self._prompter.whole_text, stops.texts)
         self._thinks = effective_thinking(chat, loaded.tokenizer) == "on"
         self._counters = Counters()
         self._failed = False
@@ -257,7 +258,7 @@ class VllmEngine:
             item.request.sampling,
             key=item.request.id,
             done=len(row.tokens),
-            stop=self._stops.ids,
+            stop=self._stopping,
             max_tokens=room,
         )
 

@@ -45,6 +45,15 @@ def test_an_empty_answer_that_stopped_is_an_answer(replied, answer):
     assert (reply.status, reply.text) == ("ok", "")
 
 
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_a_marker_that_the_server_wrote_as_text_ends_the_answer(finish, replied, answer):
+    said = "Li.<|im_end|>\n<|im_start|>user\nAnd Kwame?"
+
+    reply = replied(answer(said, finish=finish))
+
+    assert (reply.status, reply.reason, reply.text) == ("ok", None, "Li.")
+
+
 def test_an_answer_cut_by_its_budget_keeps_its_text(replied, answer):
     reply = replied(answer("The cat is", finish="length"))
 

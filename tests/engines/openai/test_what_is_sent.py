@@ -1,12 +1,14 @@
 """What goes out: settings that decide an answer, and nothing that a server refuses."""
 
 import json
+import shutil
 import traceback
 
 import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy, keep
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.openai.one_server import draw_seed
 from qwen_bench.engines.openai.server_request import load_local
@@ -261,3 +263,27 @@ class TestSecrets:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
         assert sent()[1].status == "ok"
+
+
+def test_an_end_of_turn_that_is_text_is_sent_as_a_stop(
+    server, open_engine, checkpoints, tmp_path, act, answer
+):
+    server.chat = lambda _: act(answer("Li.", prompt=200))
+    folder = tmp_path / "text"
+    shutil.copytree(checkpoints["qwen2"], folder)
+    (folder / "chat_template.jinja").write_text(
+        CHATML.replace("<|im_start|>", "[").replace("<|im_end|>", "(end)")
+    )
+    local = {"tokenizer": str(folder)}
+
+    with_text = open_engine(model_args=local)
+    list(with_text.answer(asked()))
+    sent = server.asked()[-1]
+    server.heard.clear()
+    plain = open_engine(model_args={"tokenizer": str(checkpoints["qwen2"])})
+    list(plain.answer(asked()))
+
+    assert sent["stop"] == ["(end)"]
+    assert with_text.identity().generation.stop == ("(end)",)
+    assert "stop" not in server.asked()[-1]
+    assert plain.identity().generation.stop is None

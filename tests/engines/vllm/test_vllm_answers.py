@@ -6,6 +6,7 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import Policy
+from qwen_bench.chat.rendering import CHATML
 from qwen_bench.engines.vllm.sampling_requests import whole_logprobs
 from qwen_bench.errors import EngineError
 from qwen_bench.protocol import Request, Sampling, Unit
@@ -307,3 +308,19 @@ def test_two_failed_units_in_a_row_end_the_run(open_vllm, fake_vllm, asked):
 
     with pytest.raises(EngineError, match="two dialogues in a row"):
         list(engine.answer(Unit("b", asked("b", 1, "Which locker is mine?"))))
+
+
+def test_an_end_of_turn_that_is_text_stops_vllm_and_is_cut(open_vllm, fake_vllm, asked, tmp_path):
+    file = tmp_path / "text.jinja"
+    file.write_text(CHATML.replace("<|im_start|>", "[").replace("<|im_end|>", "(end)"))
+    engine = open_vllm(template=str(file))
+    fake_vllm.LLM.script = list(engine._prompter.candidate("red(end)\nblue"))
+
+    (reply,) = engine.answer(
+        Unit("d", (asked("q", 1, "Which locker is mine?", budget=len(fake_vllm.LLM.script))[0],))
+    )
+
+    assert (reply.status, reply.text, reply.stop_token) == ("ok", "red", "(end)")
+    assert [(params.stop, params.detokenize) for _, params, _ in fake_vllm.asks] == [
+        (["(end)"], True)
+    ]
