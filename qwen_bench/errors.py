@@ -142,10 +142,16 @@ class NotComparableError(QwenBenchError):
         self.differences = tuple(differences)
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """Text ``near: a, b`` naming the closest known words, or all of them when few are known."""
+def near(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """Text ``near: a, b`` naming the closest known words, or all of them when none is close.
+
+    Args:
+        word: as typed.
+        known: what could have been meant.
+        cutoff: how alike a word has to be, from 0 to 1.
+    """
     options = sorted(set(known))
-    matches = get_close_matches(word, options, n=3, cutoff=0.5)
+    matches = get_close_matches(word, options, n=3, cutoff=cutoff)
     if matches:
         return f"near: {', '.join(matches)}"
     return f"there are {', '.join(options)}" if options else "there are none"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,7 @@ from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
 from qwen_bench.protocol import Generation, Sampling
 from qwen_bench.record.outcome import MODES, Mode
+from qwen_bench.record.redaction import redact_text
 from qwen_bench.runs.manifest_file import read_manifest
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.runs.store import StoredRun, find_run, is_run, read_run
@@ -42,10 +43,12 @@ class Asked:
 
     Attributes:
         engine: one that Python gave and closes itself; None where the SPEC names it.
+        resume: the run to continue, `latest` for the newest with its settings, None for a new one.
     """
 
     spec: ModelSpec
     engine: Engine | None = None
+    resume: Path | Literal["latest"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,6 @@ class Asking:
     labels: tuple[str, ...]
     stored_base: StoredRun | None
     has_base: bool
-    resume: Path | Literal["latest"] | None
     suite: Suite
     modes: tuple[Mode, ...]
     generation: Generation
@@ -103,12 +105,10 @@ def read_asking(
         InputError: something given is not what it should be.
         RunError: a run folder named is damaged.
     """
-    resume: Path | Literal["latest"] | None = None
-    if config.resume == LATEST:
-        resume = "latest"
-    elif config.resume is not None:
-        resume = find_run(config.resume, config.runs_path)
-        config = config.taken_over(read_manifest(resume))
+    folder = None
+    if config.resume not in {None, LATEST}:
+        folder = find_run(str(config.resume), config.runs_path)
+        config = config.taken_over(read_manifest(folder))
     stored = baseline if isinstance(baseline, StoredRun) else _stored_base(config)
     models: list[Asked] = []
     if baseline is not None and not isinstance(baseline, StoredRun):
@@ -130,11 +130,10 @@ def read_asking(
     modes = modes_of(config, suite)
     return Asking(
         config=config,
-        models=tuple(models),
+        models=tuple(_with_runs(models, config, folder)),
         labels=distinct_labels(specs),
         stored_base=stored,
         has_base=config.baseline is not None or baseline is not None,
-        resume=resume,
         suite=suite,
         modes=modes,
         generation=generation_of(config, suite),
@@ -188,11 +187,40 @@ def check_flags(config: RunConfig, models: int) -> None:
             raise InputError("--run-id names a new run folder, --resume an old one; give one")
         if config.run_id.startswith(".") or "/" in config.run_id or not config.run_id.strip():
             raise InputError(f"--run-id: '{config.run_id}' is not a folder name")
-    if models > 1 and config.resume not in {None, LATEST}:
+
+
+def _with_runs(models: Sequence[Asked], config: RunConfig, folder: Path | None) -> list[Asked]:
+    """The models with the runs that they continue.
+
+    Of several models the run named belongs to the one that made it; the others continue the newest
+    run with their settings.
+
+    Args:
+        models: to be asked.
+        config: as given.
+        folder: the run named with `--resume`.
+
+    Raises:
+        InputError: none of several models made that run.
+    """
+    if folder is None:
+        newest: Literal["latest"] | None = "latest" if config.resume == LATEST else None
+        return [replace(item, resume=newest) for item in models]
+    if len(models) == 1:
+        return [replace(models[0], resume=folder)]
+    made_by = read_manifest(folder).model.spec
+    specs = [redact_text(item.spec.text) for item in models]
+    if made_by not in specs:
         raise InputError(
-            "--resume RUN continues one model, but several are run",
+            f"--resume {folder}: none of the models given made that run",
+            why=f"it was made by {made_by}",
             fix="--resume without a value finds the newest run of each",
         )
+    place = specs.index(made_by)
+    return [
+        replace(item, resume=folder if number == place else "latest")
+        for number, item in enumerate(models)
+    ]
 
 
 def read_specs(texts: Sequence[str], reporter: Reporter) -> tuple[ModelSpec, ...]:

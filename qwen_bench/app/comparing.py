@@ -12,6 +12,7 @@ from qwen_bench.probes.selection import chosen
 from qwen_bench.record.marks import marked_fields
 from qwen_bench.report.run_cards import unique_labels
 from qwen_bench.runs.store import StoredRun, find_run, read_run
+from qwen_bench.stats.comparability import compared_settings, needless
 from qwen_bench.stats.gates import Gate, check_gate, evaluate, parse_gate
 from qwen_bench.stats.half_life import REPLICATES
 from qwen_bench.stats.paired_comparison import adjust_over_candidates
@@ -124,6 +125,8 @@ def judge(
         {family for suite in suites for family in suite.families},
         {length for suite in suites for length in suite.lengths},
     )
+    for line in _needless(base, candidates, config.allow_mismatch):
+        reporter.say(f"notice: {line}")
     comparisons: list[Comparison] = []
     unjudged: list[Unjudged] = []
     for candidate in candidates:
@@ -143,6 +146,16 @@ def judge(
         ),
         tuple(unjudged),
     )
+
+
+def _needless(base: Run, candidates: Sequence[Run], allowed: Sequence[str]) -> list[str]:
+    """What is said of settings that need not be allowed, once for all candidates."""
+    lines = [
+        line
+        for candidate in candidates
+        for line in needless(allowed, compared_settings(base.manifest, candidate.manifest))
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def read_gates(

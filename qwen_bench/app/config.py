@@ -240,7 +240,7 @@ class RunConfig:
         "Run",
         COMMAND,
         "Ask only what is missing in a run; without a value: in the newest one with the same "
-        "settings.",
+        "settings; alone: in the newest unfinished one, with what was typed for it.",
         "[RUN|latest]",
         alone=LATEST,
     )

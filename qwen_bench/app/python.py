@@ -17,6 +17,8 @@ from qwen_bench.app.config import RunConfig, options
 from qwen_bench.app.interrupt import StopRequest
 from qwen_bench.app.outputs import check_targets, write_page
 from qwen_bench.app.recording import record
+from qwen_bench.app.resuming import Command, taken_up
+from qwen_bench.app.unnamed import refuse_unnamed
 from qwen_bench.errors import InputError
 from qwen_bench.record.outcome import Run
 from qwen_bench.runs.job import Reporter
@@ -96,8 +98,12 @@ def run(
             given[side] = os.fspath(who)
         elif who is not None:
             engines[side] = who
-    asking = read_asking(_config(given), reporter, **engines)
+    made = _config(given)
+    if not engines:
+        made = taken_up(Command(made), reporter).config
+    asking = read_asking(made, reporter, **engines)
     check_beforehand(asking)
+    refuse_unnamed(asking)
     runs = record(asking, reporter, StopRequest(reporter.say)).runs
     if not asking.has_base:
         return RunResult(runs[0])

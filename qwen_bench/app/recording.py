@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from qwen_bench.app.foreseen import answerable, foresee
 from qwen_bench.engines.registry import look_up, open_engines
-from qwen_bench.errors import InputError, NotComparableError, QwenBenchError, RunError
-from qwen_bench.probes.programmes import SYSTEM
+from qwen_bench.errors import NotComparableError, QwenBenchError, RunError
 from qwen_bench.record.manifest import Invocation, Manifest
 from qwen_bench.record.redaction import redact_mapping
 from qwen_bench.runs import provenance
@@ -18,12 +18,17 @@ from qwen_bench.runs.job import Job, RunInterruptedError, timestamp
 from qwen_bench.runs.recorder import record as record_one
 from qwen_bench.runs.runner import Plan, plan
 from qwen_bench.solvers.solver_engine import SolverEngine
-from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.comparability import (
+    compared_settings,
+    differing_settings,
+    fixes,
+    refused,
+)
 from qwen_bench.stats.results import Unjudged
 from qwen_bench.stats.unread_answers import refuse_unread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -86,42 +91,51 @@ class _Session:
     words: Sequence[str] | None
     runs: dict[int, StoredRun] = field(default_factory=dict)
     broken: list[Unjudged] = field(default_factory=list)
-    unusable: set[int] = field(default_factory=set)
 
     def record_models(self) -> None:
-        """Run every model; what can be refused is refused before the first is asked."""
-        for position, item in enumerate(self.asking.models):
+        """Run every model, but those that are known beforehand to be of no use."""
+        left = self._usable()
+        while left:
+            try:
+                with self._opened(left) as engines:
+                    for engine in engines:
+                        self._record(left[0], engine)
+                        del left[0]
+            except QwenBenchError as error:
+                self._excuse(left.pop(0), error)
+
+    def _usable(self) -> list[int]:
+        """Positions of the models to ask; the others are refused before anything is asked."""
+        asking = self.asking
+        stored = asking.stored_base
+        base = stored.manifest if stored is not None else None
+        unknown: Collection[str] = frozenset()
+        usable = []
+        for position, item in enumerate(asking.models):
             try:
                 if item.engine is None:
-                    look_up(item.spec, self.asking.engine)
+                    look_up(item.spec, asking.engine)
+                found = foresee(asking, position) if asking.has_base else None
+                if found is not None and stored is None and position == 0:
+                    base, unknown = found.manifest, found.unknown
+                elif found is not None and base is not None:
+                    self._refuse(base, found.manifest, {*unknown, *found.unknown})
+                usable.append(position)
             except QwenBenchError as error:
                 self._excuse(position, error)
-                self.unusable.add(position)
-        position = 0
-        while position < len(self.asking.models):
-            if position in self.unusable:
-                position += 1
-                continue
-            try:
-                with self._opened(position) as engines:
-                    for engine in engines:
-                        self._record(position, engine)
-                        position += 1
-            except QwenBenchError as error:
-                self._excuse(position, error)
-                position += 1
+        return usable
 
-    def _opened(self, position: int) -> AbstractContextManager[Iterator[Engine]]:
-        """Engines of the models from a position on, up to one given by Python or left out."""
+    def _opened(self, positions: Sequence[int]) -> AbstractContextManager[Iterator[Engine]]:
+        """Engines of the models at some positions, up to one that Python gave."""
         asking = self.asking
-        given = asking.models[position].engine
+        given = asking.models[positions[0]].engine
         if given is not None:
             return nullcontext(iter((given,)))
         specs = []
-        for place, item in enumerate(asking.models[position:], position):
-            if item.engine is not None or place in self.unusable:
+        for position in positions:
+            if asking.models[position].engine is not None:
                 break
-            specs.append(item.spec)
+            specs.append(asking.models[position].spec)
         return open_engines(specs, asking.engine, solver=self._solver)
 
     def _solver(self, spec: ModelSpec) -> SolverEngine:
@@ -157,7 +171,7 @@ class _Session:
             label=asking.labels[position],
             runs_dir=config.runs_path,
             run_id=config.run_id,
-            resume=asking.resume,
+            resume=asking.models[position].resume,
             retry_errors=config.retry_errors,
             invocation=self._invocation(),
             continue_command=self._continue_command,
@@ -179,25 +193,18 @@ class _Session:
         self.reporter.finished(job.label, run)
 
     def _answerable(self, position: int, engine: Engine) -> tuple[Suite, Plan]:
-        """The suite as this engine can be asked it: without a system role, no rules in one.
+        """The suite as this engine can be asked it, said where it is not the whole one.
 
         Raises:
             InputError: nothing is left.
         """
         asking = self.asking
         suite = asking.suite
-        narrowed = suite.without(SYSTEM)
-        if narrowed is suite or engine.abilities().system_messages:
+        narrowed = answerable(asking, position, takes_system=engine.abilities().system_messages)
+        if narrowed.families == suite.families:
             return suite, asking.plan
-        label = asking.labels[position]
-        if not narrowed.families:
-            raise InputError(
-                f"the chat template of {label} takes no system message, and only families that "
-                "need one are asked",
-                fix="ask other families, or pass another template with --chat-template FILE",
-            )
         self.reporter.say(
-            f"warning: the chat template of {label} takes no system message; "
+            f"warning: the chat template of {asking.labels[position]} takes no system message; "
             f"{', '.join(f for f in suite.families if f not in narrowed.families)} is left out of "
             "its run"
         )
@@ -235,16 +242,36 @@ class _Session:
             NotComparableError: settings that must match differ from the baseline's.
         """
         base = self.asking.stored_base or self.runs.get(0)
-        if base is None or not self.asking.has_base:
-            return
-        old, new = base.manifest, manifest
-        known = must_match_fields(old, new)
-        blocking = refused(differing_settings(old, new), self.asking.config.allow_mismatch, known)
+        if base is not None and self.asking.has_base:
+            self._refuse(base.manifest, manifest)
+
+    def _refuse(self, base: Manifest, candidate: Manifest, unknown: Collection[str] = ()) -> None:
+        """Refuse a candidate that differs from the baseline in what must match.
+
+        Args:
+            base: recorded, or as it will be.
+            candidate: as it will be.
+            unknown: fields of either that are not known yet.
+
+        Raises:
+            NotComparableError: such settings differ.
+            InputError: `--allow-mismatch` names no setting.
+        """
+        blocking = [
+            item
+            for item in refused(
+                differing_settings(base, candidate),
+                self.asking.config.allow_mismatch,
+                compared_settings(base, candidate),
+            )
+            if item.field not in unknown
+        ]
         if blocking:
+            name = base.run_id or base.model.label
             raise NotComparableError(
-                f"this run could not be compared with the baseline {base.manifest.run_id}",
+                f"this run could not be compared with the baseline {name}",
                 [(item.field, item.base, item.candidate) for item in blocking],
-                fix=fixes(blocking, new),
+                fix=fixes(blocking, candidate),
             )
 
     def recorded(self) -> Recorded:
@@ -329,14 +356,14 @@ def continue_command(words: Sequence[str], folder: Path | None) -> str:
         folder: the one run to continue; None where several were asked for, each of which is found
             again by its settings.
     """
-    kept = _without(words, "--resume", optional_value=True)
+    kept = without_flag(words, "--resume", optional_value=True)
     if folder is not None:
-        kept = _without(kept, "--run-id", optional_value=False)
+        kept = without_flag(kept, "--run-id", optional_value=False)
     target = ["--resume"] if folder is None else ["--resume", str(folder)]
     return shlex.join(["qwen-bench", *kept, *target])
 
 
-def _without(words: Sequence[str], flag: str, *, optional_value: bool) -> list[str]:
+def without_flag(words: Sequence[str], flag: str, *, optional_value: bool) -> list[str]:
     """The words without a flag and its value."""
     kept: list[str] = []
     skip = False

@@ -26,9 +26,10 @@ Examples:
 @command("check", UNEXPECTED, *RUN, examples=EXAMPLES)
 def check(call: Call, unexpected: tuple[str, ...]) -> Exit | None:
     """Run both sides, compare, report and gate: exit 0 only when nothing failed."""
-    from qwen_bench.cli.run import ask_all
+    from qwen_bench.cli.run import ask_all, continued
 
     refuse_unexpected(unexpected)
+    call = continued(call)
     _need_both_sides(call.config)
     try:
         return ask_all(call)

@@ -101,7 +101,9 @@ def show_dry_run(asking: Asking, call: Call) -> None:
     )
     lines = [header]
     for model in dry_run(asking):
-        lines.append(f"{model.label}: {model.done} answers are there, {model.missing} to ask")
+        goes_on = f" · continues {model.found}" if model.found is not None else ""
+        asked = f"{model.done} answers are there, {model.missing} to ask"
+        lines.append(f"{model.label}: {asked}{goes_on}")
         if model.tokens is not None:
             lines.append(f"  {' · '.join(_costs(model, model.tokens))}")
     call.screen.table(lines, stdout_is_free=True)

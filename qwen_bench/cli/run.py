@@ -20,6 +20,7 @@ Examples:
   qwen-bench run --model ./out/lora --baseline Qwen/Qwen2.5-0.5B-Instruct --html report.html
   qwen-bench run --suite quick --lang zh --family 'update_*'
   qwen-bench run --model mock:window-8 --baseline mock:oracle
+  qwen-bench run --resume
   qwen-bench run --resume runs/RUN --limit 20
   qwen-bench run --model openai:qwen3 --base-url http://localhost:8000/v1 --mode generate
   qwen-bench run --model Qwen/Qwen3-8B --thinking on --temperature 0.6 --top-p 0.95 --top-k 20
@@ -31,9 +32,12 @@ UNEXPECTED = click.Argument(["unexpected"], nargs=-1, metavar="")
 
 @command("run", UNEXPECTED, *RUN, examples=EXAMPLES)
 def run(call: Call, unexpected: tuple[str, ...]) -> Exit | None:
-    """Ask a model every probe of a suite; with a baseline also compare."""
+    """Ask a model every probe of a suite; with a baseline also compare.
+
+    Name a model or a suite: the embedded model takes hours for the default one, core.
+    """
     refuse_unexpected(unexpected)
-    return ask_all(call)
+    return ask_all(continued(call))
 
 
 def refuse_unexpected(words: tuple[str, ...]) -> None:
@@ -44,6 +48,17 @@ def refuse_unexpected(words: tuple[str, ...]) -> None:
     """
     if words:
         raise InputError(f"unexpected argument; the model is an option: --model {words[0]}")
+
+
+def continued(call: Call) -> Call:
+    """The call with what `--resume` alone takes over from the newest unfinished run."""
+    from qwen_bench.app.resuming import Command, taken_up
+    from qwen_bench.record.redaction import redact_argv
+
+    taken = taken_up(Command(call.config, redact_argv(call.words)), call.screen)
+    if taken.config is call.config:
+        return call
+    return call._replace(config=taken.config, words=taken.words or ())
 
 
 def ask_all(call: Call) -> Exit | None:
@@ -57,6 +72,7 @@ def ask_all(call: Call) -> Exit | None:
     from qwen_bench.app.interrupt import StopRequest
     from qwen_bench.app.outputs import check_outputs, prepare_folder
     from qwen_bench.app.recording import record
+    from qwen_bench.app.unnamed import expected_time, refuse_unnamed
     from qwen_bench.cli.exits import Code, Exit, decisive
     from qwen_bench.cli.results import show_dry_run, show_judged, show_profiles
     from qwen_bench.cli.text import write_line
@@ -69,8 +85,11 @@ def ask_all(call: Call) -> Exit | None:
     if call.config.dry_run:
         show_dry_run(asking, call)
         return None
+    refuse_unnamed(asking)
     prepare_folder(call.config)
     call.screen.say(asking.header)
+    if (expected := expected_time(asking)) is not None:
+        call.screen.say(expected)
     try:
         with StopRequest(call.screen.say) as stop:
             recorded = record(asking, call.screen, stop, redact_argv(call.words))

@@ -162,8 +162,8 @@ class DecodingInfo(Section):
     """0 is greedy."""
     repetition_penalty: Annotated[float, _DECODING] = 1.0
     """1 is none."""
-    stop: Annotated[tuple[str, ...] | None, _DECODING] = None
-    """Strings that end an answer."""
+    stop: Annotated[tuple[str, ...] | None, Mark("expected", identity=True, workers=True)] = None
+    """Strings that end an answer; they follow from tokenizer and template."""
     system_sha256: Annotated[str | None, _DECODING] = None
     """Hash of the text given with --system; null by default."""
     checkpoint_defaults: Annotated[dict[str, Any] | None, Mark()] = None

@@ -56,13 +56,14 @@ from qwen_bench.runs.store import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import Any
 
     from qwen_bench.probes.suites import Suite
     from qwen_bench.protocol import Engine
     from qwen_bench.record.manifest import RunStatus
-    from qwen_bench.record.outcome import Outcome
+    from qwen_bench.record.outcome import Mode, Outcome
     from qwen_bench.runs.runner import Plan
 
 LOCK_NAME = ".lock"
@@ -230,20 +231,8 @@ def _continued(job: Job, folder: Path, fresh: Manifest) -> _Task:
         NotComparableError: settings that change answers differ.
     """
     old = read_manifest(folder)
-    changed = differences(old, fresh)
-    if changed:
-        raise NotComparableError(
-            f"{folder} was started with other settings",
-            changed,
-            fix=(
-                f"continue it with its own settings: qwen-bench run --resume {folder}",
-                "or leave --resume out: that starts a new run",
-            ),
-        )
-    suite = widened(job.suite, old.suite)
-    modes = joined_modes(old.suite.modes, job.modes)
-    same = suite == job.suite and modes == job.modes
-    whole = job.plan if same else plan(suite.dialogues(), modes)
+    refuse_other_settings(folder, differences(old, fresh))
+    suite, modes, whole = with_recorded(job.suite, job.modes, job.plan, old)
     manifest = old.model_copy(
         update={
             "suite": suite_info(suite, modes, old.suite.policy).model_copy(
@@ -254,6 +243,58 @@ def _continued(job: Job, folder: Path, fresh: Manifest) -> _Task:
         }
     )
     return _Task(job, folder, manifest, suite, whole)
+
+
+def refuse_other_settings(folder: Path, changed: Sequence[tuple[str, Any, Any]]) -> None:
+    """Refuse to continue a run with other settings.
+
+    Args:
+        folder: of the run.
+        changed: (field, recorded, asked now) of every setting that differs.
+
+    Raises:
+        NotComparableError: there is one.
+    """
+    if changed:
+        raise NotComparableError(
+            f"{folder} was started with other settings",
+            changed,
+            fix=(
+                f"continue it with its own settings: qwen-bench run --resume {folder}",
+                "or leave --resume out: that starts a new run",
+            ),
+        )
+
+
+def with_recorded(
+    suite: Suite, modes: tuple[Mode, ...], whole: Plan, recorded: Manifest
+) -> tuple[Suite, tuple[Mode, ...], Plan]:
+    """What a run comes to that is continued: what it has and what is asked for now.
+
+    Args:
+        suite: asked for now.
+        modes: the same.
+        whole: plan of these two.
+        recorded: what the run has.
+    """
+    wide = widened(suite, recorded.suite)
+    joined = joined_modes(recorded.suite.modes, modes)
+    same = wide == suite and joined == modes
+    return wide, joined, whole if same else plan(wide.dialogues(), joined)
+
+
+def is_in_use(folder: Path) -> bool:
+    """Whether a process writes to a run folder, as far as the file system tells."""
+    path = folder / LOCK_NAME
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path, blocking=False, fallback_to_soft=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ What a field decides stands beside it, in `qwen_bench.record.manifest`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.record.manifest import Manifest
@@ -15,6 +15,9 @@ from qwen_bench.stats.results import SettingDifference
 
 _ORDER: tuple[SettingClass, ...] = ("must match", "warn", "expected")
 _NONE = "none"
+_METHOD = "fingerprint method"
+_THOUGHTS = "generation.max_thinking_tokens"
+_TYPING_ERROR = 0.8
 
 
 def differing_settings(base: Manifest, candidate: Manifest) -> tuple[SettingDifference, ...]:
@@ -27,31 +30,48 @@ def differing_settings(base: Manifest, candidate: Manifest) -> tuple[SettingDiff
     found += [_base_weights(base, candidate), _method(base, candidate)]
     old, new = _packages(base), _packages(candidate)
     found += [
-        _named(f"packages.{name}", old.get(name), new.get(name), "warn")
+        _named(_package(name), old.get(name), new.get(name), "warn")
         for name in sorted({*old, *new})
     ]
     return tuple(sorted((item for item in found if item), key=lambda item: _ORDER.index(item.kind)))
 
 
-def must_match_fields(base: Manifest, candidate: Manifest) -> tuple[str, ...]:
-    """Fields that must agree.
+def compared_settings(base: Manifest, candidate: Manifest) -> dict[str, SettingClass]:
+    """What a difference does, for every setting that two manifests may be compared in."""
+    packages = sorted({*_packages(base), *_packages(candidate)})
+    marked = {item.path: item.mark.pairing for item in _compared(base, candidate)}
+    found: dict[str, SettingClass] = {path: kind for path, kind in marked.items() if kind}
+    found.setdefault(_THOUGHTS, "expected")
+    return found | dict.fromkeys(
+        ("model.base_fingerprint", _METHOD, *map(_package, packages)), "warn"
+    )
 
-    Where one side thinks and the other does not, only one has thoughts to bound: that their modes
-    differ is shown, their budgets are not compared.
+
+def needless(allowed: Sequence[str], known: Mapping[str, SettingClass]) -> tuple[str, ...]:
+    """A line for each allowed field whose difference forbids nothing.
+
+    Args:
+        allowed: fields whose difference the user accepts.
+        known: from `compared_settings`.
     """
+    done = {"warn": "only warned of", "expected": "expected"}
     return tuple(
-        field.path for field in _compared(base, candidate) if field.mark.pairing == "must match"
+        f"--allow-mismatch {field} changes nothing: a difference in it is {done[known[field]]}"
+        for field in dict.fromkeys(allowed)
+        if known.get(field) in done
     )
 
 
 def _compared(base: Manifest, candidate: Manifest) -> list[MarkedField]:
     """Fields of either side: settings in the order of the manifest, generation by name.
 
-    What was selected from the suite comes last where it may differ.
+    What was selected from the suite comes last where it may differ. Where one side thinks and the
+    other does not, only one has thoughts to bound: that their modes differ is shown, their budgets
+    are not compared.
     """
     fields = {field.path: field for side in (base, candidate) for field in marked_fields(side)}
     if thinks(base) != thinks(candidate):
-        del fields["generation.max_thinking_tokens"]
+        del fields[_THOUGHTS]
     return sorted(fields.values(), key=_place)
 
 
@@ -63,22 +83,27 @@ def _place(field: MarkedField) -> tuple[bool, str]:
 
 
 def refused(
-    settings: Sequence[SettingDifference], allowed: Sequence[str], known: Sequence[str]
+    settings: Sequence[SettingDifference],
+    allowed: Sequence[str],
+    known: Mapping[str, SettingClass],
 ) -> tuple[SettingDifference, ...]:
     """The must-match differences nobody allowed.
 
     Args:
         settings: all differences.
         allowed: fields whose difference the user accepts.
-        known: fields that can be allowed.
+        known: from `compared_settings`.
 
     Raises:
-        InputError: an allowed field is none that can be.
+        InputError: an allowed field is none of them.
     """
     for field in allowed:
         if field not in known:
+            close = near(field, known, cutoff=_TYPING_ERROR)
+            need = ", ".join(name for name, kind in known.items() if kind == "must match")
             raise InputError(
-                f"{field} is not a setting whose mismatch can be allowed", fix=near(field, known)
+                f"{field} is not a setting whose mismatch can be allowed",
+                fix=close if close.startswith("near") else f"settings that can: {need}",
             )
     return tuple(
         item for item in settings if item.kind == "must match" and item.field not in allowed
@@ -151,7 +176,12 @@ def _method(base: Manifest, candidate: Manifest) -> SettingDifference | None:
     def method(manifest: Manifest) -> str:
         return "fast" if "fast" in manifest.model.fingerprint.split(":") else "full"
 
-    return _named("fingerprint method", method(base), method(candidate), "warn")
+    return _named(_METHOD, method(base), method(candidate), "warn")
+
+
+def _package(name: str) -> str:
+    """The version of a package, as a setting."""
+    return f"packages.{name}"
 
 
 def _packages(manifest: Manifest) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from qwen_bench.errors import NotComparableError, RunError
 from qwen_bench.record.outcome import Run, final_outcomes, key_of
 from qwen_bench.record.unread import UNREAD_LIMIT
-from qwen_bench.stats.comparability import differing_settings, fixes, must_match_fields, refused
+from qwen_bench.stats.comparability import compared_settings, differing_settings, fixes, refused
 from qwen_bench.stats.results import Accounting, Sameness, SettingDifference
 from qwen_bench.stats.sameness import sameness
 from qwen_bench.stats.sanity import pairing_warnings
@@ -68,18 +68,18 @@ def pair(
     Args:
         base: the run to measure against.
         candidate: the run in question.
-        allow_mismatch: must-match fields whose difference is accepted; it is still shown.
+        allow_mismatch: fields whose difference is accepted; it is still shown.
         allow_partial: accept runs that are not finished.
         max_error_rate: largest accepted share of rows with status `error` in either run.
         max_unread_rate: the same of answers that a server sent as no text.
 
     Raises:
-        InputError: `allow_mismatch` names no must-match field.
+        InputError: `allow_mismatch` names no field that is compared.
         NotComparableError: settings, status or conversations differ, or no probe is common.
         RunError: one of the two rates of a run is above its limit.
     """
     settings = differing_settings(base.manifest, candidate.manifest)
-    known = must_match_fields(base.manifest, candidate.manifest)
+    known = compared_settings(base.manifest, candidate.manifest)
     blocking = refused(settings, allow_mismatch, known)
     if blocking:
         raise NotComparableError(

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from qwen_bench.errors import InputError, NotComparableError, RunError
+from qwen_bench.record.manifest import Invocation
 from qwen_bench.record.outcome import STATUSES, final_outcomes
+from qwen_bench.stats.comparability import compared_settings, needless
 from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 
@@ -100,6 +102,60 @@ def test_an_allowed_mismatch_is_compared_and_said(rows, run):
 def test_a_mismatch_that_cannot_be_allowed_is_a_usage_error(rows, run):
     with pytest.raises(InputError, match="messages_sha256"):
         pair(run(rows), run(rows, "candidate"), allow_mismatch=["messages_sha256"])
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["template.tokenizer_sha256", "generation.stop", "model.label", "packages.torch",
+     "fingerprint method", "model.base_fingerprint", "generation.max_thinking_tokens"],
+)  # fmt: skip
+def test_a_field_whose_difference_forbids_nothing_may_be_allowed(rows, run, field):
+    base, other = run(rows), run(rows, "candidate", model__label="b")
+    for view in (base, other):
+        packages = Invocation(started="2026-11-22T10:15:03Z", packages={"torch": view.label})
+        view.manifest.__dict__["invocations"] = (packages,)
+
+    assert pair(base, other, allow_mismatch=[field]).pairs
+
+
+def test_a_field_that_need_not_be_allowed_is_said_to_be_so(rows, run):
+    known = compared_settings(run(rows).manifest, run(rows, "candidate").manifest)
+
+    lines = needless(["template.tokenizer_sha256", "generation.stop", "suite.seed"], known)
+
+    changes_nothing = "changes nothing: a difference in it is"
+    assert lines == (
+        f"--allow-mismatch template.tokenizer_sha256 {changes_nothing} only warned of",
+        f"--allow-mismatch generation.stop {changes_nothing} expected",
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "fix"),
+    [
+        ("suite.sed", "near: suite.seed"),
+        ("messages_sha256", "settings that can: suite.name, suite.version, "),
+        ("chat_template", "settings that can: suite.name, suite.version, "),
+    ],
+)
+def test_only_a_name_that_is_close_is_suggested_for_one_that_is_unknown(rows, run, field, fix):
+    with pytest.raises(InputError) as caught:
+        pair(run(rows), run(rows, "candidate"), allow_mismatch=[field])
+
+    assert caught.value.fix[0].startswith(fix)
+
+
+def test_stops_differ_between_families_as_expected(rows, run):
+    base = run(rows, generation__stop=("<|im_end|>",))
+    other = run(rows, "candidate", generation__stop=("<end_of_turn>", "<eos>"))
+
+    found = {item.field: item for item in pair(base, other).settings}["generation.stop"]
+
+    assert (found.kind, found.base, found.candidate) == (
+        "expected",
+        "<|im_end|>",
+        "<eos>,<end_of_turn>",
+    )
 
 
 def test_what_the_checkpoint_shipped_is_no_setting(rows, run):

@@ -265,10 +265,9 @@ class TestSecrets:
         assert sent()[1].status == "ok"
 
 
-def test_an_end_of_turn_that_is_text_is_sent_as_a_stop(
-    server, open_engine, checkpoints, tmp_path, act, answer
-):
-    server.chat = lambda _: act(answer("Li.", prompt=200))
+def test_an_end_of_turn_that_is_text_is_sent_as_a_stop(server, open_engine, checkpoints, tmp_path):
+    usual = server.chat
+    server.chat = lambda body: usual({"messages": body["messages"] * 20})
     folder = tmp_path / "text"
     shutil.copytree(checkpoints["qwen2"], folder)
     (folder / "chat_template.jinja").write_text(
