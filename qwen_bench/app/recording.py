@@ -82,7 +82,6 @@ class _Session:
     Attributes:
         runs: finished runs by position in `asking.models`.
         broken: models that broke while others could go on.
-        unusable: positions of those that were refused before any was asked.
     """
 
     asking: Asking
