@@ -106,27 +106,19 @@ class _Session:
     def _usable(self) -> list[int]:
         """Positions of the models to ask; the others are refused before anything is asked."""
         asking = self.asking
-        positions = []
+        stored = asking.stored_base
+        base = stored.manifest if stored is not None else None
+        unknown: Collection[str] = frozenset()
+        usable = []
         for position, item in enumerate(asking.models):
             try:
                 if item.engine is None:
                     look_up(item.spec, asking.engine)
-                positions.append(position)
-            except QwenBenchError as error:
-                self._excuse(position, error)
-        if not asking.has_base:
-            return positions
-        stored = asking.stored_base
-        first = foresee(asking, 0) if stored is None else None
-        base = stored.manifest if stored is not None else first.manifest if first else None
-        unknown = first.unknown if first is not None else frozenset()
-        usable = []
-        for position in positions:
-            try:
-                if stored is not None or position:
-                    found = foresee(asking, position)
-                    if base is not None and found is not None:
-                        self._refuse(base, found.manifest, unknown | found.unknown)
+                found = foresee(asking, position) if asking.has_base else None
+                if found is not None and stored is None and position == 0:
+                    base, unknown = found.manifest, found.unknown
+                elif found is not None and base is not None:
+                    self._refuse(base, found.manifest, {*unknown, *found.unknown})
                 usable.append(position)
             except QwenBenchError as error:
                 self._excuse(position, error)

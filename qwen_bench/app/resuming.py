@@ -114,7 +114,7 @@ def _newest_unfinished(runs_dir: Path) -> tuple[Path, Manifest, list[Path]]:
                 [f"ask a finished one more: qwen-bench run --resume {newest} --limit N"]
                 * bool(newest)
             ),
-            "or start one: qwen-bench run --suite quick",
+            "start one: qwen-bench run --suite quick",
         ),
     )
 
