@@ -1,6 +1,7 @@
 """A base and its adapters do not touch one another, and one that does is caught."""
 
 import json
+import time
 import warnings
 
 import pytest
@@ -14,6 +15,9 @@ from qwen_bench.engines.loading import load_base
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_engines
 from qwen_bench.errors import EngineError
+from qwen_bench.probes.suites import build_suite
+from qwen_bench.protocol import Generation
+from qwen_bench.runs.runner import units
 from qwen_bench.testing import tiny_model
 
 COPY = "has a copy of the weights to itself, because the base is not the same beside it"
@@ -139,6 +143,44 @@ def test_every_written_number_changes_the_sum_of_bits(dtype):
     tensor[17] = 5
 
     assert bits_sum(tensor) != before
+
+
+@pytest.mark.model
+def test_the_check_costs_less_than_a_hundredth_of_a_quick_run(monkeypatch):
+    spent = {"shared": 0.0, "check": 0.0}
+
+    def timed(name, kind):
+        original = getattr(Isolation, name)
+
+        def call(*arguments):
+            begun = time.process_time()
+            try:
+                return original(*arguments)
+            finally:
+                spent[kind] += time.process_time() - begun
+
+        monkeypatch.setattr(Isolation, name, call)
+
+    for name in ("__init__", "includes", "leaves_weights"):
+        timed(name, "shared")
+    timed("check", "check")
+    suite = build_suite("quick")
+    dialogues = list(suite.dialogues())
+    # The smallest dialogue, for which a check is dearest.
+    first = min(units(dialogues, suite.modes, Generation()), key=lambda unit: len(unit.requests))
+    seconds, checks = [], []
+    specs = [parse_spec("embedded"), parse_spec("finetune/demo")]
+
+    with open_engines(specs, EngineOptions()) as engines:
+        for engine in engines:
+            spent["check"], begun = 0.0, time.process_time()
+            assert len(list(engine.answer(first))) == len(first.requests)
+            seconds.append(time.process_time() - begun)
+            checks.append(spent["check"])
+
+    assert checks[0] == 0.0 < checks[1]
+    whole = len(dialogues) * sum(seconds)
+    assert spent["shared"] + len(dialogues) * sum(checks) < 0.01 * whole
 
 
 def test_the_check_prompts_reach_from_the_first_token_to_the_last():
