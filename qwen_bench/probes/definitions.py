@@ -97,7 +97,6 @@ def load_families(folder: Path) -> Mapping[str, Family]:
     return _families(folder, own=False)
 
 
-@lru_cache(maxsize=8)
 def load_own_families(folder: Path) -> Mapping[str, Family]:
     """The families of a user's folder; a language or the train split may be missing.
 

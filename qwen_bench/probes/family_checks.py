@@ -21,14 +21,23 @@ _TRIAL_ROTATIONS = 4
 _Location = tuple[str | int, ...]
 
 
-@lru_cache(maxsize=8)
 def load_checked_families(folder: Path) -> Mapping[str, Family]:
-    """The families of a user's folder, each checked.
+    """The families of a user's folder, each checked; again only when a file has changed.
 
     Raises:
         InputError: the folder holds no family.
         DataError: a file cannot be used, with its line where one is to blame.
     """
+    content = [(str(path), path.read_bytes()) for path in sorted(folder.glob("*/*.yaml"))]
+    return _checked_families(folder, tuple(content))
+
+
+@lru_cache(maxsize=8)
+def _checked_families(
+    folder: Path, content: tuple[tuple[str, bytes], ...]
+) -> Mapping[str, Family]:
+    """The families of a folder whose files have a content."""
+    del content
     families = load_own_families(folder)
     for family in families.values():
         for lang in LANGS:

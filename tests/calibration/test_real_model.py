@@ -33,7 +33,7 @@ def test_cut_evidence_is_named_and_found_where_it_was_cut(tmp_path, monkeypatch,
     assert code == (0 if base == "oracle" else 1)
     assert ("| 16 | 180 | 100.0 % |" in text) == (base == "oracle")
     assert ("**As it must be:** regressed from 16 turns on" in text) == (base == "oracle")
-    assert ("T = 16: inconclusive, the evidence was cut" in text) == (base == "window-8")
+    assert ("T = 16: cannot tell, the evidence was cut" in text) == (base == "window-8")
 
 
 def test_runs_of_other_models_or_without_a_cut_are_refused(tmp_path, monkeypatch, capsys):

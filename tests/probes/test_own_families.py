@@ -61,6 +61,17 @@ def test_a_family_of_the_user_is_asked_only_when_it_is_named(folder):
     assert named.sha256 != plain.sha256
 
 
+def test_a_family_that_was_changed_is_read_anew_under_the_same_relative_path(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    before = load_checked_families(Path(folder.name))
+    assert load_checked_families(Path(folder.name)) is before
+    path = folder / "on_call" / "task.yaml"
+
+    path.write_text(path.read_text("utf-8").replace("floor: 0.25", "floor: 0.3"), "utf-8")
+
+    assert load_checked_families(Path(folder.name))["on_call"].task.floor == 0.3
+
+
 def test_other_families_keep_their_probes_beside_one_of_the_user(folder):
     both = Selection(families=("on_call", "fact_recall"), langs=("en",))
     alone = Selection(families=("fact_recall",), langs=("en",))
