@@ -33,9 +33,7 @@ def load_checked_families(folder: Path) -> Mapping[str, Family]:
 
 
 @lru_cache(maxsize=8)
-def _checked_families(
-    folder: Path, content: tuple[tuple[str, bytes], ...]
-) -> Mapping[str, Family]:
+def _checked_families(folder: Path, content: tuple[tuple[str, bytes], ...]) -> Mapping[str, Family]:
     """The families of a folder whose files have a content."""
     del content
     families = load_own_families(folder)
