@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
+from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.loading import LoadedBase, Size
 from qwen_bench.engines.recorded_base import base_notices
 from qwen_bench.engines.template_files import template_in
@@ -73,6 +74,11 @@ class CheckedAdapter:
     chat_template: str | None
 
     @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return shown_folder(self.folder)
+
+    @property
     def peft_type(self) -> str:
         """PEFT's name of the method."""
         return str(self.config["peft_type"])
@@ -96,6 +102,11 @@ class AttachedAdapter:
     warnings: tuple[str, ...]
     chat_template: str | None
 
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return shown_folder(self.folder)
+
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of an adapter folder.
@@ -103,7 +114,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: it cannot be read, or names no method.
     """
-    place = f"{folder.name}/{CONFIG}"
+    place = f"{shown_folder(folder)}/{CONFIG}"
     try:
         config = json.loads((folder / CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -159,7 +170,7 @@ def checked_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool) -> Ch
         ModelError: the adapter's files cannot be used.
     """
     config = read_config(folder)
-    check_method(config, folder.name)
+    check_method(config, shown_folder(folder))
     tensors = _read(folder, allow_pickle=allow_pickle)
     check_finite(tensors)
     saved = saved_base_weights(tensors, config, base.sizes)
@@ -174,7 +185,7 @@ def checked_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool) -> Ch
         tensors,
         saved,
         adapter_fingerprint(folder, base.source.fingerprint),
-        tuple(f"adapter {folder.name}: {line}" for line in lines),
+        tuple(f"adapter {shown_folder(folder)}: {line}" for line in lines),
         template_in(folder),
     )
 
@@ -370,19 +381,19 @@ def _kind(module: str) -> str:
 
 
 def _read(folder: Path, *, allow_pickle: bool) -> dict[str, torch.Tensor]:
-    file = folder / "adapter_model.safetensors"
+    name, file = shown_folder(folder), folder / "adapter_model.safetensors"
     if file.is_file():
         try:
             tensors: dict[str, torch.Tensor] = load_file(file)
         except SafetensorError as error:
-            raise ModelError(f"{folder.name}/{file.name} is damaged", why=str(error)) from error
+            raise ModelError(f"{name}/{file.name} is damaged", why=str(error)) from error
         return tensors
     pickled = folder / "adapter_model.bin"
     if not pickled.is_file():
-        raise ModelError(f"the adapter {folder.name} holds no adapter_model.safetensors")
+        raise ModelError(f"the adapter {name} holds no adapter_model.safetensors")
     if not allow_pickle:
         raise ModelError(
-            f"the weights of the adapter {folder.name} are pickled (*.bin)",
+            f"the weights of the adapter {name} are pickled (*.bin)",
             why="loading a pickle can run code hidden in it",
             fix="convert them to safetensors, or pass --allow-pickle if you trust the source",
         )

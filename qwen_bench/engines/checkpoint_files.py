@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +52,27 @@ class StoredTensor(NamedTuple):
 
     dtype: str
     shape: tuple[int, ...]
+
+
+class Cause(NamedTuple):
+    """What names of tensors tell about how they came about."""
+
+    names: re.Pattern[str]
+    why: str
+    fix: tuple[str, ...]
+
+
+UNMERGED = Cause(
+    re.compile(
+        r"\.(lora_(A|B|E|embedding_A|embedding_B|magnitude_vector)|base_layer"
+        r"|original_module|modules_to_save)(\.|$)"
+    ),
+    "an adapter is in it that was not merged",
+    (
+        "model.merge_and_unload().save_pretrained(FOLDER) writes a full model",
+        "or BASE+ADAPTER with the adapter's own folder",
+    ),
+)
 
 
 class Form(NamedTuple):
@@ -176,7 +197,9 @@ def check_weights(label: str, folder: Path, *, allow_pickle: bool) -> None:
     config = read_config(label, folder) if (folder / MODEL_CONFIG).is_file() else {}
     if any((folder / name).is_file() for name in WHOLE):
         check_shards(label, folder, WHOLE)
-        check_stored(label, stored_tensors(folder), config, folder)
+        tensors = stored_tensors(folder)
+        check_merged(label, tensors)
+        check_stored(label, tensors, config, folder)
         return
     if not any((folder / name).is_file() for name in PICKLED):
         form = unusable_form(folder, str(folder))
@@ -252,6 +275,17 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     return found
 
 
+def check_merged(label: str, names: Iterable[str]) -> None:
+    """Refuse a full model that still holds the tensors of an adapter, which would be dropped.
+
+    Raises:
+        ModelError: counts the tensors and names the first.
+    """
+    found = sorted(name for name in names if UNMERGED.names.search(name))
+    if found:
+        raise ModelError(f"{label}: {foreign(found)}", why=UNMERGED.why, fix=UNMERGED.fix)
+
+
 def check_stored(
     label: str, tensors: Mapping[str, StoredTensor], config: Mapping[str, Any], folder: Path
 ) -> None:
@@ -325,6 +359,11 @@ def check_tokenizer_files(label: str, folder: Path) -> None:
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds the vocabulary of a tokenizer."""
     return any(True for part in VOCABULARIES for _ in folder.glob(part))
+
+
+def foreign(names: Sequence[str]) -> str:
+    """Tensors that a model does not have, counted and named."""
+    return f"{len(names)} tensors in the files are not of this model; first: {listed(names)}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from qwen_bench.engines.checkpoint_files import listed
+from qwen_bench.engines.checkpoint_files import UNMERGED, Cause, foreign, listed
 from qwen_bench.errors import ModelError
 
 # Parts that text is computed without: other senses, heads of other trainings, drafts of later
@@ -26,27 +26,9 @@ _BESIDE = re.compile(
 _ACTIVATIONS = re.compile(r"\.(k_scale|v_scale|q_scale|kv_scale|input_scale|activation_scale)$")
 
 
-class _Cause(NamedTuple):
-    """What names of tensors tell about how they came about."""
-
-    names: re.Pattern[str]
-    why: str
-    fix: tuple[str, ...]
-
-
 _CAUSES = (
-    _Cause(
-        re.compile(
-            r"\.(lora_(A|B|E|embedding_A|embedding_B|magnitude_vector)|base_layer"
-            r"|original_module|modules_to_save)(\.|$)"
-        ),
-        "an adapter is in it that was not merged",
-        (
-            "model.merge_and_unload().save_pretrained(FOLDER) writes a full model",
-            "or BASE+ADAPTER with the adapter's own folder",
-        ),
-    ),
-    _Cause(
+    UNMERGED,
+    Cause(
         re.compile(
             r"(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
             r"|^(module|base_model\.model|pretrained_model)\."
@@ -57,7 +39,7 @@ _CAUSES = (
             "or take the prefix off the names of the tensors",
         ),
     ),
-    _Cause(
+    Cause(
         re.compile(
             r"\.(weight_scale(_inv|_2)?|weight_packed|weight_shape|weight_zero_point|qweight|qzeros"
             r"|scales|g_idx|absmax|quant_map|nested_absmax|nested_quant_map|SCB|weight_format|_data"
@@ -105,10 +87,7 @@ def check_loaded_weights(
             f"{list(sizes[first][0])}, wanted {list(sizes[first][1])}"
         )
     if unexpected:
-        faults.append(
-            f"{len(unexpected)} tensors in the files are not of this model; "
-            f"first: {listed(unexpected)}"
-        )
+        faults.append(foreign(unexpected))
     if missing:
         faults.append(f"{len(missing)} weights are not in the files; first: {listed(missing)}")
     if not faults:
@@ -220,7 +199,7 @@ def _left_out(names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _cause(names: Iterable[str]) -> _Cause | None:
+def _cause(names: Iterable[str]) -> Cause | None:
     """The first cause that a name speaks of."""
     return next(
         (cause for cause in _CAUSES if any(cause.names.search(name) for name in names)), None

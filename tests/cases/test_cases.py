@@ -266,6 +266,7 @@ def test_tensors_of_a_lora_in_a_full_checkpoint_are_named_and_refused(call, tmp_
     assert code == 1
     assert "model.layers.0.self_attn.q_proj.lora_A.default.weight" in err
     assert "merge_and_unload" in err
+    assert not (tmp_path / "runs").exists(), "the base was asked"
 
 
 def test_an_adapter_on_another_base_of_its_shape_says_so(ranked, tmp_path, make_adapter):

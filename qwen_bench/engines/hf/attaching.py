@@ -71,7 +71,7 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
     lines = adapter.warnings
     if unchanged and not any("changes nothing" in line for line in lines):
         same = "it changes nothing: on fixed prompts its logits are those of the base"
-        lines = (*lines, f"adapter {adapter.folder.name}: {same}")
+        lines = (*lines, f"adapter {adapter.shown}: {same}")
     attached = AttachedAdapter(
         name, adapter.folder, adapter.fingerprint, lines, adapter.chat_template
     )
@@ -94,7 +94,7 @@ def _load(base: LoadedBase, adapter: CheckedAdapter, name: str) -> None:
                 base.peft.load_adapter(adapter.folder, adapter_name=name)
     except (ValueError, RuntimeError, OSError, TypeError, KeyError, ImportError) as error:
         raise AdapterMismatchError(
-            f"the adapter {adapter.folder.name} cannot be put on {base.source.resolved}",
+            f"the adapter {adapter.shown} cannot be put on {base.source.resolved}",
             why=str(error).strip().splitlines()[:4],
         ) from error
     base.peft.eval()
@@ -118,14 +118,14 @@ def _check_applied(
             expected = last_logits(base.peft, prompts.to(base.device))
     except (ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise AdapterMismatchError(
-            f"PEFT cannot compute with the adapter {adapter.folder.name}",
+            f"PEFT cannot compute with the adapter {adapter.shown}",
             why=str(error).strip().splitlines()[:4],
         ) from error
     scale = max(1.0, float(expected.abs().max()))
     bound = max(_ROUNDING, 8 * torch.finfo(expected.dtype).eps) * scale
     if float((found - expected).abs().max()) > bound:
         raise AdapterMismatchError(
-            f"the adapter {adapter.folder.name} cannot be computed here: {adapter.peft_type}",
+            f"the adapter {adapter.shown} cannot be computed here: {adapter.peft_type}",
             why="the model alone, which the engine asks, does not give what PEFT gives around it",
         )
 

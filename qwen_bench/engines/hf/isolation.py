@@ -115,13 +115,13 @@ class Isolation:
         if self.unchanged(name):
             return
         base = self._base
-        who = {item.name: f"the adapter {item.folder.name}" for item in base.adapters.values()}
+        who = {item.name: f"the adapter {item.shown}" for item in base.adapters.values()}
         raise EngineError(
             f"{who.get(str(name), base.source.resolved)} no longer computes what it did at first, "
             "so answers from then on mean nothing",
             why=(
                 "an adapter wrote into weights that it shares while it answered; beside it were "
-                + ", ".join(item.folder.name for item in base.adapters.values())
+                + ", ".join(item.shown for item in base.adapters.values())
             ),
             fix=(
                 "ask each adapter in a run of its own, and remove the run folders of this command",

@@ -76,7 +76,7 @@ class HfModels(LoadedModels[LoadedBase]):
     def _attach(self, base: LoadedBase, folder: Path) -> None:
         attached = attach_adapter(base, folder, allow_pickle=self.options.allow_pickle)
         if folder in self._apart:
-            line = f"adapter {folder.name}: has a copy of the weights to itself, because "
+            line = f"adapter {attached.shown}: has a copy of the weights to itself, because "
             own = (*attached.warnings, line + self._apart[folder])
             base.adapters[str(folder.absolute())] = replace(attached, warnings=own)
 

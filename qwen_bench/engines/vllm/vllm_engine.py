@@ -304,13 +304,13 @@ class VllmEngine:
         except Exception as error:  # whatever vLLM raises: a user can only read it
             self._base.discard()
             raise AdapterMismatchError(
-                f"vllm cannot use the adapter {self._adapter.folder.name}",
+                f"vllm cannot use the adapter {self._adapter.shown}",
                 why=str(error).strip().splitlines()[:4],
                 fix="--engine hf takes every PEFT adapter",
             ) from error
         if seen[0] != seen[1] or self._adapter.warnings:
             return ()
-        return (f"adapter {self._adapter.folder.name}: vllm answers with it as without it",)
+        return (f"adapter {self._adapter.shown}: vllm answers with it as without it",)
 
 
 def _row(item: Prepared, window: int) -> GeneratedRow:

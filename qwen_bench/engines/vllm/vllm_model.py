@@ -28,6 +28,7 @@ from qwen_bench.engines.adapters import (
 from qwen_bench.engines.checkpoint_files import WHOLE, check_weights, weight_files
 from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.library_errors import first_lines, missing_package, opening
 from qwen_bench.engines.loading import (
     LoadedBase,
@@ -265,7 +266,7 @@ def check_for_vllm(adapter: CheckedAdapter) -> None:
         odd.append("saved embeddings")
     if odd:
         raise AdapterMismatchError(
-            f"vllm cannot compute with the adapter {adapter.folder.name}: {', '.join(odd)}",
+            f"vllm cannot compute with the adapter {adapter.shown}: {', '.join(odd)}",
             fix="--engine hf computes it as peft does, or merge it (merge_and_unload)",
         )
 
@@ -280,7 +281,9 @@ def adapter_rank(folder: Path) -> int:
     ranks = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
     known = [rank for rank in ranks if isinstance(rank, int)]
     if not known:
-        raise AdapterMismatchError(f"the adapter {folder.name} is no LoRA; vllm takes no other")
+        raise AdapterMismatchError(
+            f"the adapter {shown_folder(folder)} is no LoRA; vllm takes no other"
+        )
     return max(known)
 
 
