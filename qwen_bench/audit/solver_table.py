@@ -30,7 +30,7 @@ primacy       .25 .25   0   p   .5   .25  .25  1/3  0   .5   .   .125 .   <1/3 .
 frequency     .25 .25   k   k   .5   0    .25  1/3  0   .5   .   .125 .   <1/3 .5   .
 last-entity   .   <.5   .   .   .5   <.5  .    <1/3 .   .5   .   .    .   <.5  .5   .
 overlap       r   <.5   r   r   <.5  <.5  <.25 <1/3 0   <.5  .   <.5  .   <.5  <.5  <.5
-dump          0   0     0   0   0    0    0    0    0   0    .   0    .   0    0    .5
+dump          0   0     0   0   0    0    0    0    0   0    .   0    .   0    0    0
 abstain       0   0     0   0   0    0    0    0    0   0    .   .5   .   0    0    0
 never-abstain .   .     .   .   .    .    .    .    .   .    .   .5   .   .    .    .
 follow        .   .     .   .   .    .    .    .    .   .    .5  .    .5  .    .    .
@@ -55,7 +55,6 @@ _OWN = {
 _OWN_BY_KIND = {
     ("abstain", "abstain"): ".5",
     ("never-abstain", "abstain"): ".5",
-    ("dump", "yesno"): ".5",
     **{(solver, "rule"): ".5" for solver in ("blind", "constant", "longest")},
     **{(solver, "abstain"): "c" for solver in ("blind", "constant", "longest")},
 }

@@ -7,9 +7,10 @@ evidence and golds use.
 
 from __future__ import annotations
 
+from qwen_bench.probes.number_forms import TENS, chinese_numeral
 from qwen_bench.probes.probe import Lang
 
-_ORDINALS = (
+ORDINALS = (
     *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
     *("tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth"),
     *("seventeenth", "eighteenth", "nineteenth", "twentieth"),
@@ -18,7 +19,6 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
-_DIGITS = "零一二三四五六七八九"
 _MARKS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
 
 
@@ -35,14 +35,15 @@ def day_forms(day: int, lang: Lang) -> tuple[str, ...]:
     >>> day_forms(12, "en")
     ('12th', '12', 'the 12th', 'twelfth', 'the twelfth')
     >>> day_forms(12, "zh")
-    ('12号', '12日', '12 号', '12 日', '十二号', '十二日')
+    ('12号', '12日', '12 号', '12 日', '十二号', '十二日', '12', '十二')
     """
     _check(day, 31, "day of a month")
     if lang == "en":
         ordinal, word = f"{day}{_MARKS.get(day, 'th')}", _ordinal(day)
         return (ordinal, str(day), f"the {ordinal}", word, f"the {word}")
-    numeral = _numeral(day)
-    return (f"{day}号", f"{day}日", f"{day} 号", f"{day} 日", f"{numeral}号", f"{numeral}日")
+    numeral = chinese_numeral(day)
+    marked = (f"{day}号", f"{day}日", f"{day} 号", f"{day} 日", f"{numeral}号", f"{numeral}日")
+    return (*marked, str(day), numeral)
 
 
 def date_forms(month: int, day: int, lang: Lang) -> tuple[str, ...]:
@@ -71,8 +72,13 @@ def date_forms(month: int, day: int, lang: Lang) -> tuple[str, ...]:
             f"{day} {name}",
             *(f"{name} {said}" for said in (ordinal, f"the {ordinal}", word, f"the {word}")),
             *(f"{said} {name}" for said in (ordinal, f"{ordinal} of", word, f"{word} of")),
+            *(f"{short} {said}" for short in _short(name) for said in (day, ordinal)),
+            *(f"{said} {short}" for short in _short(name) for said in (day, ordinal)),
+            f"{month:02} {day:02}",
+            # Of 3/5 nobody can tell which is the month.
+            *((f"{month}/{day}", f"{day}/{month}") if day > 12 or day == month else ()),
         )
-    chinese = f"{_numeral(month)}月{_numeral(day)}"
+    chinese = f"{chinese_numeral(month)}月{chinese_numeral(day)}"
     return (
         f"{month}月{day}日",
         f"{month}月{day}号",
@@ -80,6 +86,9 @@ def date_forms(month: int, day: int, lang: Lang) -> tuple[str, ...]:
         f"{chinese}号",
         f"{month} 月 {day} 日",
         f"{month} 月 {day} 号",
+        f"{month:02}月{day:02}日",
+        f"{month}/{day}",
+        f"{month:02} {day:02}",
     )
 
 
@@ -90,15 +99,14 @@ def _check(number: int, most: int, what: str) -> None:
 
 def _ordinal(number: int) -> str:
     """English ordinal word of 1 to 39."""
-    if number <= len(_ORDINALS):
-        return _ORDINALS[number - 1]
+    if number <= len(ORDINALS):
+        return ORDINALS[number - 1]
     tens, ones = divmod(number, 10)
     if ones == 0:
         return "thirtieth"
-    return f"{('twenty', 'thirty')[tens - 2]}-{_ORDINALS[ones - 1]}"
+    return f"{TENS[tens - 2]}-{ORDINALS[ones - 1]}"
 
 
-def _numeral(number: int) -> str:
-    """Chinese numeral of 1 to 39."""
-    tens, ones = divmod(number, 10)
-    return ("", "十", "二十", "三十")[tens] + (_DIGITS[ones] if ones else "")
+def _short(month: str) -> tuple[str, ...]:
+    """The short forms of an English month, with and without a full stop."""
+    return (month[:3], f"{month[:3]}.")

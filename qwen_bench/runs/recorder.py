@@ -256,13 +256,14 @@ def refuse_other_settings(folder: Path, changed: Sequence[tuple[str, Any, Any]])
         NotComparableError: there is one.
     """
     if changed:
+        own = f"continue it with its own settings: qwen-bench run --resume {folder}"
+        new = "leave --resume out: that starts a new run"
+        # No option brings an earlier scorer back.
+        rescored = any(field.startswith("scorer.") for field, *_ in changed)
         raise NotComparableError(
             f"{folder} was started with other settings",
             changed,
-            fix=(
-                f"continue it with its own settings: qwen-bench run --resume {folder}",
-                "or leave --resume out: that starts a new run",
-            ),
+            fix=new if rescored else (own, f"or {new}"),
         )
 
 

@@ -1,39 +1,35 @@
-"""Finds which candidates a text names, whether a mention is negated, and whether it abstains."""
+"""Finds which candidates a text names, what it says of them, and whether it abstains."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from qwen_bench.probes.date_forms import ORDINALS
+from qwen_bench.probes.number_forms import ONES, TENS, number_forms
+from qwen_bench.scoring import phrases
 from qwen_bench.scoring.normalise import normalise
 
-# All of these are looked for in normalised text, where full-width marks are plain ones.
-_CLAUSE_END = re.compile(r"[,.;:!?\n。、]|\bbut\b|但")
-_NEGATOR = re.compile(
-    r"\b(?:not|no|never|neither|nor|without|except|rather than|instead of|other than|cannot)\b"
-    r"|n't\b|不是|不在|不叫|不用|不选|并非|而非|没有|没在|除了|排除"
+# Looked for in normalised text, where full-width marks are plain ones.
+_CLAUSE_END = re.compile(r"[,.;:!?\n。、]|(?<!anyone )(?<!anywhere )(?<!anything )\bbut\b|但")
+_NUMERAL = "〇零一二两廿三四五六七八九十百千万"
+# A numeral behind the first or before the second of these is part of another word; one of a single
+# character stands alone or before one of the third.
+_ORDER = "第周期"
+_CALENDAR = "月点"
+_MEASURES = "个位人号日元块分"
+_NUMBER_WORDS = (*ONES, *TENS, *ORDINALS, "hundred", "thousand")
+# Words that are spelled in two ways.
+SPELLINGS = (
+    ("annexe", "annex"),
+    ("armoury", "armory"),
+    ("colour", "color"),
+    ("grey", "gray"),
+    ("ochre", "ocher"),
 )
-# A closed list per language: only these count as saying that the fact was never stated.
-_ABSTAIN = re.compile(
-    r"\bnot (?:been )?(?:mentioned|stated|specified|provided|given|said)\b"
-    r"|\bnever (?:mentioned|said|told|stated|specified)\b"
-    r"|\b(?:did not|didn't|have not|haven't|has not|hasn't|had not|hadn't) "
-    r"(?:mention|mentioned|say|said|tell|told|state|stated|specify|specified|provide|provided)\b"
-    r"|\b(?:do not|don't|does not|doesn't) "
-    r"(?:know|have (?:that|this|any) information|mention|say|specify)\b"
-    r"|\bno (?:mention|information)\b|\bunknown\b|\bnot sure which\b"
-    r"|没提过|没有提过|没提到|没有提到|未提及|未提到|没说|没有说|没告诉|没有告诉"
-    r"|不知道|不清楚|没有相关信息|未说明|没讲过|没有讲过"
-)
-# What a yes or a no may begin with. Longer Chinese words come before the shorter ones they hold;
-# words that merely begin like an answer (sorry, regarding, whether) are none.
-_YES_OR_NO = re.compile(
-    r"\W*(?:(?P<no>(?:nope|no|incorrect|wrong)(?![0-9a-z])|不是|不对|没有|否|不(?=[^\w]|$))"
-    r"|(?P<yes>(?:yes|yeah|yep|correct|right)(?![0-9a-z])|没错|是的|是(?!否)|对(?!不起|于)))"
-)
-_NUMERAL = "〇零一二三四五六七八九十"
 
 
 class Mention(NamedTuple):
@@ -50,8 +46,8 @@ def find_mentions(
     """All mentions in normalised text, longest form first, not overlapping, in text order.
 
     English forms need a character that is not a letter or digit (ASCII) on both sides; Chinese
-    forms match as substrings; digits must not touch another digit or a decimal, and Chinese
-    numerals no other numeral (五号 is no part of 十五号).
+    forms match as substrings; digits must not touch another digit or a decimal, and numerals and
+    words for numbers no other (五号 is no part of 十五号, six none of twenty-six).
     """
     forms = _forms(tuple(candidates), tuple((key, tuple(aliases[key])) for key in sorted(aliases)))
     taken = [False] * len(text)
@@ -72,10 +68,22 @@ def _forms(
     by_form: dict[str, str] = {}
     extra = dict(aliases)
     for candidate in candidates:
-        for form in (candidate, *extra.get(candidate, ())):
-            by_form.setdefault(normalise(form).text, candidate)
+        numbers = number_forms(int(candidate)) if _PLAIN_NUMBER.fullmatch(candidate) else ()
+        for form in (candidate, *extra.get(candidate, ()), *numbers):
+            for spelled in _spellings(normalise(form).text):
+                by_form.setdefault(spelled, candidate)
     ordered = sorted(by_form.items(), key=lambda item: (-len(item[0]), item[0]))
     return [(_pattern(form), candidate) for form, candidate in ordered if form]
+
+
+_PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_SPELLED = re.compile("|".join(word for pair in SPELLINGS for word in pair))
+_OTHER_SPELLING = dict(SPELLINGS) | {right: left for left, right in SPELLINGS}
+
+
+def _spellings(form: str) -> tuple[str, ...]:
+    """A form, and the same in the other variety of English."""
+    return form, _SPELLED.sub(lambda found: _OTHER_SPELLING[found[0]], form)
 
 
 def _pattern(form: str) -> re.Pattern[str]:
@@ -84,33 +92,90 @@ def _pattern(form: str) -> re.Pattern[str]:
         before = r"(?<![0-9a-z])(?<!\d\.)" if form[0].isdigit() else r"(?<![0-9a-z])"
     if form[-1].isascii() and form[-1].isalnum():
         after = r"(?![0-9a-z])(?!\.\d)" if form[-1].isdigit() else r"(?![0-9a-z])"
+    if form.replace(",", "").isdigit():
+        before += r"(?<!\d,)" if len(form) >= 3 else ""
+        after = r"(?![0-9a-z])(?!\.\d*[1-9])(?!,\d{3}(?!\d))"
     if form[0] in _NUMERAL:
-        before = f"(?<![{_NUMERAL}])"
+        before = f"(?<![{_NUMERAL}{_ORDER}])"
     if form[-1] in _NUMERAL:
-        after = f"(?![{_NUMERAL}])"
+        after = f"(?![{_NUMERAL}{_CALENDAR}])"
+        if len(form) == 1:
+            after += rf"(?![^\W{_MEASURES}])"
+    if form[0].isdigit() and form[-1].isalpha() and " " in form:
+        # In "12 July 22 July" no "July 22" is lost to a "12 July".
+        after += r"(?! \d{1,2}(?!\d))"
+    words = form.split(" ")
+    if words[0] in _NUMBER_WORDS:
+        before += "".join(rf"(?<!{word} )" for word in TENS) + r"(?<!hundred )(?<!hundred and )"
+    if words[-1] in _NUMBER_WORDS:
+        after += rf"(?! (?:and )?(?:{'|'.join(_NUMBER_WORDS)})\b)"
     return re.compile(before + re.escape(form) + after)
 
 
-def is_negated(text: str, mention: Mention) -> bool:
+def is_denied(text: str, mention: Mention) -> bool:
     """Whether a negator stands before the mention in its clause."""
-    clause = 0
-    for clause_end in _CLAUSE_END.finditer(text, 0, mention.start):
-        clause = clause_end.end()
-    return _NEGATOR.search(text, clause, mention.start) is not None
+    start = _clause_start(text, mention.start)
+    return phrases.PATTERNS.negators.search(without_idioms(text), start, mention.start) is not None
 
 
-def first_yes_or_no(text: str) -> Mention | None:
-    """The yes or no that normalised text begins with, as candidate `yes` or `no`; None if neither.
+def is_former(text: str, mentions: Sequence[Mention], number: int) -> bool:
+    """Whether a later mention is named as what holds no longer.
 
-    Only the first word counts: "that is not right" says no, but its words cannot tell.
+    A word such as formerly stands before or behind it in its clause, with no other mention between.
     """
-    found = _YES_OR_NO.match(text)
-    if found is None:
-        return None
-    word = "no" if found["no"] else "yes"
-    return Mention(word, *found.span(word))
+    mention = mentions[number]
+    if is_taken_back(text, mentions, number):
+        return True
+    start = max(_clause_start(text, mention.start), mentions[number - 1].end)
+    for turn in phrases.PATTERNS.turning.finditer(text, start, mention.start):
+        start = turn.end()
+    return phrases.PATTERNS.former.search(text, start, mention.start) is not None
+
+
+def is_choice(text: str, mentions: Sequence[Mention]) -> bool:
+    """Whether mentions are joined by an or."""
+    return any(
+        phrases.PATTERNS.choosing.search(text, one.end, other.start)
+        for one, other in itertools.pairwise(mentions)
+    )
+
+
+def is_taken_back(text: str, mentions: Sequence[Mention], number: int) -> bool:
+    """Whether words behind a mention in its clause say that it holds no longer."""
+    start = mentions[number].end
+    end = mentions[number + 1].start if number + 1 < len(mentions) else len(text)
+    for pattern in (_CLAUSE_END, phrases.PATTERNS.turning):
+        if found := pattern.search(text, start, end):
+            end = found.start()
+    return phrases.PATTERNS.former_behind.search(text, start, end) is not None
+
+
+def is_changed_into(text: str, old: Mention, new: Mention) -> bool:
+    """Whether one clause says that the old value was changed into the new one, named next.
+
+    A word for the change keeps ranges apart ("from 2 to 12").
+    """
+    patterns, start = phrases.PATTERNS, _clause_start(text, new.start)
+    return (
+        start <= old.start
+        and patterns.leaving.search(text, start, old.start) is not None
+        and patterns.reaching.search(text, old.end, new.start) is not None
+        and patterns.changing.search(text, start, new.start) is not None
+    )
+
+
+def _clause_start(text: str, before: int) -> int:
+    start = 0
+    for clause_end in _CLAUSE_END.finditer(text, 0, before):
+        start = clause_end.end()
+    return start
+
+
+def without_idioms(text: str) -> str:
+    """Text of the same length, with blanks for what looks like a denial and is none."""
+    return phrases.PATTERNS.idioms.sub(lambda found: " " * len(found[0]), text)
 
 
 def abstains(text: str) -> bool:
-    """Whether normalised text holds a phrase of the closed abstain list."""
-    return _ABSTAIN.search(text) is not None
+    """Whether normalised text says that the fact was never stated."""
+    return phrases.PATTERNS.abstaining.search(without_idioms(text)) is not None

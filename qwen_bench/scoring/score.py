@@ -1,12 +1,14 @@
 """From a reply to an outcome: the only-candidate rule, and the word and score it gives.
 
-An answer is right only if the gold is the one candidate it names, not negated, without an abstain
-phrase. A second candidate is wrong whatever its polarity, since recall-only matching can be gamed
-by listing everything (probe specification, section 6.3).
+An answer is right only if the gold is the one candidate it names as the answer, not negated,
+without an abstain phrase. A second candidate is wrong, since recall-only matching can be gamed by
+listing everything, unless it follows the gold and is set aside ("Willow, not Cedar", "Willow
+(formerly Cedar)").
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, conversation_sha256
@@ -17,14 +19,21 @@ from qwen_bench.scoring.mentions import (
     Mention,
     abstains,
     find_mentions,
-    first_yes_or_no,
-    is_negated,
+    is_changed_into,
+    is_choice,
+    is_denied,
+    is_former,
+    is_taken_back,
 )
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
 from qwen_bench.scoring.rule_form import judge_rule
+from qwen_bench.scoring.yes_no import Said, said_yes_or_no
 
-SCORER_VERSION = "1.0"
+SCORER_VERSION = "2.0"
 TIE = 1e-9
+# Families that ask for what no longer holds.
+_FORMER_VALUE_ASKED = frozenset({"update_previous"})
+_NUMBERING = re.compile(r"^ ?(?P<number>[0-9]{1,2})(?P<mark>\.) .*$", re.MULTILINE)
 
 
 class Judgement(NamedTuple):
@@ -46,11 +55,21 @@ def judge_text(probe: Probe, raw: str) -> Judgement:
         return Judgement(0, "no_answer" if visible.unfinished_thought else "empty")
     start, end = answer_segment(text.text)
     segment = text.text[start:end]
-    mentions = find_mentions(segment, probe.candidates, probe.aliases)
+    mentions = _without_numbering(segment, find_mentions(segment, probe.candidates, probe.aliases))
     judge = _judge_unanswerable if probe.gold_abstains else _JUDGES[probe.answer_kind]
     reason, decisive = judge(probe, segment, mentions)
     matched = text.span(start + decisive.start, start + decisive.end) if decisive else None
     return Judgement(int(reason == "correct"), reason, matched)
+
+
+def _without_numbering(segment: str, mentions: list[Mention]) -> list[Mention]:
+    """Mentions without the numbers of a numbered list: 1. before one, 2. before the next."""
+    numbers = set()
+    for count, found in enumerate(_NUMBERING.finditer(segment), 1):
+        holds = any(found.end("mark") <= mention.start < found.end() for mention in mentions)
+        if holds and int(found["number"]) == count:
+            numbers.add(found.start("number"))
+    return [mention for mention in mentions if mention.start not in numbers]
 
 
 def _judge_single(
@@ -62,11 +81,34 @@ def _judge_single(
         return ("abstained" if abstains(segment) else "no_candidate"), None
     if not of_gold:
         return "wrong_candidate", mentions[0]
-    if len(of_gold) < len(mentions) or abstains(segment):
+    if _others(probe, segment, mentions, {probe.gold}) or abstains(segment):
         return "multiple", of_gold[0]
-    if all(is_negated(segment, mention) for mention in of_gold):
-        return "negated", of_gold[0]
+    if is_denied(segment, of_gold[-1]):
+        return "negated", of_gold[-1]
     return "correct", of_gold[0]
+
+
+def _others(probe: Probe, segment: str, mentions: list[Mention], right: set[str]) -> list[Mention]:
+    """Mentions beside the right answers that are not set aside: after one, or changed into it.
+
+    Where the former value is asked for, a word such as formerly sets nothing aside.
+    """
+    found, answered = [], False
+    former = probe.family not in _FORMER_VALUE_ASKED
+    for number, mention in enumerate(mentions):
+        following = mentions[number + 1 : number + 2]
+        if mention.candidate in right:
+            answered = answered or not is_denied(segment, mention)
+        elif answered and (
+            is_denied(segment, mention) or (former and is_former(segment, mentions, number))
+        ):
+            continue
+        elif not any(
+            former and new.candidate in right and is_changed_into(segment, mention, new)
+            for new in following
+        ):
+            found.append(mention)
+    return found
 
 
 def _judge_unanswerable(
@@ -82,21 +124,28 @@ def _judge_unanswerable(
 
 def _judge_set(probe: Probe, segment: str, mentions: list[Mention]) -> tuple[str, Mention | None]:
     """The same for a list: all items of the gold, in any order, and no other."""
-    negated = next((mention for mention in mentions if is_negated(segment, mention)), None)
-    if negated:
-        return "negated", negated
-    named = {mention.candidate for mention in mentions}
-    word = "correct" if named == set(probe.gold_items) else "set_mismatch"
+    right = set(probe.gold_items)
+    others = _others(probe, segment, mentions, right)
+    for number, mention in enumerate(mentions):
+        if mention.candidate not in right and mention not in others:
+            continue
+        if is_denied(segment, mention) or is_taken_back(segment, mentions, number):
+            return "negated", mention
+    named = {mention.candidate for mention in mentions} & right
+    whole = named == right and not others and not is_choice(segment, mentions)
+    word = "correct" if whole else "set_mismatch"
     return word, mentions[0] if mentions else None
 
 
-def _judge_yesno(probe: Probe, segment: str, _: list[Mention]) -> tuple[str, Mention | None]:
-    """The same for a yes or a no, in either language: the first word of the answer decides."""
-    said = first_yes_or_no(segment)
+def _judge_yesno(probe: Probe, segment: str, _: list[Mention]) -> tuple[str, Said | None]:
+    """The same for a yes or a no, in either language: the first clause that says one decides."""
+    said = said_yes_or_no(segment)
     if said is None:
         return "no_candidate", None
-    gold = first_yes_or_no(normalise(probe.gold).text)
-    agrees = gold is not None and said.candidate == gold.candidate
+    if said.both:
+        return "multiple", said
+    gold = said_yes_or_no(normalise(probe.gold).text)
+    agrees = gold is not None and said.word == gold.word
     return ("correct" if agrees else "wrong_candidate"), said
 
 

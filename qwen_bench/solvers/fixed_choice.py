@@ -11,6 +11,8 @@ from qwen_bench.probes.probe import Probe, apply_rule
 Solver = Callable[[Probe, Conversation], str]
 
 ABSTAIN = {"en": "not mentioned", "zh": "没提过"}
+# Asked whether something was said, "not mentioned" would be a no.
+UNSURE = {"en": "I don't know", "zh": "不知道"}
 # To a rule it does not matter what is said, only whether it carries the mark.
 _SAID = {"en": "I would say a turnip.", "zh": "我会说萝卜。"}
 
@@ -48,7 +50,7 @@ def oracle(probe: Probe, _: Conversation) -> str:
     if probe.answer_kind == "rule":
         marked = probe.gold == "marked" and probe.condition != "blind"
         return marked_reply(probe) if marked else unmarked_reply(probe)
-    return ABSTAIN[probe.lang] if probe.condition == "blind" else probe.gold
+    return _abstention(probe) if probe.condition == "blind" else probe.gold
 
 
 def blind(probe: Probe, _: Conversation) -> str:
@@ -79,7 +81,11 @@ def dump(probe: Probe, _: Conversation) -> str:
 
 def abstain(probe: Probe, _: Conversation) -> str:
     """Always says that it was never stated."""
-    return ABSTAIN[probe.lang]
+    return _abstention(probe)
+
+
+def _abstention(probe: Probe) -> str:
+    return (UNSURE if probe.answer_kind == "yesno" else ABSTAIN)[probe.lang]
 
 
 def never_abstain(probe: Probe, messages: Conversation) -> str:
@@ -118,7 +124,7 @@ def window(turns: int) -> Solver:
     def solve(probe: Probe, messages: Conversation) -> str:
         if sees(probe, turns):
             return oracle(probe, messages)
-        return unmarked_reply(probe) if probe.answer_kind == "rule" else ABSTAIN[probe.lang]
+        return unmarked_reply(probe) if probe.answer_kind == "rule" else _abstention(probe)
 
     solve.__doc__ = f"The oracle if all evidence lies in the last {turns} turns, else abstains."
     return solve

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.usefixtures("home")
+# They were scored by 1.0, which a new run is not: what these tests look at is everything else.
+scored_as_before = pytest.mark.usefixtures("recorded_scorer")
 DATA = Path(__file__).resolve().parents[1] / "data" / "recorded"
 COMMANDS = tuple(json.loads((DATA / "cases.json").read_text("utf-8")))
 SOLVERS = (
@@ -155,6 +157,7 @@ def test_a_command_on_recorded_runs_leaves_what_it_left_before(recorded, name):
         assert first_difference(data, now[file]) is None, file
 
 
+@scored_as_before
 @pytest.mark.parametrize("name", SOLVERS)
 def test_the_commands_of_a_recorded_run_make_it_again_today(recorded, name):
     make_again(name, recorded)
@@ -165,6 +168,7 @@ def test_the_commands_of_a_recorded_run_make_it_again_today(recorded, name):
     assert journal.read_bytes() == (DATA / journal).read_bytes()
 
 
+@scored_as_before
 def test_a_run_without_a_name_ends_with_the_digits_of_the_recorded_identity(recorded):
     words = manifest_of("narrow")["invocations"][0]["argv"][1:-2]
     shutil.rmtree("runs")
@@ -180,6 +184,7 @@ def test_a_run_without_a_name_ends_with_the_digits_of_the_recorded_identity(reco
     ]  # fmt: skip
 
 
+@scored_as_before
 @pytest.mark.parametrize("name", ["narrow", "extended", "policy", "filler", "family", "drawn"])
 def test_resuming_a_finished_run_writes_nothing(recorded, name):
     said = recorded.call(["run", "-q", "--resume", name])
@@ -189,6 +194,7 @@ def test_resuming_a_finished_run_writes_nothing(recorded, name):
         assert Path("runs", name, file).read_bytes() == (DATA / "runs" / name / file).read_bytes()
 
 
+@scored_as_before
 @pytest.mark.parametrize("name", ["interrupted", "crashed"])
 def test_a_run_that_was_cut_off_is_finished_with_the_rows_of_an_undisturbed_one(recorded, name):
     said = recorded.call(["run", "-q", "--resume", name])
@@ -202,6 +208,7 @@ def test_a_run_that_was_cut_off_is_finished_with_the_rows_of_an_undisturbed_one(
     assert (second["rows_written"], second["ended"]) == (20, "finished")
 
 
+@scored_as_before
 def test_a_finished_run_is_extended_with_the_rows_it_was_extended_with_before(recorded):
     words = manifest_of("extended")["invocations"][1]["argv"][1:]
 
@@ -213,6 +220,7 @@ def test_a_finished_run_is_extended_with_the_rows_it_was_extended_with_before(re
     assert lost(summary_of("extended"), summary_of("narrow")) == {}
 
 
+@scored_as_before
 @pytest.mark.parametrize(("name", "failing"), [("server", False), ("failing", True)])
 def test_a_server_is_asked_as_before(recorded, serving, name, failing):
     with serving(failing=failing):
@@ -222,6 +230,7 @@ def test_a_server_is_asked_as_before(recorded, serving, name, failing):
     assert_same_invocations(name)
 
 
+@scored_as_before
 def test_answers_that_failed_are_asked_again_and_the_others_kept(recorded, serving):
     before = (DATA / "runs/failing/results.jsonl").read_bytes()
     lost = [row for row in rows_of("failing") if row["status"] == "error"]
@@ -237,6 +246,7 @@ def test_answers_that_failed_are_asked_again_and_the_others_kept(recorded, servi
     assert manifest_of("failing")["identity"] == manifest_of("server")["identity"]
 
 
+@scored_as_before
 @pytest.mark.parametrize("name", ["imported", "imported-tuned"])
 def test_logs_of_lm_eval_are_imported_as_before(recorded, name):
     make_again(name, recorded)
@@ -245,6 +255,7 @@ def test_logs_of_lm_eval_are_imported_as_before(recorded, name):
     assert_same_invocations(name)
 
 
+@scored_as_before
 def test_a_model_that_thinks_is_asked_as_before(recorded, saying):
     assert saying("<think>abc</think>red").name == "saying-0"
 
@@ -254,6 +265,7 @@ def test_a_model_that_thinks_is_asked_as_before(recorded, saying):
     assert_same_invocations("thinking")
 
 
+@scored_as_before
 @pytest.mark.model
 def test_the_embedded_model_gives_the_recorded_answers_under_the_recorded_identity(recorded):
     words = manifest_of("base")["invocations"][0]["argv"][1:-2]
@@ -267,6 +279,7 @@ def test_the_embedded_model_gives_the_recorded_answers_under_the_recorded_identi
     assert changed(settings_of("base") | selected, settings_of("new") | selected) == {}
 
 
+@scored_as_before
 @pytest.mark.model
 def test_a_cut_run_of_an_adapter_is_finished_with_the_recorded_answers(recorded):
     shutil.copytree(DATA.parents[2] / "finetune" / "demo", "finetune/demo")

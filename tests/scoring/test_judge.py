@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from qwen_bench.probes.date_forms import date_forms, day_forms
 from qwen_bench.probes.probe import Cluster, Probe, ProbeId
 from qwen_bench.protocol import Reply
-from qwen_bench.scoring.mentions import first_yes_or_no
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
 from qwen_bench.scoring.score import judge_ranking, judge_text, score_reply
+from qwen_bench.scoring.yes_no import said_yes_or_no
 
 ROOMS = ("Willow", "Cedar", "Hazel")
 HALLS = ("望江厅", "听泉厅", "映月厅")
@@ -103,7 +103,7 @@ TABLE = [
     (13, WILLOW, "Cedar, Willow, Hazel", "multiple"),
     (14, WILLOW, "It was Cedar, now Willow", "multiple"),
     (15, WILLOW, "Hazel... no, wait, Willow", "multiple"),
-    (16, WILLOW, "Willow, not Cedar", "multiple"),
+    (16, WILLOW, "Willow, not Cedar", "correct"),
     (17, WILLOW, "It is not Willow.", "negated"),
     (18, WILLOW, "I'm not sure, but Willow", "correct"),
     (19, WILLOW, "You never told me which room it was.", "abstained"),
@@ -281,8 +281,12 @@ def test_the_verdict_on_normalised_text_is_the_verdict_on_the_raw_text(probe, ra
 
 
 class TestSets:
+    def test_another_item_denied_after_the_list_is_no_part_of_it(self):
+        assert judge_text(LIST, "rope, compass, tarp, but not the kettle").reason == "correct"
+        assert judge_text(LIST, "not the kettle: rope, compass, tarp").reason == "negated"
+
     def test_an_item_named_with_a_negator_is_reported_as_such(self):
-        assert judge_text(LIST, "rope, compass, tarp, but not the kettle").reason == "negated"
+        assert judge_text(LIST, "rope, compass, not the tarp").reason == "negated"
         assert judge_text(LIST_ZH, "绳子、指南针，不是天幕").reason == "negated"
 
     @given(st.sets(st.sampled_from(PACKING)))
@@ -323,9 +327,10 @@ class TestYesAndNo:
         for probe in (NO, NO_ZH, YES_ZH):
             assert judge_text(probe, raw) == (0, "no_candidate", None)
 
-    def test_listing_both_counts_as_the_first(self):
-        assert judge_text(NO, "yes, no").reason == "wrong_candidate"
-        assert judge_text(YES_ZH, "是，否").reason == "correct"
+    @pytest.mark.parametrize("raw", ["yes, no", "Yes and no", "no or yes", "Yes.\nNo."])
+    def test_saying_both_is_no_answer(self, raw):
+        assert judge_text(NO, raw).reason == "multiple"
+        assert judge_text(YES_ZH, "是，否").reason == "multiple"
 
     def test_the_match_is_the_word_itself(self):
         start, end = judge_text(NO, "**No**, ivory.").matched
@@ -369,6 +374,6 @@ def test_a_role_line_after_anything_else_ends_the_answer():
 
 
 def test_a_bare_denial_in_chinese_says_no():
-    assert first_yes_or_no("不,您说的是象牙白").candidate == "no"
-    assert first_yes_or_no("不").candidate == "no"
-    assert first_yes_or_no("不清楚") is None
+    assert said_yes_or_no("不,您说的是象牙白").word == "no"
+    assert said_yes_or_no("不").word == "no"
+    assert said_yes_or_no("不清楚") is None
