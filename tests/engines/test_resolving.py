@@ -151,7 +151,9 @@ def test_a_repository_with_a_full_model_and_an_adapter_may_mean_either(hub, chec
 def test_an_adapter_on_the_hub_whose_base_was_a_path_says_what_to_write(hub):
     hub("org/lora", lora("/home/ada/models/Qwen2.5-7B"))
 
-    with pytest.raises(ModelNotFoundError, match=r"is not there: /home/ada/models/Qwen2\.5-7B") as seen:
+    with pytest.raises(
+        ModelNotFoundError, match=r"is not there: /home/ada/models/Qwen2\.5-7B"
+    ) as seen:
         resolve(parse_spec("org/lora"), OFFLINE)
 
     assert seen.value.fix == ("write BASE+org/lora with the place it has now",)

@@ -17,6 +17,7 @@ from qwen_bench.scoring.score import judge_text
 from .test_judge import a_probe
 
 FOLDER = Path(__file__).parents[1] / "data/phrasings"
+UNSEEN = FOLDER.with_name("phrasings_unseen")
 KINDS = ("name", "day", "date", "number", "list", "yesno", "abstain")
 FILES = tuple(f"{lang}_{kind}" for lang in ("en", "zh") for kind in KINDS)
 STYLES = ("terse", "chatty", "hedged", "formal", "markdown")
@@ -35,8 +36,8 @@ KNOWN = {
 
 
 @cache
-def contexts(name):
-    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+def contexts(name, folder=FOLDER):
+    return yaml.safe_load((folder / f"{name}.yaml").read_text("utf-8"))
 
 
 def asked(name, context):
@@ -69,9 +70,9 @@ def aliases_of(kind, candidates, lang):
     return {first: tuple(others) for first, *others in forms if first in candidates}
 
 
-def phrasings(name):
+def phrasings(name, folder=FOLDER):
     """Every phrasing of a table with its probe, style and mark."""
-    for context in contexts(name):
+    for context in contexts(name, folder):
         probe = asked(name, context)
         for style in STYLES:
             for mark in MARKS:
@@ -113,3 +114,20 @@ def test_a_table_holds_at_least_250_phrasings_in_five_styles_and_none_twice(name
     for context in contexts(name):
         said = [text for style in STYLES for mark in MARKS for text in context[style][mark]]
         assert len(said) == len(set(said)), context["question"]
+
+
+def test_phrasings_that_the_lists_were_not_made_for_are_scored_as_marked_in_19_of_20():
+    # Written apart from the tables and looked at after the lists were closed: 95.5 % of 560, with
+    # one wrong answer taken for a right one. Scorer 1.0 had 84.6 %.
+    found = [
+        (mark, said, judge_text(probe, said).score == (mark == "right"))
+        for name in FILES
+        for probe, _, mark, said in phrasings(name, UNSEEN)
+    ]
+    missed = [(mark, said) for mark, said, agreed in found if not agreed]
+
+    assert len(found) == 560
+    assert len(missed) <= 0.05 * len(found), missed
+    assert [said for mark, said in missed if mark == "wrong"] == [
+        "Maybe yes, maybe no – I really can't tell."
+    ]
