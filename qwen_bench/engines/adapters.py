@@ -19,6 +19,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from qwen_bench.engines.checkpoint_files import ADAPTER_CONFIG
 from qwen_bench.engines.fingerprint import adapter_fingerprint, tokenizer_sha256
 from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.loading import LoadedBase, Size
@@ -27,7 +28,6 @@ from qwen_bench.engines.template_files import template_in
 from qwen_bench.errors import AdapterMismatchError, ModelError
 
 PREFIX = "base_model.model."
-CONFIG = "adapter_config.json"
 HARMLESS_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start a LoRA that leave the weights under it as they are (`init_lora_weights` of PEFT);
 PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA write what is left of a weight back into it."""
@@ -50,25 +50,18 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedAdapter:
-    """An adapter whose files fit a base.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterFolder:
+    """What an adapter's files say of it.
 
     Attributes:
         folder: where it came from.
-        config: `adapter_config.json`.
-        tensors: of its file, by name.
-        saved_base: those of them that are weights of the base itself, as PEFT saves embeddings
-            beside a LoRA on them.
         fingerprint: base and adapter.
         warnings: lines for the user.
         chat_template: template shipped in the adapter folder, if any.
     """
 
     folder: Path
-    config: Mapping[str, Any]
-    tensors: Mapping[str, torch.Tensor]
-    saved_base: frozenset[str]
     fingerprint: str
     warnings: tuple[str, ...]
     chat_template: str | None
@@ -77,35 +70,53 @@ class CheckedAdapter:
     def shown(self) -> str:
         """Its name for people."""
         return shown_folder(self.folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedAdapter(AdapterFolder):
+    """An adapter on a base.
+
+    Attributes:
+        name: PEFT name, for `LoadedBase.weights`.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedAdapter(AdapterFolder):
+    """An adapter whose files fit a base.
+
+    Attributes:
+        config: `adapter_config.json`.
+        tensors: of its file, by name.
+        saved_base: those of them that are weights of the base itself, as PEFT saves embeddings
+            beside a LoRA on them.
+    """
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, torch.Tensor]
+    saved_base: frozenset[str]
 
     @property
     def peft_type(self) -> str:
         """PEFT's name of the method."""
         return str(self.config["peft_type"])
 
+    def attached(self, name: str, *more: str) -> AttachedAdapter:
+        """The same on its base, without its tensors.
 
-@dataclass(frozen=True, slots=True)
-class AttachedAdapter:
-    """An adapter on a base.
-
-    Attributes:
-        name: PEFT name, for `LoadedBase.weights`.
-        folder: where it came from.
-        fingerprint: base and adapter.
-        warnings: lines for the user.
-        chat_template: template shipped in the adapter folder, if any.
-    """
-
-    name: str
-    folder: Path
-    fingerprint: str
-    warnings: tuple[str, ...]
-    chat_template: str | None
-
-    @property
-    def shown(self) -> str:
-        """Its name for people."""
-        return shown_folder(self.folder)
+        Args:
+            name: PEFT name.
+            more: lines for the user that attaching it added.
+        """
+        return AttachedAdapter(
+            name=name,
+            folder=self.folder,
+            fingerprint=self.fingerprint,
+            warnings=(*self.warnings, *more),
+            chat_template=self.chat_template,
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -114,9 +125,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         ModelError: it cannot be read, or names no method.
     """
-    place = f"{shown_folder(folder)}/{CONFIG}"
+    place = f"{shown_folder(folder)}/{ADAPTER_CONFIG}"
     try:
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
+        config = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{place} cannot be read", why=str(error)) from error
     if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
@@ -180,13 +191,13 @@ def checked_adapter(base: LoadedBase, folder: Path, *, allow_pickle: bool) -> Ch
     if (folder / "tokenizer.json").is_file() and tokenizer_sha256(folder) != base.tokenizer_sha256:
         lines.append("its folder holds another tokenizer; the one of the base is used")
     return CheckedAdapter(
-        folder,
-        config,
-        tensors,
-        saved,
-        adapter_fingerprint(folder, base.source.fingerprint),
-        tuple(f"adapter {shown_folder(folder)}: {line}" for line in lines),
-        template_in(folder),
+        folder=folder,
+        fingerprint=adapter_fingerprint(folder, base.source.fingerprint),
+        warnings=tuple(f"adapter {shown_folder(folder)}: {line}" for line in lines),
+        chat_template=template_in(folder),
+        config=config,
+        tensors=tensors,
+        saved_base=saved,
     )
 
 

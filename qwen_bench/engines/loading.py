@@ -437,14 +437,10 @@ class LoadedModels(ABC, Generic[Base]):
         while (key := self._key(spec)) not in self._bases:
             # Loading may find that an adapter needs weights of its own, which changes its key.
             sharing = [other for other in (spec, *later) if self._key(other) == key]
-            places = {other.path if other.kind == "adapter" else None for other in sharing}
-            folders = [
-                place
-                for place in dict.fromkeys(
-                    other.path for other in sharing if other.kind == "adapter"
-                )
-                if place
-            ]
+            places = dict.fromkeys(
+                other.path if other.kind == "adapter" else None for other in sharing
+            )
+            folders = [place for place in places if place is not None]
             self._bases[key] = self.load(spec.weights, folders, shared=len(places) > 1)
         return self.engine(self._bases[key], spec)
 

@@ -68,13 +68,10 @@ def attach(base: LoadedBase, adapter: CheckedAdapter) -> AttachedAdapter:
         found = logits_of(base, name, prompts)
         _check_applied(base, adapter, name, prompts, found)
         unchanged = same_bits(logits_of(base, None, prompts), found)
-    lines = adapter.warnings
-    if unchanged and not any("changes nothing" in line for line in lines):
-        same = "it changes nothing: on fixed prompts its logits are those of the base"
-        lines = (*lines, f"adapter {adapter.shown}: {same}")
-    attached = AttachedAdapter(
-        name, adapter.folder, adapter.fingerprint, lines, adapter.chat_template
-    )
+    same = "it changes nothing: on fixed prompts its logits are those of the base"
+    told = any("changes nothing" in line for line in adapter.warnings)
+    more = [f"adapter {adapter.shown}: {same}"] if unchanged and not told else []
+    attached = adapter.attached(name, *more)
     base.adapters[key] = attached
     return attached
 

@@ -163,13 +163,8 @@ class VllmBase:
         if key not in self.loaded.adapters:
             checked = checked_adapter(self.loaded, folder, allow_pickle=allow_pickle)
             check_for_vllm(checked)
-            self.loaded.adapters[key] = AttachedAdapter(
-                f"adapter-{len(self.loaded.adapters)}",
-                folder,
-                checked.fingerprint,
-                checked.warnings,
-                checked.chat_template,
-            )
+            name = f"adapter-{len(self.loaded.adapters)}"
+            self.loaded.adapters[key] = checked.attached(name)
         known: AttachedAdapter = self.loaded.adapters[key]
         return known
 
