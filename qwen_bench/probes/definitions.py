@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qwen_bench.chat.plain_text import text_fault, texts_in
 from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.builders import find_builder
 from qwen_bench.probes.instance import Builder, Words
-from qwen_bench.probes.probe import LANGS, AnswerKind, Lang, Split
+from qwen_bench.probes.probe import LANGS, LEVELS, AnswerKind, Lang, Split
 from qwen_bench.resources import data_folder
 
 
@@ -34,12 +34,14 @@ class TaskFile(BaseModel):
         programme: dialogues that host it; empty for families outside `tasks/`, which get their own.
         builder: see `find_builder`.
         evidence_from: the family whose evidence this one asks about.
-        evidence_turns: fewest and most.
-        small_slots: evidence turns in the first slots, those too small for both; default the
-            fewest.
+        levels: number of items at each of the five levels of memory load, rising; a family without
+            them has four items at every level.
+        items: what is counted, for people: "keeps 8 names".
+        evidence_turns: turns that the evidence takes, at every level; 0 for a system message.
         twin: what differs between the variants, in a word.
-        chance: score of a uniform guess.
-        floor: best score of a heuristic that reads positions, roles and formats.
+        chance: score of a uniform guess among the candidates to rank.
+        shortcuts: score of solvers that do without memory, for each level or one for all levels: a
+            number, or an upper gate such as "<=.33"; the audit holds them to it.
         canary: marks the file as test data.
     """
 
@@ -51,12 +53,13 @@ class TaskFile(BaseModel):
     builder: str
     evidence_from: str | None = None
     params: dict[str, Any] = {}
-    evidence_turns: tuple[int, int] | list[int]
-    small_slots: list[int] = []
+    levels: list[int] = Field(default=[4] * LEVELS, min_length=LEVELS, max_length=LEVELS)
+    items: str = "items"
+    evidence_turns: int = Field(default=1, ge=0, le=2)
     twin: str
     answer: AnswerKind
     chance: float
-    floor: float
+    shortcuts: dict[str, float | str | list[float | str]] = {}
     canary: str | None = None
 
 
@@ -66,6 +69,8 @@ class Family:
 
     Attributes:
         words: by language and split, instances of `builder.words`.
+        lures: by language, the same for remarks that look like evidence and are never asked about;
+            none where a family brings no lures.
         joins: by language.
         sha256: of all its files.
     """
@@ -73,6 +78,7 @@ class Family:
     task: TaskFile
     builder: Builder
     words: Mapping[tuple[Lang, Split], Any]
+    lures: Mapping[Lang, Any]
     joins: Mapping[Lang, Join]
     sha256: str
 
@@ -174,6 +180,7 @@ def load_family(folder: Path, *, own: bool = False) -> Family:
             path, line_of(path, ("builder",)), f"builder: {error.message}", fix=error.fix
         ) from error
     words: dict[tuple[Lang, Split], Any] = {}
+    lures: dict[Lang, Any] = {}
     joins: dict[Lang, Join] = {}
     digest = hashlib.sha256(path.read_bytes())
     for lang in LANGS:
@@ -181,17 +188,23 @@ def load_family(folder: Path, *, own: bool = False) -> Family:
         if own and not path.exists():
             continue
         digest.update(path.read_bytes() if path.exists() else b"")
-        joins[lang], splits = _language(path, builder, own=own)
+        content = read_yaml(path)
+        joins[lang], splits = _language(path, content, builder, own=own)
         words |= {(lang, split): found for split, found in splits.items()}
+        if "lures" in content:
+            # Lures are never asked about: what only questions need is that of the eval split.
+            told = {**content["eval"], **content["lures"]}
+            lures[lang] = _checked(builder.words, path, told, ("lures",))
     if not words:
         raise DataError(folder, None, "neither en.yaml nor zh.yaml is here")
-    return Family(task, builder, words, joins, digest.hexdigest())
+    return Family(task, builder, words, lures, joins, digest.hexdigest())
 
 
-def _language(path: Path, builder: Builder, *, own: bool) -> tuple[Join, dict[Split, Any]]:
+def _language(
+    path: Path, content: Mapping[str, Any], builder: Builder, *, own: bool
+) -> tuple[Join, dict[Split, Any]]:
     """How lists are joined, and the words of each split, of one language file."""
-    content = read_yaml(path)
-    known = {"canary", "join", "eval", "train"}
+    known = {"canary", "join", "eval", "train", "lures"}
     for key in content:
         if key not in known:
             raise DataError(path, line_of(path, (key,)), f"unknown key '{key}'; {near(key, known)}")

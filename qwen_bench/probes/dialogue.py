@@ -10,6 +10,7 @@ from qwen_bench.probes.filler import fill, without
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
     MAX_TURNS,
+    WORDINGS,
     AskedProbe,
     Cluster,
     Condition,
@@ -112,7 +113,6 @@ class _Frame:
             ranked = (*question.candidates, *extra)
         needs = prompt.needs
         place_name = f"T{prompt.length}/{prompt.condition}"
-        by_candidates = family.task.answer in {"single", "yesno"}
         return Probe(
             id=ProbeId(
                 f"{self.cluster}/{self.variant}/{lang}/{question.family}.{question.name}"
@@ -138,11 +138,13 @@ class _Frame:
             aliases=question.aliases,
             answer_kind=family.task.answer,
             gold_abstains=question.gold_abstains,
-            chance=1 / len(question.candidates) if by_candidates else family.task.chance,
+            chance=1 / len(ranked) if ranked else family.task.chance,
             factors={"slot": str(item.slot_number), **item.factors},
             gold_items=question.gold_items,
             rule=question.rule,
             key_words=question.key_words,
+            level=item.level,
+            wording=item.wording if question.templates in WORDINGS else "",
         )
 
 

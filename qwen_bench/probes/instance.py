@@ -6,14 +6,18 @@ once for each variant and language with equal draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from qwen_bench.probes.probe import Rule, Variant
+from qwen_bench.probes.probe import Rule, Variant, Wording
 from qwen_bench.probes.seeded_draws import Draw
+
+# Lowest level whose evidence is pasted rather than told in a sentence.
+PASTED_FROM = 4
+TO_RANK = 4
 
 
 class Words(BaseModel):
@@ -62,6 +66,13 @@ class Owner(Words):
     own: str
 
 
+class Wordings(Words):
+    """Question templates by wording: naming the key, or describing it without a shared word."""
+
+    lexical: list[str]
+    paraphrase: list[str]
+
+
 class Templates(Words):
     """One evidence turn: the user's template and the acknowledgements to choose from."""
 
@@ -70,7 +81,7 @@ class Templates(Words):
 
     def turn(self, draw: Draw, stage: str, context: Mapping[str, Any]) -> Evidence:
         """The turn with one of its replies, counterbalanced under the name of the stage."""
-        return self.replied(draw.level(f"reply to {stage}", len(self.assistant)), context)
+        return self.replied(draw.counted(f"reply to {stage}", len(self.assistant)), context)
 
     def replied(self, reply: int, context: Mapping[str, Any]) -> Evidence:
         """The turn with the reply of this number, counted round and round."""
@@ -97,7 +108,8 @@ class Question:
         needs: indices of the evidence turns a reader must have seen.
         abstain_phrase: when it is a legal answer, the fixed phrase; else None.
         gold_abstains: the gold is that phrase.
-        wording: key of the question templates, for families that have several wordings.
+        templates: attribute of the words' `questions` with the templates to choose from; None where
+            `questions` is the list itself.
         rank_candidates: strings to rank; None stands for the candidates and the abstain phrase, an
             empty tuple says that ranking is not defined.
         gold_items: sets only: the items of the right answer.
@@ -114,7 +126,7 @@ class Question:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     abstain_phrase: str | None = None
     gold_abstains: bool = False
-    wording: str | None = None
+    templates: str | None = None
     rank_candidates: tuple[str, ...] | None = None
     gold_items: tuple[str, ...] = ()
     rule: Rule | None = None
@@ -145,22 +157,32 @@ class Brief(NamedTuple):
 
     Attributes:
         families: the evidence family first, then those that ask about the same evidence.
-        stages: number of evidence turns to fill.
+        level: of memory load, 1 the lowest to 5.
+        load: what the level stands for in this family: its number of items, from task.yaml.
+        wording: in which the key is asked for, for families that have both wordings.
         params: from task.yaml.
-        slot_turns: length of the slot in turns.
     """
 
     draw: Draw
     variant: Variant
     families: tuple[str, ...]
-    stages: int
+    level: int
+    load: int
+    wording: Wording
     params: Mapping[str, Any]
-    slot_turns: int
 
     @property
     def family(self) -> str:
         """The evidence family."""
         return self.families[0]
+
+    @property
+    def pastes(self) -> bool:
+        """Whether the evidence has the form of what people paste: a list, a log, a table, a note.
+
+        The form follows from the level alone, never from the place in the history.
+        """
+        return self.level >= PASTED_FROM
 
 
 Build = Callable[[Brief, Any], Instance]
@@ -171,3 +193,25 @@ class Builder(NamedTuple):
 
     words: type[Words]
     build: Build
+
+
+def four_to_rank(
+    draw: Draw, golds: tuple[str, str], in_history: Sequence[str], lexicon: Sequence[str]
+) -> tuple[str, ...]:
+    """Four candidates to rank, the same in both variants, so that chance is 1/4 at every level.
+
+    Args:
+        draw: of the instance; the gold of variant A stands at a counterbalanced place.
+        golds: of variants A and B.
+        in_history: values of the same type that the history holds, in both variants.
+        lexicon: foils, taken only where the history has too few.
+
+    Raises:
+        ValueError: there are fewer than four different values in all.
+    """
+    stream = draw.stream("to rank")
+    others = [*stream.shuffled(in_history), *stream.shuffled(lexicon)]
+    found = list(dict.fromkeys((*golds, *others)))[:TO_RANK]
+    if len(found) < TO_RANK:
+        raise ValueError(f"{TO_RANK} values to rank wanted, there are {len(found)}")
+    return draw.listed([found[0], *stream.shuffled(found[1:])])

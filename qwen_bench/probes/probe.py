@@ -18,12 +18,16 @@ Cluster = NewType("Cluster", str)
 Lang = Literal["en", "zh"]
 Variant = Literal["A", "B"]
 Split = Literal["eval", "train"]
+Wording = Literal["lexical", "paraphrase"]
 Condition = Literal["main", "adjacent", "blind", "concat", "no-filler", "dense"]
 AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 
 # Turns of every plan, and of the longest history.
 MAX_TURNS = 64
 LANGS: tuple[Lang, ...] = ("en", "zh")
+WORDINGS: tuple[Wording, ...] = ("lexical", "paraphrase")
+# Levels of memory load: 1 asks least of a memory.
+LEVELS = 5
 VARIANTS: tuple[Variant, ...] = ("A", "B")
 CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler", "dense")
 RuleKind = Literal["suffix", "prefix", "wrap", "json"]
@@ -169,6 +173,8 @@ class Probe:
         gold_items: sets only: the items of the right answer, all of them candidates.
         rule: rules only: the form that the reply must (`marked`) or must not (`plain`) have.
         key_words: surface forms by which the evidence names what is asked about.
+        level: of memory load, 1 the lowest to 5; the same for all renderings of an instance.
+        wording: in which the key is asked for; empty where the family has one wording only.
     """
 
     id: ProbeId
@@ -197,6 +203,8 @@ class Probe:
     gold_items: tuple[str, ...] = ()
     rule: Rule | None = None
     key_words: tuple[str, ...] = ()
+    level: int = 0
+    wording: str = ""
 
     @property
     def expected(self) -> str:

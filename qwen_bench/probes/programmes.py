@@ -19,10 +19,8 @@ from typing import Any
 from qwen_bench.probes.definitions import Family, Join
 from qwen_bench.probes.filler import FillerBank
 from qwen_bench.probes.instance import Brief, Instance, Question
-from qwen_bench.probes.probe import Lang, Split, Variant
+from qwen_bench.probes.probe import LEVELS, WORDINGS, Lang, Split, Variant, Wording
 from qwen_bench.probes.seeded_draws import Draw
-
-ROOMY_SLOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +135,6 @@ def in_order(families: Iterable[Family]) -> list[Family]:
     return sorted(families, key=place)
 
 
-def stage_count(
-    draw: Draw, programme: Programme, slot_number: int, stages: tuple[int, int, tuple[int, ...]]
-) -> int:
-    """Number of evidence turns: both extremes in turn in roomy slots, fixed in small ones.
-
-    Args:
-        draw: of the instance.
-        programme: of the dialogue.
-        slot_number: slot of the instance.
-        stages: fewest, most, and the number in each small slot (empty: the fewest).
-    """
-    fewest, most, small = stages
-    if programme.slots[slot_number].size < ROOMY_SLOT:
-        return small[slot_number] if slot_number < len(small) else fewest
-    return fewest if fewest == most else (fewest, most)[draw.level("evidence turns", 2)]
-
-
 def evidence_turns(draw: Draw, slot: Slot, count: int) -> tuple[int, ...] | None:
     """Turns of an instance's evidence, increasing; None if they do not fit the slot.
 
@@ -178,20 +159,22 @@ class Sources:
     """What dialogues are made from, and the names that seed them.
 
     Attributes:
-        forced: factor levels to use instead of the counterbalanced ones; none in suites.
+        levels: of memory load that the suite asks, increasing.
+        forced: values of factors to use instead of the counterbalanced ones; none in suites.
     """
 
     families: Mapping[str, Family]
     filler: Mapping[Lang, FillerBank]
     split: Split
     scope: tuple[object, ...]
+    levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)
 
     def templates(self, question: Question, lang: Lang) -> Sequence[str]:
         """The phrasings of a question in one language."""
         words = self.families[question.family].words[lang, self.split]
         templates: Sequence[str] = (
-            getattr(words.questions, question.wording) if question.wording else words.questions
+            getattr(words.questions, question.templates) if question.templates else words.questions
         )
         return templates
 
@@ -200,9 +183,9 @@ class Sources:
     ) -> tuple[str, Mapping[str, Any], Join]:
         """Template of a question about an instance, names for it, and how lists are joined."""
         family = self.families[question.family]
-        level = int(item.factors[f"question template {question.family}"])
+        number = int(item.factors[f"question template {question.family}"])
         names = {"only": getattr(family.words[lang, self.split], "only", ""), **question.context}
-        return self.templates(question, lang)[level], names, family.joins[lang]
+        return self.templates(question, lang)[number], names, family.joins[lang]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +194,8 @@ class PlacedInstance:
 
     Attributes:
         turns: of its evidence; 0 stands for the system message.
+        level: of memory load.
+        wording: in which its key is asked for, where the family has both.
     """
 
     group: str
@@ -219,6 +204,8 @@ class PlacedInstance:
     turns: tuple[int, ...]
     instance: Instance
     factors: Mapping[str, str]
+    level: int
+    wording: Wording
 
     def asked_at(self, length: int) -> bool:
         """Whether a history of this length holds the instance whole and its slot is over."""
@@ -247,18 +234,33 @@ def place(
         slot_number = programme.slot_of(index, number)
         slot = programme.slots[slot_number]
         draw = Draw((*sources.scope, programme.name), group, slot_number, rotation, sources.forced)
-        fewest, most = host.task.evidence_turns
-        stages = (fewest, most, tuple(host.task.small_slots))
-        count = stage_count(draw, programme, slot_number, stages)
-        turns = evidence_turns(draw, slot, count)
+        turns = evidence_turns(draw, slot, host.task.evidence_turns)
         if turns is None:
             continue
+        level, wording = memory_load(sources.levels, index, rotation)
         others = sorted(f.name for f in sources.families.values() if f.group == group != f.name)
-        brief = Brief(draw, variant, (group, *others), count, host.task.params, slot.size)
+        load = host.task.levels[level - 1]
+        brief = Brief(draw, variant, (group, *others), level, load, wording, host.task.params)
         instance = host.builder.build(brief, host.words[lang, sources.split])
         for question in instance.questions:
-            draw.level(f"question template {question.family}", _template_count(sources, question))
-        yield PlacedInstance(group, slot_number, slot, turns, instance, dict(draw.factors))
+            draw.counted(f"question template {question.family}", _template_count(sources, question))
+        factors = dict(draw.factors)
+        yield PlacedInstance(group, slot_number, slot, turns, instance, factors, level, wording)
+
+
+def memory_load(levels: Sequence[int], group: int, rotation: int) -> tuple[int, Wording]:
+    """Level and wording of a group's instances in one rotation, the same in every slot of it.
+
+    So every history length asks the same share of each, whatever the number of rotations, the
+    groups of a dialogue differ in level, and 2 n rotations cross the n levels with both wordings.
+
+    Args:
+        levels: of the suite.
+        group: number of the group in its programme.
+        rotation: from 0.
+    """
+    block, place = rotation // len(levels), (rotation + group) % len(levels)
+    return levels[place], WORDINGS[(block + place + group // len(levels)) % len(WORDINGS)]
 
 
 def _template_count(sources: Sources, question: Question) -> int:

@@ -55,19 +55,20 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """All draws of one instance: free ones and counterbalanced factor levels.
+    """All draws of one instance: free ones and counterbalanced factors.
 
-    A factor level comes from a counter over the rotations inside one (group, slot), so level counts
-    differ by at most one: every block of n rotations holds each of the n levels once, in an order
-    of its own (specification of probes, 3.4).
+    A factor of n values is a Latin design over slots and rotations: value = (a(slot) + b(rotation))
+    mod n, with a and b random orders of the n values, block after block. So its counts differ by at
+    most one over the rotations of one slot, and over the first slots of one rotation; and since a
+    rotation has one level of memory load, also within a level.
 
     Attributes:
         scope: names that identify the suite seed and split.
         group: name of the instance's family group.
         slot: slot of the turn plan the instance stands in.
         rotation: number of the rotation, from 0.
-        forced: levels to use instead of the counter's.
-        factors: levels drawn, in their order.
+        forced: values to use instead of the design's.
+        factors: values drawn, in their order.
     """
 
     scope: tuple[object, ...]
@@ -81,20 +82,18 @@ class Draw:
         """A stream for one purpose, so that a new draw elsewhere changes nothing here."""
         return Stream(*self.scope, self.group, self.slot, self.rotation, purpose)
 
-    def level(self, factor: str, n: int, *, every: int = 1) -> int:
-        """Counterbalanced level of a factor with `n` levels; recorded in `factors`.
+    def counted(self, factor: str, n: int) -> int:
+        """Counterbalanced value, in [0, n), of a factor with `n` values; recorded in `factors`."""
+        by_slot = self._order(factor, "slots", self.slot, n)
+        by_rotation = self._order(factor, "rotations", self.rotation, n)
+        value = self.forced.get(factor, by_slot + by_rotation) % n
+        self.factors[factor] = str(value)
+        return value
 
-        Args:
-            factor: its name.
-            n: number of levels.
-            every: rotations per count, for a factor that only one level of another factor with
-                that many levels has: it is balanced over the rotations in which it is drawn.
-        """
-        block, place = divmod(self.rotation // every, n)
-        order = Stream(*self.scope, self.group, self.slot, "factor", factor, block).sample(n, n)
-        level = self.forced.get(factor, order[place]) % n
-        self.factors[factor] = str(level)
-        return level
+    def _order(self, factor: str, axis: str, number: int, n: int) -> int:
+        """What one axis adds: random orders of range(n), one after the other."""
+        block, place = divmod(number, n)
+        return Stream(*self.scope, self.group, "factor", factor, axis, block).sample(n, n)[place]
 
     def one(self, purpose: str, items: Sequence[T]) -> T:
         """A random item."""
@@ -109,12 +108,12 @@ class Draw:
         return [items[i] for i in self.stream(purpose).sample(len(items), k)]
 
     def balanced(self, factor: str, items: Sequence[T]) -> T:
-        """The item of a counterbalanced level."""
-        return items[self.level(factor, len(items))]
+        """The item of a counterbalanced factor."""
+        return items[self.counted(factor, len(items))]
 
     def listed(self, options: Sequence[T]) -> tuple[T, ...]:
         """Options, the answer of variant A given first, with it at a counterbalanced place."""
-        return tuple(with_first_at(options, self.level("gold place", len(options))))
+        return tuple(with_first_at(options, self.counted("gold place", len(options))))
 
 
 def rotated(items: Sequence[T], places: int) -> list[T]:

@@ -30,12 +30,18 @@ def _template(source: str) -> Template:
     return _ENVIRONMENT.from_string(source)
 
 
-def render(source: str, context: Mapping[str, Any], join: Join) -> str:
+def render(source: str, context: Mapping[str, Any], join: Join, *, lines: bool = False) -> str:
     """Text of a template; `join(loop)` in it yields what stands before the loop's item.
 
+    Args:
+        source: of the template.
+        context: names it may use.
+        join: how a list is joined.
+        lines: line breaks are welcome, as in a pasted list or table; never two blank lines.
+
     Raises:
-        QwenBenchError: the template is broken, names something unknown, or gives a text with line
-            breaks, double blanks or chat markers.
+        QwenBenchError: the template is broken, names something unknown, or gives a text with
+            double blanks, chat markers or a line break where none is welcome.
     """
     try:
         text = _template(source).render(**context, join=_joiner(join)).strip()
@@ -43,7 +49,8 @@ def render(source: str, context: Mapping[str, Any], join: Join) -> str:
         raise QwenBenchError(
             f"a word template fails: {error}", why=f"template: {source}"
         ) from error
-    if "\n" in text or "  " in text or "<|" in text or not text:
+    broken = "\n\n\n" in text or " \n" in text if lines else "\n" in text
+    if broken or "  " in text or "<|" in text or not text:
         raise QwenBenchError(
             "a word template gives an empty text, a line break, a double blank or a chat marker",
             why=f"template: {source}",

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from qwen_bench.probes.definitions import Family, load_families
+from qwen_bench.probes.definitions import Family, load_family
 from qwen_bench.probes.instance import Brief, Instance, Question
-from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
 from qwen_bench.probes.seeded_draws import Draw
 from qwen_bench.probes.word_templates import render
 from qwen_bench.resources import data_folder
@@ -43,6 +43,7 @@ class Told:
 
     @property
     def words(self):
+        """Words of the split."""
         return self.family.words[self.lang, self.split]
 
     @property
@@ -64,39 +65,46 @@ class Told:
         return [reply for _, reply in self.turns]
 
 
+@cache
 def family(name: str) -> Family:
-    return load_families(TASKS)[name]
+    return load_family(TASKS / name)
+
+
+def hosted_by(name: str) -> tuple[str, ...]:
+    """A family and those that ask about its evidence."""
+    return ("update_latest", "update_previous") if name == "update_latest" else (name,)
 
 
 @cache
-def told(name, lang, split, variant, rotation, *, stages=None, slot=2, slot_turns=8) -> Told:
-    """An instance of a family.
+def told(name, lang, split, variant, rotation, *, level=1, wording="lexical", slot=2) -> Told:
+    """An instance of a family at a level, in one of the wordings of its question.
 
     Args:
-        stages: evidence turns; None for the fewest.
-        slot_turns: length of its slot.
+        split: "lures" stands for the words of remarks that are never asked about.
     """
-    families = load_families(TASKS)
-    host = families[name]
+    host = family(name)
     draw = Draw(("t", split), name, slot, rotation)
-    hosted = (name, *(f.name for f in families.values() if f.group == name != f.name))
-    stages = host.task.evidence_turns[0] if stages is None else stages
-    brief = Brief(draw, variant, hosted, stages, host.task.params, slot_turns)
-    instance = host.builder.build(brief, host.words[lang, split])
+    load = host.task.levels[level - 1]
+    brief = Brief(draw, variant, hosted_by(name), level, load, wording, host.task.params)
+    words = host.lures[lang] if split == "lures" else host.words[lang, split]
+    instance = host.builder.build(brief, words)
     phrasings, asked = {}, {}
     for question in instance.questions:
-        asker = families[question.family]
-        words = asker.words[lang, split]
+        asker = family(question.family)
+        words = asker.words[lang, "eval" if split == "lures" else split]
         templates = words.questions
-        if question.wording:
-            templates = getattr(templates, question.wording)
+        if question.templates:
+            templates = getattr(templates, question.templates)
         context = {"only": getattr(words, "only", ""), **question.context}
         phrasings[question.name] = tuple(render(t, context, asker.joins[lang]) for t in templates)
-        level = draw.level(f"question template {question.family}", len(templates))
-        asked[question.name] = phrasings[question.name][level]
+        number = draw.counted(f"question template {question.family}", len(templates))
+        asked[question.name] = phrasings[question.name][number]
     join = host.joins[lang]
     turns = tuple(
-        (render(e.user, e.context, join), render(e.assistant, e.context, join))
+        (
+            render(e.user, e.context, join, lines=True),
+            render(e.assistant, e.context, join, lines=True),
+        )
         for e in instance.evidence
     )
     system = render(instance.system, instance.system_context, join) if instance.system else ""
@@ -110,13 +118,12 @@ def pair(name, lang, split, rotation, **form) -> tuple[Told, Told]:
     return a, b
 
 
-def forms(name: str) -> list[dict[str, int]]:
-    """The forms of a family as arguments of `told`: numbers of evidence turns, sizes of slots."""
-    sizes = (4, 8) if name == "alias_chain" else (8,)
+def forms(name: str) -> list[dict[str, object]]:
+    """The forms of a family as arguments of `told`: every level in both wordings."""
     return [
-        {"stages": stages, "slot_turns": size}
-        for stages in sorted(set(family(name).task.evidence_turns))
-        for size in sizes
+        {"level": level, "wording": wording}
+        for level in range(1, LEVELS + 1)
+        for wording in WORDINGS
     ]
 
 

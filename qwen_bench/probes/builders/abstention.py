@@ -37,7 +37,7 @@ def build(brief: Brief, words: AbstentionWords) -> Instance:
     draw, k = brief.draw, int(brief.params.get("k", 4))
     entities = draw.some("entities", words.entities, k)
     values = draw.some("values", words.values, k)
-    asked = draw.level("asked", k)
+    asked = draw.counted("asked", k)
     stated = brief.variant == "A"
     bindings = [
         {"say": entity.say, "value": value}

@@ -66,7 +66,7 @@ def build(brief: Brief, words: ChainWords) -> Instance:
     # Chain 0 is asked. In A its last link is the place link of number `gold`, in B the next one.
     # One factor for both, because a solver that takes the place nearest to the asked item is right
     # by how the two meet.
-    gold, gap = divmod(draw.level("gold link and asked item", CHAINS * GAPS), GAPS)
+    gold, gap = divmod(draw.counted("gold link and asked item", CHAINS * GAPS), GAPS)
     at = gold if brief.variant == "A" else (gold + 1) % CHAINS
     placed = [
         Link("place", container, place)

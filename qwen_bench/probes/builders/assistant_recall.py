@@ -57,7 +57,7 @@ def build(brief: Brief, words: ProposalWords) -> Instance:
         "proposed": [{"say": keys[key], "value": proposed[key]} for key in order],
     }
     turns = draw.balanced("evidence template", words.evidence)
-    asked = draw.level("asked", KEYS)
+    asked = draw.counted("asked", KEYS)
     by_user_in_a, gold_in_a = values[asked], values[KEYS + asked]
     others = [value for value in values if value not in (gold_in_a, by_user_in_a)]
     if brief.stages == 1:

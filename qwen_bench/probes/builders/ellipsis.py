@@ -61,8 +61,8 @@ def build(brief: Brief, words: EllipsisWords) -> Instance:
     roles = draw.some("roles", words.roles, 2)
     thread, other = (found.model_dump() for found in draw.some("threads", words.threads, 2))
     values = draw.some("values", words.values.all, 4)
-    asked_city = draw.level("asked city", 2)
-    role_in_a = draw.level("asked role", 2)
+    asked_city = draw.counted("asked city", 2)
+    role_in_a = draw.counted("asked role", 2)
     role = role_in_a if brief.variant == "A" else 1 - role_in_a
     stops = [
         {

@@ -1,12 +1,23 @@
 """Values bound to keys in one turn; asked for the value of one key (fact_recall).
 
-Twin: the value list keeps its order, the keys rotate by one place, so the gold and its place in the
-statement change. Distractors are the sibling bindings, one mention each.
+The level is the number of bindings. With one, variant B binds another value to the same key; with
+several the value list keeps its order and the keys rotate by one place. Either way the gold changes
+and the question does not. Distractors are the sibling bindings, one mention each.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Names,
+    Question,
+    Templates,
+    Wordings,
+    Words,
+    four_to_rank,
+)
 from qwen_bench.probes.seeded_draws import rotated
 
 
@@ -17,20 +28,14 @@ class DescribedKey(Words):
     ask: str
 
 
-class BindingQuestions(Words):
-    """Question templates by wording: naming the key, or describing it without a shared word."""
-
-    lexical: list[str]
-    paraphrase: list[str]
-
-
 class BindingWords(Words):
-    """Words of one split."""
+    """Words of one split; `pasted` are the forms of the two highest levels, as lists."""
 
     entities: list[DescribedKey]
     values: Names
     evidence: list[Templates]
-    questions: BindingQuestions
+    pasted: list[Templates]
+    questions: Wordings
     only: str
 
     @property
@@ -45,30 +50,33 @@ class BindingWords(Words):
 
 
 def build(brief: Brief, words: BindingWords) -> Instance:
-    """One list of k bindings and one question."""
-    draw, k = brief.draw, int(brief.params.get("k", 4))
+    """One list of bindings and one question."""
+    draw, k = brief.draw, brief.load
     entities = draw.some("entities", words.entities, k)
-    values = draw.some("values", words.values.all, k)
-    asked = draw.level("asked", k)
+    drawn = draw.some("values", words.values.all, k + 1)
+    asked = draw.counted("asked", k)
     keys = entities if brief.variant == "A" else rotated(entities, 1)
+    values = drawn[:k] if k > 1 else [drawn[brief.variant == "B"]]
     bindings = [
         {"say": entity.say, "ask": entity.ask, "value": value}
         for entity, value in zip(keys, values, strict=True)
     ]
-    wording = draw.balanced("wording", ("lexical", "paraphrase"))
-    templates = draw.balanced("evidence template", words.evidence)
-    evidence = templates.turn(draw, "state", {"bindings": bindings})
+    in_a, in_b = (drawn[asked], drawn[asked - 1] if k > 1 else drawn[1])
+    forms = words.pasted if brief.pastes else words.evidence
+    templates = draw.balanced("evidence template", forms)
+    ranked = four_to_rank(draw, (in_a, in_b), drawn[:k], words.values.all)
     question = Question(
         family=brief.family,
         name="value",
         context={"asked": entities[asked].model_dump()},
-        gold=values[keys.index(entities[asked])],
-        candidates=draw.listed(rotated(values, asked)),
+        gold=in_a if brief.variant == "A" else in_b,
+        candidates=tuple(dict.fromkeys((*drawn[:k], *ranked))),
         needs=(0,),
-        wording=wording,
+        templates=brief.wording,
+        rank_candidates=ranked,
         key_words=(entities[asked].say,),
     )
-    return Instance((evidence,), (question,))
+    return Instance((templates.turn(draw, "state", {"bindings": bindings}),), (question,))
 
 
 BUILDER = Builder(BindingWords, build)

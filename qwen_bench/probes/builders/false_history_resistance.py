@@ -52,7 +52,7 @@ def build(brief: Brief, words: QuoteWords) -> Instance:
     draw = brief.draw
     parts = draw.some("parts", words.parts, 2)
     values = draw.some("values", words.values, 2)
-    asked = draw.level("asked", 2)
+    asked = draw.counted("asked", 2)
     quoted = values[1 - asked]
     stated = values if brief.variant == "A" else values[::-1]
     speaker = draw.balanced("speaker", SPEAKERS)

@@ -48,14 +48,14 @@ def build(brief: Brief, words: OrdinalWords) -> Instance:
     game = draw.one("game", words.games)
     listed_in_a = draw.some("values", words.values, ITEMS)
     listed = listed_in_a if brief.variant == "A" else rotated(listed_in_a, 1)
-    rank = draw.level("rank", ITEMS)
+    rank = draw.counted("rank", ITEMS)
     # Every block of four rotations asks for the third item once, so its wording changes by block.
-    from_the_end = rank == THIRD and draw.level("before the last", 2, every=ITEMS) == 1
+    from_the_end = rank == THIRD and draw.counted("before the last", 2, every=ITEMS) == 1
     turns = draw.balanced("evidence template", words.evidence)
     packed = brief.stages == 1
     templates = turns.packed if packed else turns.spread
     # All requests get one and the same reply.
-    reply = draw.level("reply to request", len(templates.assistant))
+    reply = draw.counted("reply to request", len(templates.assistant))
     question = Question(
         family=brief.family,
         name="rank",

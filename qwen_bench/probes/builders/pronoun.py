@@ -149,7 +149,7 @@ def build(brief: Brief, words: PronounWords) -> Instance:
     draw = brief.draw
     antecedents = draw.balanced("antecedents", ("f", "m", "thing"))
     pair = _things(draw, words) if antecedents == "thing" else _people(draw, words, antecedents)
-    referent_in_a = draw.level("referent", 2)
+    referent_in_a = draw.counted("referent", 2)
     referent = referent_in_a if brief.variant == "A" else 1 - referent_in_a
     turns, context = draw.balanced("evidence template", pair.evidence), pair.context[referent]
     if brief.stages == 1:

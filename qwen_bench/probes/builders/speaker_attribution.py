@@ -46,11 +46,11 @@ def build(brief: Brief, words: SpeakerWords) -> Instance:
     name = draw.one("person", words.people)
     items_in_a = draw.some("items", words.items, n)
     items = items_in_a if brief.variant == "A" else rotated(items_in_a, 1)
-    asked = draw.level("asked speaker", n)
+    asked = draw.counted("asked speaker", n)
     item = items_in_a[asked]
     labels = (words.labels.user, name, words.labels.assistant)
     # All six orders of the options, as one factor: the gold's place is balanced in both variants.
-    mirrored, place = divmod(draw.level("option order", 2 * n), n)
+    mirrored, place = divmod(draw.counted("option order", 2 * n), n)
     in_a, *rest = rotated(labels, asked)
     options = with_first_at([in_a, *rotated(rest, mirrored)], place)
     templates = draw.balanced("evidence template", words.evidence)

@@ -58,7 +58,7 @@ def build(brief: Brief, words: OrderWords) -> Instance:
     kind = draw.balanced("kind", KINDS)
     told = draw.some("entities", words.entities, 2)
     days = _two_days(draw.stream("days"), len(words.days))
-    if draw.level("orders disagree", 2):
+    if draw.counted("orders disagree", 2):
         days.reverse()
     ordered_in_a = _things(told, days, kind)
     if brief.variant == "B":
@@ -68,9 +68,9 @@ def build(brief: Brief, words: OrderWords) -> Instance:
     ordered = _things(told, days, kind)
     templates = draw.balanced("evidence template", words.evidence)
     replies = len(templates.assistant)
-    first = draw.level("reply to first", replies)
-    second = first + 1 + draw.level("reply to second", replies - 1)
-    options = ordered_in_a if draw.level("gold place", 2) == 0 else ordered_in_a[::-1]
+    first = draw.counted("reply to first", replies)
+    second = first + 1 + draw.counted("reply to second", replies - 1)
+    options = ordered_in_a if draw.counted("gold place", 2) == 0 else ordered_in_a[::-1]
     return Instance(
         evidence=tuple(
             templates.replied(reply, {"item": {**entity.model_dump(), "day": words.days[day]}})

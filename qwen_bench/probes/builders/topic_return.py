@@ -63,7 +63,7 @@ def build(brief: Brief, words: ThreadWords) -> Instance:
     opened = items if brief.variant == "A" else items[::-1]
     stages = draw.balanced("evidence template", words.evidence)
     opening = stages.settle if brief.stages == 2 else stages.open
-    reply = draw.level("reply to opening", len(opening.assistant))
+    reply = draw.counted("reply to opening", len(opening.assistant))
     turns = [
         # The second opening gets another reply, lest the assistant repeat itself.
         opening.replied(reply + i, item)

@@ -120,7 +120,7 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
 def _order(draw: Draw, stage: str) -> list[int]:
     """Order of the entities in a turn, the asked one (0) at a balanced place."""
     others = draw.stream(f"order in {stage}").shuffled([1, 2])
-    return with_first_at([0, *others], draw.level(f"asked place in {stage}", ENTITIES))
+    return with_first_at([0, *others], draw.counted(f"asked place in {stage}", ENTITIES))
 
 
 BUILDER = Builder(UpdateWords, build)
