@@ -144,8 +144,14 @@ class _Frame:
             rule=question.rule,
             key_words=question.key_words,
             level=item.level,
-            wording=item.wording if question.templates in WORDINGS else "",
+            wording=_wording(question),
         )
+
+
+def _wording(question: Question) -> str:
+    """Wording of a question by the name of its templates, such as `lexical` or `nth_lexical`."""
+    name = (question.templates or "").rpartition("_")[2]
+    return name if name in WORDINGS else ""
 
 
 def _position(turn: int, length: int) -> float:
