@@ -278,7 +278,9 @@ def selection(config: RunConfig) -> Selection:
     """
     check_langs(config)
     langs = None if config.lang is None else tuple(lang for lang in LANGS if lang in config.lang)
-    return Selection(config.lengths, config.family, config.condition, langs, config.limit)
+    return Selection(
+        config.lengths, config.level, config.family, config.condition, langs, config.limit
+    )
 
 
 def own_material(config: RunConfig) -> Own:

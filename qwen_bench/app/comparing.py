@@ -238,6 +238,11 @@ def narrowed(runs: Sequence[Run], config: RunConfig) -> list[Run]:
         ),
         "langs": _found(config.lang, known["langs"], "no probes in '{}'; the runs have {}"),
     }
+    if config.level or known["levels"]:
+        lacking = "no probes of level {}; levels are {}"
+        kept["levels"] = _found(config.level, sorted(known["levels"]), lacking)
+    else:
+        del kept["levels"]
     return [_narrowed(run, kept) for run in runs]
 
 
@@ -258,6 +263,7 @@ def narrowing_words(config: RunConfig) -> str:
         ("families", ", ".join(config.family)),
         ("conditions", ", ".join(config.condition)),
         ("lengths", ", ".join(map(str, config.lengths or ()))),
+        ("levels", ", ".join(map(str, config.level or ()))),
         ("languages", ", ".join(config.lang or ())),
     ]
     told = "; ".join(f"{name} {values}" for name, values in parts if values)

@@ -23,6 +23,7 @@ from qwen_bench.app.option_values import (
     Option,
     between,
     gate,
+    levels,
     option,
     option_of,
     points,
@@ -131,6 +132,14 @@ class RunConfig:
         "History lengths, user turns before the question.",
         "T,T,...",
         read=turns,
+    )
+    level: tuple[int, ...] | None = option(
+        None,
+        "Probes",
+        SELECTION,
+        "Only these levels of memory load, 1 (one fact) to 5.",
+        "N,N,...",
+        read=levels,
     )
     family: tuple[str, ...] = option(
         (), "Probes", SELECTION, "Only these families; repeatable.", "GLOB", repeated=True

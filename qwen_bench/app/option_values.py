@@ -163,6 +163,17 @@ def turns(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def levels(text: str) -> tuple[int, ...]:
+    """Levels of memory load, a comma list; the suite checks which there are."""
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(int(part))
+        except ValueError:
+            raise ValueError(f"'{part.strip()}' is not a level, a number from 1 to 5") from None
+    return tuple(found)
+
+
 def words(text: str) -> tuple[str, ...]:
     """Words, a comma list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -26,8 +26,19 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "check": {"fail_on": "regression", "out": "qwen-bench-report"},
     "report": {"summary": "off"},
 }
-PROBES = ("suite", "lengths", "family", "condition", "lang", "limit", "seed", "tasks_dir", "filler")
-NARROWING = ("lengths", "family", "condition", "lang")
+PROBES = (
+    "suite",
+    "lengths",
+    "level",
+    "family",
+    "condition",
+    "lang",
+    "limit",
+    "seed",
+    "tasks_dir",
+    "filler",
+)
+NARROWING = ("lengths", "level", "family", "condition", "lang")
 RUN = ("Model", "Probes", "Generation", "Run", "Verdict", "Output", "Display")
 _SOURCES: Mapping[ParameterSource | None, Source] = {
     ParameterSource.COMMANDLINE: "command line",

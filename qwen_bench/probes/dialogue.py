@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from qwen_bench.probes.bank import requests, without
 from qwen_bench.probes.conditions import History, ShownHistory, ask, prompts
-from qwen_bench.probes.filler import fill, without
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
-    MAX_TURNS,
+    LEVELS,
     WORDINGS,
     AskedProbe,
     Cluster,
@@ -24,6 +24,7 @@ from qwen_bench.probes.probe import (
     apply_rule,
 )
 from qwen_bench.probes.programmes import PlacedInstance, Programme, Sources, place
+from qwen_bench.probes.remarks import PLAIN_TURNS, Remark, lures, remark_of, turn_of
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.word_templates import render
 
@@ -38,13 +39,13 @@ class WantedProbes:
         families: families to ask; evidence of all families stands in the history regardless.
         conditions: conditions to ask in, each with its history lengths; adjacent and blind have no
             lengths of their own.
-        stack: exchanges of filler in one turn; above 1 in the dense condition alone.
+        levels: of memory load to ask; evidence of all levels stands in the history regardless.
     """
 
     lengths: tuple[int, ...]
     families: frozenset[str]
     conditions: Mapping[Condition, tuple[int, ...]]
-    stack: int = 1
+    levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
 
 
 def build_dialogue(
@@ -58,18 +59,23 @@ def build_dialogue(
 
     Raises:
         QwenBenchError: a word template fails.
-        DataError: the filler bank is too small.
+        DataError: the bank is too small.
     """
     variant, lang = rendering
     placed = tuple(place(sources, programme, number, variant, lang))
-    seed = (programme.name, number)
     longest = max(*asking.lengths, *(max(t, default=0) for t in asking.conditions.values()))
-    turns = write_turns(sources, placed, seed, lang, longest, stack=asking.stack)
+    turns = write_turns(sources, programme, number, placed, lang=lang, length=longest)
     history = History(lang, system_text(sources, placed, lang), turns)
-    frame = _Frame(sources, programme, Cluster(f"{programme.name}-{number}"), variant, history)
+    frame = _Frame(
+        sources,
+        programme,
+        Cluster(f"{sources.dialogues}{programme.name}-{number}"),
+        variant,
+        history,
+    )
     name = f"{frame.cluster}/{variant}/{lang}"
     return Dialogue(
-        id=f"{name}/dense" if "dense" in asking.conditions else name,
+        id=name,
         cluster=frame.cluster,
         variant=variant,
         lang=lang,
@@ -94,6 +100,8 @@ class _Frame:
     ) -> Iterator[AskedProbe]:
         longest = max(asking.lengths)
         for item in placed:
+            if item.level not in asking.levels:
+                continue
             for question in item.instance.questions:
                 if question.family not in asking.families or not item.asked_at(longest):
                     continue
@@ -163,37 +171,61 @@ def _position(turn: int, length: int) -> float:
 
 def write_turns(
     sources: Sources,
+    programme: Programme,
+    number: int,
     placed: Sequence[PlacedInstance],
-    seed: tuple[object, ...],
+    *,
     lang: Lang,
     length: int,
-    *,
-    stack: int = 1,
 ) -> tuple[Turn, ...]:
-    """The first `length` turns; the plan covers all 64, so they do not depend on `length`.
+    """The first `length` turns; the plan covers all of them, so they do not depend on `length`.
 
     Args:
-        sources: words and filler.
+        sources: words and bank.
+        programme: of the dialogue; with the number it decides requests and lures, for both
+            variants.
+        number: of the cluster.
         placed: instances of the cluster.
-        seed: names the cluster; with the language it decides the filler, for both variants.
         lang: of the text.
         length: turns wanted.
-        stack: exchanges of filler merged into one turn.
 
     Raises:
         QwenBenchError: a word template fails.
-        DataError: the filler bank is too small.
+        DataError: the bank is too small.
     """
+    seed = (*sources.scope, sources.dialogues + programme.name, number, lang)
     evidence = _evidence(sources, placed, lang)
-    free = [number not in evidence for number in range(1, MAX_TURNS + 1)][:length]
-    barred = tuple(dict.fromkeys(word for item in placed for word in item.instance.barred))
-    bank = without(sources.filler[lang], barred)
-    filler = fill(bank, free, Stream(*sources.scope, *seed, "filler", lang), stack)
-    turns = [turn or evidence[number] for number, turn in enumerate(filler, start=1)]
+    threads = without(sources.banks[lang], _barred(placed))
+    asked = requests(sources.banks[lang], threads, Stream(*seed, "requests"), length)
+    others = lures(sources, programme, number, lang)
+    turns = []
+    for turn, requested in enumerate(asked, start=1):
+        stream = Stream(*seed, "turn", turn)
+        remark = evidence.get(turn)
+        if remark is None and stream.index(PLAIN_TURNS):
+            remark = next(others, None)
+        user, reply = turn_of(remark, requested, sources.pace, stream, lang)
+        group = remark.group if remark else None
+        turns.append(Turn(user, reply, group, requested.place))
     for item in placed:
         if item.instance.marked is not None:
             turns = _marked(turns, item.instance.marked, max(item.turns[-1], 1), lang)
     return tuple(turns)
+
+
+def _barred(placed: Sequence[PlacedInstance]) -> list[str]:
+    """Words that no request or answer of the bank may hold: answers, and what is asked about.
+
+    Bare numbers are left: a day may be written as one, and the bank is full of them.
+    """
+    found: dict[str, None] = {}
+    for item in placed:
+        found |= dict.fromkeys(item.instance.barred)
+        for question in item.instance.questions:
+            forms = (form for of_one in question.aliases.values() for form in of_one)
+            words = (*question.candidates, *question.key_words, *forms)
+            found |= dict.fromkeys(word for word in words if not word.isdecimal())
+    return [*found]
 
 
 def system_text(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) -> str | None:
@@ -205,26 +237,21 @@ def system_text(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) 
     return None
 
 
-def _evidence(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) -> dict[int, Turn]:
-    turns: dict[int, Turn] = {}
+def _evidence(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) -> dict[int, Remark]:
+    """Remarks that are evidence, by turn."""
+    remarks: dict[int, Remark] = {}
     for item in placed:
         if not item.instance.evidence:
             continue
         join = sources.families[item.group].joins[lang]
         for number, stage in zip(item.turns, item.instance.evidence, strict=True):
-            turns[number] = Turn(
-                render(stage.user, stage.context, join),
-                render(stage.assistant, stage.context, join),
-                item.group,
-            )
-    return turns
+            remarks[number] = remark_of(stage, join, item.group)
+    return remarks
 
 
 def _marked(turns: Sequence[Turn], rule: Rule, first: int, lang: Lang) -> list[Turn]:
     """The turns with every reply from turn `first` on obeying the rule."""
     return [
-        turn
-        if number < first
-        else Turn(turn.user, apply_rule(rule, turn.assistant, lang), turn.group)
+        turn if number < first else replace(turn, assistant=apply_rule(rule, turn.assistant, lang))
         for number, turn in enumerate(turns, start=1)
     ]

@@ -18,9 +18,9 @@ from typing import Literal
 from qwen_bench.chat.jsonl import ChatRecord, read_records
 from qwen_bench.chat.plain_text import lone_surrogate
 from qwen_bench.errors import DataError
+from qwen_bench.probes.bank import Bank, Exchange, Thread
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.filler import FillerBank, Thread
-from qwen_bench.probes.probe import LANGS, Lang, Turn
+from qwen_bench.probes.probe import LANGS, Lang
 from qwen_bench.probes.word_templates import pattern_of
 
 Reason = Literal[
@@ -86,7 +86,7 @@ class Screened:
     """
 
     path: str
-    banks: Mapping[Lang, FillerBank]
+    banks: Mapping[Lang, Bank]
     refused: tuple[RefusedExchange, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
 
@@ -135,9 +135,9 @@ def load_own_filler(
             if isinstance(item, RefusedExchange):
                 refused.append(item)
             else:
-                threads[lang].append(item)
+                threads[lang].append(Thread(record.id, item))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    banks = {lang: FillerBank(tuple(threads[lang]), digest, path.name) for lang in langs}
+    banks = {lang: Bank(tuple(threads[lang]), digest, path.name) for lang in langs}
     screened = Screened(str(path), banks, tuple(refused), ignored)
     for lang, bank in banks.items():
         if bank.exchanges < 2 * longest:
@@ -178,13 +178,13 @@ def _language(record: ChatRecord) -> Lang:
 
 def _screened(
     record: ChatRecord, lang: Lang, forbidden: _Forbidden, seen: set[str]
-) -> Iterator[Thread | RefusedExchange]:
+) -> Iterator[tuple[Exchange, ...] | RefusedExchange]:
     """Threads of usable exchanges; a refused exchange ends one thread and the next may begin."""
-    thread: list[Turn] = []
+    thread: list[Exchange] = []
     for number, exchange in enumerate(_exchanges(record), start=1):
         refusal = _refusal(exchange, lang, forbidden, seen, first=not thread)
         if refusal is None and exchange is not None:
-            seen.add(exchange.user)
+            seen.add(exchange.request)
             thread.append(exchange)
             continue
         if thread:
@@ -196,7 +196,7 @@ def _screened(
         yield tuple(thread)
 
 
-def _exchanges(record: ChatRecord) -> Iterator[Turn | None]:
+def _exchanges(record: ChatRecord) -> Iterator[Exchange | None]:
     """User messages with their replies; None for anything else, such as a call of a tool."""
     messages = [message for message in record.messages if message.role != "system"]
     place = 0
@@ -205,19 +205,20 @@ def _exchanges(record: ChatRecord) -> Iterator[Turn | None]:
         while end < len(messages) and messages[end].role != "user":
             end += 1
         if end - place == 2:
-            yield Turn(messages[place].content.strip(), messages[place + 1].content.strip())
+            request, answer = (m.content.strip() for m in messages[place:end])
+            yield Exchange(request, (answer,))
         else:
             yield None
         place = end
 
 
 def _refusal(
-    exchange: Turn | None, lang: Lang, forbidden: _Forbidden, seen: set[str], *, first: bool
+    exchange: Exchange | None, lang: Lang, forbidden: _Forbidden, seen: set[str], *, first: bool
 ) -> tuple[Reason, str] | None:
     """Why an exchange is left out, and what decided; None for a usable one."""
     if exchange is None:
         return "tool", ""
-    text = f"{exchange.user}\n{exchange.assistant}"
+    text = f"{exchange.request}\n{exchange.answers[0]}"
     half = lone_surrogate(text)
     if half is not None:
         return "encoding", half
@@ -227,7 +228,7 @@ def _refusal(
     shortest, longest = _BOUNDS[lang]
     if not shortest <= len(text) <= longest:
         return "length", f"{len(text)} characters"
-    if exchange.user in seen:
+    if exchange.request in seen:
         return "repeated", ""
-    opening = _REFERENCE[lang].match(exchange.user) if first else None
+    opening = _REFERENCE[lang].match(exchange.request) if first else None
     return ("reference", opening[0]) if opening else None

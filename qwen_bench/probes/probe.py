@@ -19,7 +19,7 @@ Lang = Literal["en", "zh"]
 Variant = Literal["A", "B"]
 Split = Literal["eval", "train"]
 Wording = Literal["lexical", "paraphrase"]
-Condition = Literal["main", "adjacent", "blind", "concat", "no-filler", "dense"]
+Condition = Literal["main", "adjacent", "blind", "concat", "no-filler"]
 AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 
 # Turns of every plan, and of the longest history.
@@ -29,7 +29,7 @@ WORDINGS: tuple[Wording, ...] = ("lexical", "paraphrase")
 # Levels of memory load: 1 asks least of a memory.
 LEVELS = 5
 VARIANTS: tuple[Variant, ...] = ("A", "B")
-CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler", "dense")
+CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler")
 RuleKind = Literal["suffix", "prefix", "wrap", "json"]
 
 
@@ -134,12 +134,15 @@ def _capitalised(word: str) -> str:
 class Turn:
     """One user message and the scripted assistant reply to it.
 
-    `group` names the instance whose evidence the turn holds; None for filler.
+    Attributes:
+        group: names the instance whose evidence the turn holds; None for all others.
+        place: number of its request in a thread of requests, from 0.
     """
 
     user: str
     assistant: str
     group: str | None = None
+    place: int = 0
 
     @property
     def messages(self) -> Conversation:

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from qwen_bench.probes.bank import Bank, Pace
 from qwen_bench.probes.definitions import Family, Join
-from qwen_bench.probes.filler import FillerBank
 from qwen_bench.probes.instance import Brief, Instance, Question
 from qwen_bench.probes.probe import LEVELS, WORDINGS, Lang, Split, Variant, Wording
 from qwen_bench.probes.seeded_draws import Draw
@@ -159,14 +159,18 @@ class Sources:
     """What dialogues are made from, and the names that seed them.
 
     Attributes:
+        dialogues: begins the names of the clusters, and seeds them.
+        pace: length of the replies.
         levels: of memory load that the suite asks, increasing.
         forced: values of factors to use instead of the counterbalanced ones; none in suites.
     """
 
     families: Mapping[str, Family]
-    filler: Mapping[Lang, FillerBank]
+    banks: Mapping[Lang, Bank]
     split: Split
     scope: tuple[object, ...]
+    dialogues: str = ""
+    pace: Pace = "chat"
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)
 
@@ -222,7 +226,7 @@ def place(
     """The instances of a cluster in the order of the programme's groups.
 
     A group without a family, or with more evidence than its slot has turns, leaves its slot to
-    filler.
+    lures.
     """
     rotation = number // programme.rotation
     for index, group in enumerate(programme.groups):
@@ -233,11 +237,14 @@ def place(
             continue
         slot_number = programme.slot_of(index, number)
         slot = programme.slots[slot_number]
-        draw = Draw((*sources.scope, programme.name), group, slot_number, rotation, sources.forced)
+        scope = (*sources.scope, sources.dialogues + programme.name)
+        draw = Draw(scope, group, slot_number, rotation, sources.forced)
         turns = evidence_turns(draw, slot, host.task.evidence_turns)
         if turns is None:
             continue
         level, wording = memory_load(sources.levels, index, rotation)
+        if "wording" in sources.forced:
+            wording = WORDINGS[sources.forced["wording"] % len(WORDINGS)]
         others = sorted(f.name for f in sources.families.values() if f.group == group != f.name)
         load = host.task.levels[level - 1]
         brief = Brief(draw, variant, (group, *others), level, load, wording, host.task.params)

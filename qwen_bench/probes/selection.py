@@ -13,32 +13,30 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qwen_bench.errors import DataError, InputError, near
+from qwen_bench.probes.bank import Pace
 from qwen_bench.probes.probe import CONDITIONS, LANGS, MAX_TURNS, Condition, Lang
 
 Mode = Literal["generate", "rank"]
 
 
 class ConditionBlock(BaseModel):
-    """A condition that only the first rotations of `mixed` have.
-
-    Attributes:
-        stack: exchanges of filler in one turn (dense).
-    """
+    """A condition that only the first rotations of `mixed` have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     lengths: tuple[int, ...]
     rotations: int
-    stack: int = 1
 
 
 class SuiteFile(BaseModel):
     """One entry of suites.yaml.
 
     Attributes:
+        dialogues: begins the names of its skeletons; suites that share it share their dialogues.
+        pace: length of the replies.
+        levels: of memory load, increasing.
         families: None stands for all of the programmes.
         rotations: by programme, for all history lengths or for each of them.
-        controls: rotations that have adjacent and blind probes; None stands for all.
         blocks: further conditions.
     """
 
@@ -47,10 +45,12 @@ class SuiteFile(BaseModel):
     version: str
     about: str
     langs: tuple[Lang, ...]
+    dialogues: str = ""
+    pace: Pace
+    levels: tuple[int, ...]
     lengths: tuple[int, ...]
     families: tuple[str, ...] | None = None
     rotations: dict[str, int | dict[int, int]]
-    controls: int | None = None
     blocks: dict[Condition, ConditionBlock] = {}
     modes: tuple[Mode, ...]
     primary: Mode
@@ -65,15 +65,6 @@ class SuiteFile(BaseModel):
         if isinstance(rotations, int):
             return rotations
         return rotations.get(length, min(rotations.values()))
-
-    def controls_of(
-        self, rotations: Mapping[str, Mapping[int, int]]
-    ) -> dict[Condition, dict[str, int]]:
-        """Rotations of adjacent and blind by programme: those of the suite, at most all."""
-        most = {name: max(by_length.values()) for name, by_length in rotations.items()}
-        if self.controls is not None:
-            most = {name: min(self.controls, number) for name, number in most.items()}
-        return {"adjacent": most, "blind": most}
 
     def blocks_at(
         self, lengths: tuple[int, ...], limit: int | None
@@ -149,11 +140,13 @@ class Selection:
 
     Attributes:
         lengths: history lengths in user turns, 1 to 64.
+        levels: of memory load; the histories stay as they are.
         families, conditions: glob patterns.
         limit: rotations, more or fewer than the suite has; limits are nested.
     """
 
     lengths: tuple[int, ...] | None = None
+    levels: tuple[int, ...] | None = None
     families: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     langs: tuple[Lang, ...] | None = None
@@ -176,6 +169,21 @@ def chosen_lengths(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tupl
         if length in wanted[:i]:
             raise InputError(f"history length {length} is repeated")
     return tuple(sorted(wanted))
+
+
+def chosen_levels(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tuple[int, ...]:
+    """Levels of memory load, increasing; the suite's own without a wish.
+
+    Raises:
+        InputError: the suite asks no such level.
+    """
+    if not wanted:
+        return own
+    for level in wanted:
+        if level not in own:
+            known = ", ".join(map(str, own))
+            raise InputError(f"the suite asks no level {level}; it has {known}")
+    return tuple(level for level in own if level in wanted)
 
 
 def chosen_langs(wanted: tuple[Lang, ...] | None, own: tuple[Lang, ...]) -> tuple[Lang, ...]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qwen_bench.errors import InputError, near
+from qwen_bench.probes.bank import Bank, Pace, all_banks_sha256, load_bank
 from qwen_bench.probes.definitions import Family, load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
-from qwen_bench.probes.filler import FillerBank, load_filler
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
@@ -37,6 +37,7 @@ from qwen_bench.probes.selection import (
     chosen,
     chosen_langs,
     chosen_lengths,
+    chosen_levels,
     load_suite_files,
 )
 from qwen_bench.resources import data_folder
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from qwen_bench.probes.filler_screening import Screened
 
 # Raised when the code that builds dialogues changes the text of any probe.
-CONSTRUCTION = 2
+CONSTRUCTION = 3
 _ID = re.compile(
     r"(?P<programme>[^/]*)-(?P<number>[0-9]+)"
     rf"/(?P<variant>{'|'.join(VARIANTS)})/(?P<lang>{'|'.join(LANGS)})"
@@ -74,7 +75,6 @@ class Suite:
         sha256: of wording, lexicons, filler and construction rules; independent of the selection.
         programmes: recipes of the dialogues, in their order.
         rotations: rotations of the main condition by programme and history length.
-        controls: rotations of the adjacent and blind conditions by programme.
         blocks: conditions that only the first rotations of `mixed` have.
         screened: what a user's own filler gave; None with the built-in one.
     """
@@ -88,6 +88,7 @@ class Suite:
     langs: tuple[Lang, ...]
     families: tuple[str, ...]
     lengths: tuple[int, ...]
+    levels: tuple[int, ...]
     conditions: tuple[Condition, ...]
     limit: int | None
     modes: tuple[Mode, ...]
@@ -95,7 +96,6 @@ class Suite:
     max_new_tokens: int
     programmes: tuple[Programme, ...]
     rotations: Mapping[str, Mapping[int, int]] = field(hash=False)
-    controls: Mapping[Condition, Mapping[str, int]] = field(hash=False)
     blocks: Mapping[Condition, ConditionBlock] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
     screened: Screened | None = field(default=None, repr=False, compare=False)
@@ -117,37 +117,30 @@ class Suite:
         return replace(self, programmes=kept, families=families)
 
     def _of_cluster(self, programme: Programme, number: int) -> Iterator[Dialogue]:
-        askings = self._askings(programme, number // programme.rotation)
+        asking = self._asking(programme, number // programme.rotation)
+        if asking is None:
+            return
         for lang in self.langs:
             for variant in VARIANTS:
-                for asking in askings:
-                    dialogue = build_dialogue(
-                        self.sources, programme, number, (variant, lang), asking
-                    )
-                    if dialogue.probes:
-                        yield dialogue
+                rendering = (variant, lang)
+                dialogue = build_dialogue(self.sources, programme, number, rendering, asking)
+                if dialogue.probes:
+                    yield dialogue
 
-    def _askings(self, programme: Programme, rotation: int) -> list[WantedProbes]:
-        """What is asked of a cluster in this rotation: plain dialogues, and dense ones."""
+    def _asking(self, programme: Programme, rotation: int) -> WantedProbes | None:
+        """What is asked of a cluster in this rotation; None if nothing is."""
         lengths = tuple(t for t in self.lengths if rotation < self.rotations[programme.name][t])
-        if not lengths:
-            return []
         asked: dict[Condition, tuple[int, ...]] = {}
         for condition in self.conditions:
             if condition == "main":
                 asked["main"] = lengths
-            elif condition in self.controls:
-                if rotation < self.controls[condition][programme.name]:
-                    asked[condition] = ()
+            elif condition not in self.blocks:
+                asked[condition] = ()
             elif programme.recipe == MIXED.name and rotation < self.blocks[condition].rotations:
                 asked[condition] = self.blocks[condition].lengths
-        families = frozenset(self.families)
-        dense = asked.pop("dense", None)
-        askings = [WantedProbes(lengths, families, asked)] if asked else []
-        if dense:
-            stack = self.blocks["dense"].stack
-            askings.append(WantedProbes(lengths, families, {"dense": dense}, stack))
-        return askings
+        if not (lengths and asked):
+            return None
+        return WantedProbes(lengths, frozenset(self.families), asked, self.levels)
 
 
 def load_suite_names() -> tuple[str, ...]:
@@ -183,23 +176,26 @@ def build_suite(
     mixed = any(p.recipe == MIXED.name for p in programmes)
     blocks = file.blocks_at(lengths, selection.limit) if mixed else {}
     langs = chosen_langs(selection.langs, file.langs)
-    sources = make_sources(tasks, known, file.version, seed, "eval")
+    major = file.version.split(".", maxsplit=1)[0]
+    sources = make_sources(tasks, known, (major, seed), file.pace, file.levels)
+    sources = replace(sources, dialogues=file.dialogues)
     screened = None
     if own.filler is not None:
         from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
 
         screened = load_own_filler(Path(own.filler), sources.families, langs, max(lengths))
-        sources = replace(sources, filler={**sources.filler, **screened.banks})
+        sources = replace(sources, banks={**sources.banks, **screened.banks})
     return Suite(
         name=name,
         version=file.version,
-        sha256=_definition_sha256(file, built_in, added, families, sources.filler),
+        sha256=_definition_sha256(file, built_in, added, families, sources.banks),
         seed=seed,
-        filler_sha256=_filler_sha256(sources.filler),
+        filler_sha256=all_banks_sha256(sources.banks),
         own=own,
         langs=langs,
         families=families,
         lengths=lengths,
+        levels=chosen_levels(selection.levels, file.levels),
         conditions=file.chosen_conditions(selection.conditions, blocks),
         limit=selection.limit,
         modes=file.modes,
@@ -207,7 +203,6 @@ def build_suite(
         max_new_tokens=file.max_new_tokens,
         programmes=programmes,
         rotations=rotations,
-        controls=file.controls_of(rotations),
         blocks=blocks,
         sources=sources,
         screened=screened,
@@ -215,17 +210,34 @@ def build_suite(
 
 
 def make_sources(
-    tasks: Path, families: Mapping[str, Family], version: str, seed: int, split: Split
+    tasks: Path,
+    families: Mapping[str, Family],
+    scope: tuple[object, ...],
+    pace: Pace,
+    levels: tuple[int, ...],
+    *,
+    split: Split = "eval",
 ) -> Sources:
-    """What dialogues of one split are made from.
+    """What dialogues are made from.
 
-    The scope names the major version, so that suites of one major version share their clusters.
+    Args:
+        tasks: folder of the bank.
+        families: by name.
+        scope: what seeds all draws.
+        pace: length of the replies.
+        levels: of memory load, increasing.
+        split: of the words and the bank.
+
+    Raises:
+        DataError: a file of the bank is unusable.
     """
     return Sources(
         families=families,
-        filler={lang: load_filler(tasks, lang, split) for lang in LANGS},
+        banks={lang: load_bank(tasks, lang, split) for lang in LANGS},
         split=split,
-        scope=(version.split(".", maxsplit=1)[0], seed, split),
+        scope=(*scope, split),
+        pace=pace,
+        levels=levels,
     )
 
 
@@ -271,17 +283,12 @@ def _chosen_families(
     return chosen("family", selection.families, (*ordered, *added))
 
 
-def _filler_sha256(filler: Mapping[Lang, FillerBank]) -> str:
-    joined = "".join(filler[lang].sha256 for lang in LANGS)
-    return hashlib.sha256(joined.encode()).hexdigest()
-
-
 def _definition_sha256(
     file: SuiteFile,
     built_in: Mapping[str, Family],
     added: Mapping[str, Family],
     asked: tuple[str, ...],
-    filler: Mapping[Lang, FillerBank],
+    banks: Mapping[Lang, Bank],
 ) -> str:
     """Hash of everything that decides a probe's text, gold answer and id, but not the selection.
 
@@ -292,7 +299,9 @@ def _definition_sha256(
         "construction": CONSTRUCTION,
         "version": file.version,
         "families": {name: family.sha256 for name, family in built_in.items()} | own,
-        "filler": _filler_sha256(filler),
+        "levels": file.levels,
+        "pace": file.pace,
+        "filler": all_banks_sha256(banks),
     }
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
@@ -342,13 +351,12 @@ def _no_probe(probe_id: str, instead: tuple[str, ...]) -> InputError:
 
 def _dialogue(suite: Suite, parts: re.Match[str]) -> Dialogue | None:
     """The dialogue of a probe in one suite; None if the suite has no such programme."""
-    programme = next((p for p in suite.programmes if p.name == parts["programme"]), None)
-    condition = cast("Condition", parts["condition"])
-    dense = condition == "dense"
-    if programme is None or (dense and "dense" not in suite.blocks):
+    named = {f"{suite.sources.dialogues}{p.name}": p for p in suite.programmes}
+    programme = named.get(parts["programme"])
+    if programme is None:
         return None
+    condition = cast("Condition", parts["condition"])
     lengths = tuple(sorted({*suite.lengths, max(1, int(parts["length"]))}))
-    stack = suite.blocks["dense"].stack if dense else 1
-    asking = WantedProbes(lengths, frozenset(suite.families), {condition: lengths}, stack)
+    asking = WantedProbes(lengths, frozenset(suite.families), {condition: lengths})
     rendering = cast("tuple[Variant, Lang]", (parts["variant"], parts["lang"]))
     return build_dialogue(suite.sources, programme, int(parts["number"]), rendering, asking)

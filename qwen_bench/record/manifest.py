@@ -87,6 +87,10 @@ class SuiteInfo(Section):
         tuple[int, ...], Mark("expected", selection=True, column="length", flag="--lengths")
     ]
     """History lengths asked, in user turns."""
+    levels: Annotated[
+        tuple[int, ...], Mark("expected", selection=True, column="level", flag="--level")
+    ] = ()
+    """Levels of memory load asked, 1 to 5; empty in runs of suites without levels."""
     conditions: Annotated[
         tuple[str, ...],
         Mark("expected", selection=True, column="condition", flag="--condition", repeated=True),

@@ -55,6 +55,7 @@ def suite_info(suite: Suite, modes: Sequence[Mode], policy: str) -> SuiteInfo:
         langs=suite.langs,
         families=suite.families,
         lengths=suite.lengths,
+        levels=suite.levels,
         conditions=suite.conditions,
         limit=suite.limit,
         modes=tuple(modes),
@@ -181,6 +182,7 @@ def selection_of(info: SuiteInfo) -> Selection:
     """The selection a manifest records."""
     return Selection(
         lengths=info.lengths,
+        levels=info.levels or None,
         families=info.families,
         conditions=info.conditions,
         langs=tuple(lang for lang in LANGS if lang in info.langs),
@@ -208,6 +210,7 @@ def widened(asked: Suite, info: SuiteInfo) -> Suite:
     """The suite that covers both what was asked for and what a run already has."""
     selection = Selection(
         lengths=tuple(sorted({*asked.lengths, *info.lengths})),
+        levels=tuple(sorted({*asked.levels, *info.levels})),
         families=_union(info.families, asked.families),
         conditions=_union(info.conditions, asked.conditions),
         langs=tuple(lang for lang in LANGS if lang in info.langs or lang in asked.langs),

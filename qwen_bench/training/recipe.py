@@ -35,6 +35,8 @@ class GenerateBlock(BaseModel):
     """Taken in turn."""
     families: tuple[str, ...] | None = None
     """None is all of them."""
+    levels: tuple[int, ...] = (1, 2, 3)
+    """Of memory load, 1 to 5, increasing."""
     seed: int = Field(default=0, ge=0)
     """Of all draws."""
     early: float = Field(default=0.25, ge=0, le=1)

@@ -1,7 +1,7 @@
-"""Training conversations made from the train split: its words, questions and filler, never eval's.
+"""Training conversations made from the train split: its words and requests, never those of eval.
 
-A conversation is a shortened dialogue: the evidence of some family groups in its order, filler in
-between, and memory questions with their gold answers as assistant turns, some asked on the way,
+A conversation is a shortened dialogue: the evidence of some family groups in its order, other turns
+in between, and memory questions with their gold answers as assistant turns, some asked on the way,
 most at the end. Both variants of a cluster are made with the same plan, so that only the stated
 fact tells the answers of the two apart. Knows no tokens.
 """
@@ -16,7 +16,6 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
-from qwen_bench.probes.filler import fill
 from qwen_bench.probes.probe import MAX_TURNS, VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
 from qwen_bench.probes.programmes import MIXED, Sources
 from qwen_bench.probes.seeded_draws import Stream
@@ -25,7 +24,7 @@ from qwen_bench.resources import data_folder
 from qwen_bench.training.recipe import GenerateBlock
 
 # Named in every draw: changing how conversations are made must change their ids.
-CONSTRUCTION = "2"
+CONSTRUCTION = "3"
 
 # Keys of a stated list that are asked for: all of them, so that one history holds many targets.
 KEYS = 4
@@ -33,7 +32,7 @@ KEYS = 4
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What happens at one user turn of a conversation; all None is filler."""
+    """What happens at one user turn of a conversation; all None is any other turn."""
 
     evidence: Turn | None = None
     question: AskedProbe | None = None
@@ -67,7 +66,9 @@ def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
     shortest, longest = wanted.lengths
     if not 1 <= shortest <= longest <= MAX_TURNS:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
-    sources = make_sources(tasks, families, CONSTRUCTION, wanted.seed, "train")
+    sources = make_sources(
+        tasks, families, (CONSTRUCTION, wanted.seed), "brief", wanted.levels, split="train"
+    )
     asking = WantedProbes((MAX_TURNS,), frozenset(chosen), {"main": (MAX_TURNS,)})
     for cluster in range((wanted.n + 1) // len(VARIANTS)):
         lang = wanted.langs[cluster % len(wanted.langs)]
@@ -117,19 +118,17 @@ def _conversation(
         else:
             last.append(_Step(question=probe))
     steps += last
-    free = [step.evidence is None and step.question is None for step in steps]
-    filler = fill(sources.filler[dialogue.lang], free, stream)
+    others = iter(turn for turn in dialogue.turns if turn.group not in asked)
     messages: list[Message] = []
     trained: list[bool] = []
-    for step, turn in zip(steps, filler, strict=True):
+    for step in steps:
         if step.question is not None:
             probe_turn = step.question.probe
             messages.append(Message("user", probe_turn.question_text))
             messages.append(Message("assistant", probe_turn.gold))
             trained += [False, True]
             continue
-        scripted = turn or step.evidence
-        assert scripted is not None, "a turn is filler, evidence or a question"  # noqa: S101
+        scripted = step.evidence or next(others)
         messages += scripted.messages
         trained += [False, wanted.train_replies]
     return ChatRecord(
@@ -145,7 +144,7 @@ def _chosen_evidence(
 ) -> list[Turn]:
     """Evidence turns of random groups in the dialogue's order, as many groups as fit.
 
-    From three turns on about a third of the history is left to filler; a history too short for
+    From three turns on about a third of the history is left to other turns; a history too short for
     the group drawn first takes the smallest group instead.
     """
     asked = sorted({sources.families[p.probe.family].group for p in dialogue.probes})

@@ -71,11 +71,11 @@ def lexicon(sources: Sources, families: Sequence[str]) -> AuditLine:
         here = {p.family: w for p, w in words.items() if (p.lang, p.split) == (lang, split)}
         _clashes(findings, _Place("", lang, split), here, (hosts, programme_of))
         if split == sources.split:
-            _filler(findings, sources, lang, here)
+            _bank(findings, sources, lang, here)
     answers = sum(len(set(w.answers)) for p, w in words.items() if p.family in hosts)
     return findings.line(
         "lexicon",
-        f"{answers} values, families: {len(hosts)}; sizes, clashes, splits, names, filler",
+        f"{answers} values, families: {len(hosts)}; sizes, clashes, splits, names, bank",
     )
 
 
@@ -228,11 +228,10 @@ def _inside(text: str, answers: tuple[str, ...], lang: Lang) -> set[str]:
     return found | {a for a in answers if f" {plain(a)} " in f" {whole} "}
 
 
-def _filler(findings: Findings, sources: Sources, lang: Lang, words: Mapping[str, Words]) -> None:
-    """No filler exchange holds a value."""
-    bank = sources.filler[lang]
-    known = tuple(dict.fromkeys(answer for found in words.values() for answer in found.answers))
-    for number, thread in enumerate(bank.threads, start=1):
-        text = plain("\n".join(f"{turn.user}\n{turn.assistant}" for turn in thread))
-        for mention in find_mentions(text, known, {}):
-            findings.add(f"{bank.path}:{number}", f"the filler holds '{mention.candidate}'")
+def _bank(findings: Findings, sources: Sources, lang: Lang, words: Mapping[str, Words]) -> None:
+    """No value costs a dialogue more than a few threads: those that hold it are left out."""
+    bank = sources.banks[lang]
+    for answer in dict.fromkeys(answer for found in words.values() for answer in found.answers):
+        lost = len(bank.threads) - len(without(bank, (answer,)))
+        if lost > MOST_THREADS:
+            findings.add(bank.path, f"{lost} threads of {len(bank.threads)} hold '{answer}'")

@@ -1,0 +1,188 @@
+"""What a conversation is about beside the facts it plants: requests with their answers, in threads.
+
+A request has its answer in several lengths, the shorter one the beginning of the longer, so that
+turns and tokens are independent. Threads are drawn without replacement inside a dialogue, those of
+the user's own topics first, and go on from turn to turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+
+from qwen_bench.errors import DataError
+from qwen_bench.probes.probe import LANGS, Lang, Split
+from qwen_bench.probes.seeded_draws import Stream
+from qwen_bench.probes.word_templates import pattern_of
+
+Pace = Literal["brief", "chat"]
+PACES: tuple[Pace, ...] = ("brief", "chat")
+
+
+class Exchange(NamedTuple):
+    """A request and its answer by pace, each the beginning of the next."""
+
+    request: str
+    answers: tuple[str, ...]
+
+    def answer(self, pace: Pace) -> str:
+        """The answer at a pace; the longest there is, if it has none so long."""
+        return self.answers[min(PACES.index(pace), len(self.answers) - 1)]
+
+
+class Thread(NamedTuple):
+    """Exchanges on one matter in their order; every beginning of it makes sense."""
+
+    topic: str
+    exchanges: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Threads of one language, and the hash of the files they come from.
+
+    Attributes:
+        personas: topics of one user's life each; empty where threads have no topics.
+    """
+
+    threads: tuple[Thread, ...]
+    sha256: str
+    path: str
+    personas: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def exchanges(self) -> int:
+        """Number of exchanges in all threads."""
+        return sum(len(thread.exchanges) for thread in self.threads)
+
+
+@lru_cache(maxsize=8)
+def load_bank(tasks: Path, lang: Lang, split: Split) -> Bank:
+    """The bank of one language and split.
+
+    Raises:
+        DataError: a file is missing or is not as it should be.
+    """
+    if split == "train":
+        return _training_bank(tasks / "filler" / f"{lang}.train.jsonl")
+    folder = tasks / "bank"
+    digest = hashlib.sha256()
+    threads: list[Thread] = []
+    for path in sorted((folder / lang).glob("*.yaml")):
+        content = path.read_bytes()
+        digest.update(content)
+        threads += _threads(path, yaml.load(content, Loader=_LOADER))  # noqa: S506 - safe
+    path = folder / "personas.yaml"
+    content = path.read_bytes()
+    digest.update(content)
+    personas = tuple(tuple(topics) for topics in yaml.safe_load(content)[lang])
+    return Bank(tuple(threads), digest.hexdigest(), f"{folder.name}/{lang}", personas)
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _threads(path: Path, content: object) -> Iterator[Thread]:
+    try:
+        for thread in content["threads"]:  # type: ignore[index]
+            exchanges = tuple(_exchange(turn) for turn in thread["turns"])
+            yield Thread(path.stem, exchanges)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(path, None, f"not a topic of the bank: {error}") from None
+
+
+def _exchange(turn: Mapping[str, str]) -> Exchange:
+    """Answers of a file are what each pace adds to the one before."""
+    answers = [turn["brief"].strip()]
+    answers.append(f"{answers[0]}\n\n{turn['chat'].strip()}")
+    return Exchange(turn["request"].strip(), tuple(answers))
+
+
+def _training_bank(path: Path) -> Bank:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(path, None, "this file is missing") from None
+    threads = []
+    for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            texts = [message["content"] for message in record["messages"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(path, number, f"not a ChatML record: {error}") from None
+        exchanges = tuple(
+            Exchange(user, (reply,)) for user, reply in zip(texts[::2], texts[1::2], strict=True)
+        )
+        threads.append(Thread(record["topic"], exchanges))
+    return Bank(tuple(threads), hashlib.sha256(content).hexdigest(), path.name)
+
+
+def without(bank: Bank, barred: Iterable[str]) -> tuple[Thread, ...]:
+    """The threads that hold none of the words.
+
+    Latin words match whole, with a plural s or es; Chinese ones match as substrings.
+    """
+    dropped = frozenset[int]().union(*(_threads_with(bank, word) for word in barred))
+    return tuple(thread for i, thread in enumerate(bank.threads) if i not in dropped)
+
+
+@lru_cache(maxsize=1 << 15)
+def _threads_with(bank: Bank, word: str) -> frozenset[int]:
+    """Numbers of the threads that hold a word."""
+    pattern = pattern_of((word,), plurals=True)
+    if pattern is None:
+        return frozenset()
+    folded = word.lower()
+    texts = enumerate(_texts(bank))
+    return frozenset(i for i, text in texts if folded in text and pattern.search(text))
+
+
+@lru_cache(maxsize=16)
+def _texts(bank: Bank) -> tuple[str, ...]:
+    """All that is said in each thread, in small letters."""
+    return tuple(
+        "\n".join(text for e in thread.exchanges for text in (e.request, e.answers[-1])).lower()
+        for thread in bank.threads
+    )
+
+
+class Requested(NamedTuple):
+    """An exchange in a dialogue; `place` is its number in its thread, from 0."""
+
+    exchange: Exchange
+    place: int
+
+
+def requests(bank: Bank, threads: Sequence[Thread], stream: Stream, length: int) -> list[Requested]:
+    """One exchange a turn: whole threads, those of one persona's topics first.
+
+    Args:
+        bank: names the personas.
+        threads: of the bank, to draw from.
+        stream: decides persona and order. A shorter length gives a prefix of the result.
+        length: turns.
+
+    Raises:
+        DataError: the threads have too few exchanges.
+    """
+    persona = bank.personas[stream.index(len(bank.personas))] if bank.personas else ()
+    shuffled = stream.shuffled(threads)
+    ordered = sorted(shuffled, key=lambda thread: thread.topic not in persona)
+    found = [Requested(e, i) for thread in ordered for i, e in enumerate(thread.exchanges)]
+    if len(found) < length:
+        what = f"{len(found)} exchanges, too few for a history of {length} turns"
+        raise DataError(bank.path, None, what)
+    return found[:length]
+
+
+def all_banks_sha256(banks: Mapping[Lang, Bank]) -> str:
+    """One hash over the banks of all languages."""
+    joined = "".join(banks[lang].sha256 for lang in LANGS)
+    return hashlib.sha256(joined.encode()).hexdigest()
