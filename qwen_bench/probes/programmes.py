@@ -12,8 +12,8 @@ of its own, in the same slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qwen_bench.probes.bank import Bank, Pace
@@ -113,6 +113,19 @@ def own_programme(family: str, recipe: str = "") -> Programme:
             `mixed`.
     """
     return Programme(family, (family,), PROGRAMMES[recipe or MIXED.name].slots, recipe)
+
+
+def narrowed(programme: Programme, groups: Collection[str], longest: int) -> Programme:
+    """A programme for some of its groups and short histories: only their seats, only those slots.
+
+    Raises:
+        ValueError: there are more groups than slots that end within `longest` turns.
+    """
+    kept = tuple(group for group in programme.groups if group in groups)
+    slots = tuple(slot for slot in programme.slots if slot.last <= longest)
+    if len(kept) > len(slots):
+        raise ValueError(f"{len(kept)} groups in {len(slots)} slots of {longest} turns")
+    return replace(programme, groups=kept, slots=slots)
 
 
 def host_of(family: Family) -> Programme:

@@ -35,7 +35,10 @@ class SuiteFile(BaseModel):
         dialogues: begins the names of its skeletons; suites that share it share their dialogues.
         pace: length of the replies.
         levels: of memory load, increasing.
-        families: None stands for all of the programmes.
+        twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
+            tokens and leaves no twin groups.
+        families: None stands for all of the programmes; named ones have the dialogues of `mixed`
+            to themselves.
         rotations: by programme, for all history lengths or for each of them.
         blocks: further conditions.
     """
@@ -49,6 +52,7 @@ class SuiteFile(BaseModel):
     pace: Pace
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
+    twins: bool = True
     families: tuple[str, ...] | None = None
     rotations: dict[str, int | dict[int, int]]
     blocks: dict[Condition, ConditionBlock] = {}

@@ -28,7 +28,14 @@ from qwen_bench.probes.probe import (
     Split,
     Variant,
 )
-from qwen_bench.probes.programmes import MIXED, Programme, Sources, host_of, in_order
+from qwen_bench.probes.programmes import (
+    MIXED,
+    Programme,
+    Sources,
+    host_of,
+    in_order,
+    narrowed,
+)
 from qwen_bench.probes.selection import (
     ConditionBlock,
     Mode,
@@ -76,6 +83,7 @@ class Suite:
         programmes: recipes of the dialogues, in their order.
         rotations: rotations of the main condition by programme and history length.
         blocks: conditions that only the first rotations of `mixed` have.
+        twins: both variants of every cluster are asked, not one in turn.
         screened: what a user's own filler gave; None with the built-in one.
     """
 
@@ -98,6 +106,7 @@ class Suite:
     rotations: Mapping[str, Mapping[int, int]] = field(hash=False)
     blocks: Mapping[Condition, ConditionBlock] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
+    twins: bool = True
     screened: Screened | None = field(default=None, repr=False, compare=False)
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -120,8 +129,9 @@ class Suite:
         asking = self._asking(programme, number // programme.rotation)
         if asking is None:
             return
+        variants = VARIANTS if self.twins else (VARIANTS[number % len(VARIANTS)],)
         for lang in self.langs:
-            for variant in VARIANTS:
+            for variant in variants:
                 rendering = (variant, lang)
                 dialogue = build_dialogue(self.sources, programme, number, rendering, asking)
                 if dialogue.probes:
@@ -167,7 +177,7 @@ def build_suite(
     built_in, added = load_families(tasks), _own_families(own, load_families(tasks))
     families = _chosen_families(file, selection, built_in, added)
     known = {**built_in, **added}
-    programmes = tuple(dict.fromkeys(host_of(known[name]) for name in families))
+    programmes = tuple(dict.fromkeys(_host(file, known, name) for name in families))
     lengths = chosen_lengths(selection.lengths, file.lengths)
     rotations = {
         p.name: {t: selection.limit or file.rotations_at(p.recipe, t) for t in lengths}
@@ -205,6 +215,7 @@ def build_suite(
         rotations=rotations,
         blocks=blocks,
         sources=sources,
+        twins=file.twins,
         screened=screened,
     )
 
@@ -281,6 +292,15 @@ def _chosen_families(
     if not selection.families:
         return tuple(ordered)
     return chosen("family", selection.families, (*ordered, *added))
+
+
+def _host(file: SuiteFile, known: Mapping[str, Family], family: str) -> Programme:
+    """The programme of a family; a suite that names its families seats no others in `mixed`."""
+    host = host_of(known[family])
+    if file.families is None or host != MIXED:
+        return host
+    groups = {known[name].group for name in file.families}
+    return narrowed(MIXED, groups, max(file.lengths))
 
 
 def _definition_sha256(

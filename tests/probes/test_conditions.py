@@ -1,6 +1,6 @@
 """What each condition shows of a history: section 2.5 of the probe specification."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import pytest
 
@@ -59,39 +59,6 @@ def test_the_turns_a_reader_needs_are_numbered_within_what_is_shown():
             key = (probe.family, probe.question)
             assert mains.setdefault(key, evidence) == evidence
             assert probe.distance == len(users) - 1 - probe.needs[-1]
-
-
-def test_dense_turns_merge_exchanges_of_a_thread_and_keep_the_evidence_in_place():
-    whole = {d.id: d for d in dialogues("full", lengths=(8, 16))}
-    for name, dialogue in whole.items():
-        if not name.endswith("/dense"):
-            continue
-        plain = whole[name.removesuffix("/dense")]
-        assert [t.group for t in dialogue.turns] == [t.group for t in plain.turns]
-        assert {a.probe.condition for a in dialogue.probes} == {"dense"}
-        for one, two in zip(dialogue.turns, plain.turns, strict=True):
-            if one.group:
-                assert one == two
-    dense = [t for n, d in whole.items() if n.endswith("/dense") for t in d.turns if not t.group]
-    lines = Counter(turn.user.count("\n") + 1 for turn in dense)
-    assert set(lines) <= {1, 2, 3}
-    assert lines[3] > lines[1]
-
-
-def test_dense_histories_have_about_three_times_the_text_at_the_same_number_of_turns():
-    found = defaultdict(int)
-    for dialogue in dialogues("full", lengths=(16,)):
-        kind = dialogue.id.endswith("/dense")
-        found[kind] += sum(len(t.user) + len(t.assistant) for t in dialogue.turns if not t.group)
-
-    plain = sum(
-        len(t.user) + len(t.assistant)
-        for d in dialogues("full", lengths=(16,))
-        if d.cluster.startswith("mixed") and not d.id.endswith("/dense")
-        for t in d.turns
-        if not t.group
-    )
-    assert 2 < found[True] / plain < 3.2
 
 
 def test_histories_of_different_programmes_and_seeds_never_read_the_same():

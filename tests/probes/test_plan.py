@@ -1,7 +1,7 @@
 import shutil
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.probe import MAX_TURNS
+from qwen_bench.probes.probe import MAX_TURNS, WORDINGS
 from qwen_bench.probes.programmes import (
     EXTENDED,
     MIXED,
@@ -20,9 +20,9 @@ from qwen_bench.probes.programmes import (
     evidence_turns,
     host_of,
     in_order,
+    memory_load,
     own_programme,
     place,
-    stage_count,
 )
 from qwen_bench.probes.seeded_draws import Draw, Stream, seed_of
 from qwen_bench.resources import data_folder
@@ -77,28 +77,61 @@ def test_a_family_of_the_user_has_the_slots_of_mixed_to_itself():
     assert programme.slots == MIXED.slots
 
 
-def test_small_slots_have_a_fixed_number_of_evidence_turns_and_roomy_ones_take_turns():
-    def counts(slot, stages):
-        return {stage_count(Draw(("x",), "g", slot, r), MIXED, slot, stages) for r in range(8)}
-
-    assert counts(0, (1, 2, ())) == {1}
-    assert counts(0, (1, 2, (1, 2))) == {1}
-    assert counts(1, (1, 2, (1, 2))) == {2}
-    assert counts(2, (1, 4, ())) == {1, 4}
-    assert counts(5, (2, 2, ())) == {2}
-
-
 def test_a_seed_is_the_same_on_every_machine():
     assert seed_of("1", 0, "eval") == 797429267436934186
     assert Stream("a", 1).sample(10, 4) == [0, 3, 1, 5]
 
 
-@given(st.integers(1, 9), st.integers(0, 200))
-def test_factor_levels_are_balanced_at_every_number_of_rotations(levels, rotations):
-    counts = Counter(Draw(("x",), "g", 3, r).level("f", levels) for r in range(rotations))
+@given(st.integers(1, 9), st.integers(0, 60), st.integers(1, 10))
+def test_a_factor_is_balanced_over_the_rotations_of_a_slot_and_over_the_first_slots_of_a_rotation(
+    values, rotations, slots
+):
+    over_rotations = Counter(Draw(("x",), "g", 3, r).counted("f", values) for r in range(rotations))
+    over_slots = Counter(Draw(("x",), "g", s, 7).counted("f", values) for s in range(slots))
 
-    full = [counts[level] for level in range(levels)]
-    assert max(full) - min(full) <= 1
+    for counts in (over_rotations, over_slots):
+        full = [counts[value] for value in range(values)]
+        assert max(full) - min(full) <= 1
+
+
+def test_two_factors_of_one_instance_are_drawn_apart():
+    pairs = Counter(
+        (draw.counted("one", 4), draw.counted("other", 4))
+        for slot in range(10)
+        for rotation in range(40)
+        for draw in [Draw(("x",), "g", slot, rotation)]
+    )
+
+    assert len(pairs) == 16
+    assert max(pairs.values()) < 3 * min(pairs.values())
+
+
+class TestMemoryLoad:
+    @pytest.mark.parametrize("levels", [(1, 2, 3, 4, 5), (2, 4), (1, 2)])
+    def test_twice_as_many_rotations_as_levels_cross_levels_with_wordings_exactly(self, levels):
+        for group in range(10):
+            found = Counter(memory_load(levels, group, r) for r in range(2 * len(levels)))
+            assert found == Counter(product(levels, WORDINGS))
+
+    @pytest.mark.parametrize("levels", [(1, 2, 3, 4, 5), (2, 4)])
+    def test_one_rotation_a_level_asks_every_level_once(self, levels):
+        for group in range(10):
+            found = Counter(memory_load(levels, group, r)[0] for r in range(len(levels)))
+            assert found == Counter(levels)
+
+    def test_the_groups_of_a_dialogue_differ_in_level_so_that_none_is_hard_as_a_whole(self):
+        for rotation in range(20):
+            levels = Counter(memory_load((1, 2, 3, 4, 5), g, rotation)[0] for g in range(10))
+            assert levels == Counter({1: 2, 2: 2, 3: 2, 4: 2, 5: 2})
+
+    def test_it_is_the_same_in_every_slot_so_that_no_history_length_has_another_mix(self):
+        sources = Sources(load_families(data_folder("tasks")), {}, "eval", ("x",))
+        for rotation in (0, 7):
+            found = {}
+            for number in range(10 * rotation, 10 * rotation + 10):
+                for item in place(sources, MIXED, number, "A", "en"):
+                    found.setdefault(item.group, set()).add((item.level, item.wording))
+            assert all(len(loads) == 1 for loads in found.values())
 
 
 @given(SLOTS, st.integers(1, 3), st.integers(0, 500))

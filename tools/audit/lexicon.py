@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from qwen_bench.audit.findings import AuditLine, Findings
 from qwen_bench.audit.trees import strings_of, tree_of
+from qwen_bench.probes.bank import without
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.instance import Words
 from qwen_bench.probes.probe import Lang, Split
@@ -23,6 +24,8 @@ _FUNCTION_WORDS = {
     "zh": "的 一 是 在 不 了 有 和 人 这 中 大 为 上 个 国 我 以 要 他 时 来 用 们",
 }
 _TEMPLATE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+# Threads of the bank that one value may cost a dialogue that asks for it.
+MOST_THREADS = 3
 _NUMERALS = set("一二三四两几")
 
 
