@@ -22,10 +22,10 @@ from qwen_bench.probes.seeded_draws import rotated
 
 
 class DescribedKey(Words):
-    """A key: how the evidence says it and how a paraphrase asks for it."""
+    """A key: how the evidence says it and how a paraphrase asks for it (lures: never)."""
 
     say: str
-    ask: str
+    ask: str = ""
 
 
 class BindingWords(Words):
@@ -61,7 +61,7 @@ def build(brief: Brief, words: BindingWords) -> Instance:
         {"say": entity.say, "ask": entity.ask, "value": value}
         for entity, value in zip(keys, values, strict=True)
     ]
-    in_a, in_b = (drawn[asked], drawn[asked - 1] if k > 1 else drawn[1])
+    in_a, in_b = (drawn[asked], drawn[(asked - 1) % k] if k > 1 else drawn[1])
     forms = words.pasted if brief.pastes else words.evidence
     templates = draw.balanced("evidence template", forms)
     ranked = four_to_rank(draw, (in_a, in_b), drawn[:k], words.values.all)
