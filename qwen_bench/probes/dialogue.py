@@ -150,6 +150,8 @@ class _Frame:
             factors={"slot": str(item.slot_number), **item.factors},
             gold_items=question.gold_items,
             rule=question.rule,
+            forms=question.forms,
+            content=question.content,
             key_words=question.key_words,
             level=item.level,
             wording=_wording(question),

@@ -113,7 +113,9 @@ class Question:
         rank_candidates: strings to rank; None stands for the candidates and the abstain phrase, an
             empty tuple says that ranking is not defined.
         gold_items: sets only: the items of the right answer.
-        rule: rules only: the form the reply must (gold `marked`) or must not (`plain`) have.
+        rule: rules only: the form the reply must have, or must not where the gold is `plain`.
+        forms: rules only: every form that the evidence of either variant asks for.
+        content: rules only: what the reply must say, one of the candidates.
         key_words: surface forms by which the evidence names what is asked about.
     """
 
@@ -130,6 +132,8 @@ class Question:
     rank_candidates: tuple[str, ...] | None = None
     gold_items: tuple[str, ...] = ()
     rule: Rule | None = None
+    forms: tuple[Rule, ...] = ()
+    content: str = ""
     key_words: tuple[str, ...] = ()
 
 

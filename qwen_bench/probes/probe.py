@@ -31,6 +31,8 @@ LEVELS = 5
 VARIANTS: tuple[Variant, ...] = ("A", "B")
 CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler")
 RuleKind = Literal["suffix", "prefix", "wrap", "json"]
+# Gold of a rule that asks nothing of the reply.
+PLAIN = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ class Rule:
 
     kind: RuleKind
     marks: tuple[str, ...]
+
+    @property
+    def gold(self) -> str:
+        """Gold of a probe whose reply must have this form."""
+        return " ".join(self.marks)
 
     def describe(self, *, obeyed: bool) -> str:
         """What a reply that obeys the rule, or one that does not, looks like, for people."""
@@ -76,7 +83,7 @@ _PUNCTUATION: dict[Lang, _Punctuation] = {
 def is_tag(rule: Rule) -> bool:
     """Whether the rule adds a sign such as ``#desk`` or ``【前台】`` instead of a word."""
     mark = rule.marks[0]
-    return rule.kind == "suffix" and not (mark[0].isalnum() and mark[-1].isalnum())
+    return rule.kind in {"suffix", "prefix"} and not (mark[0].isalnum() and mark[-1].isalnum())
 
 
 def apply_rule(rule: Rule, reply: str, lang: Lang) -> str:
@@ -90,10 +97,10 @@ def apply_rule(rule: Rule, reply: str, lang: Lang) -> str:
     '{"msg": "Say \\"no\\"."}'
     """
     first, last = rule.marks[0], rule.marks[-1]
+    if is_tag(rule):
+        return _with_tag(rule, reply, lang)
     if rule.kind == "suffix":
-        return (
-            _with_tag(first, reply, lang) if is_tag(rule) else _with_last_word(first, reply, lang)
-        )
+        return _with_last_word(first, reply, lang)
     if rule.kind == "prefix":
         return _with_first_word(first, reply, lang)
     if rule.kind == "wrap":
@@ -103,8 +110,11 @@ def apply_rule(rule: Rule, reply: str, lang: Lang) -> str:
     return reply if keyed else json.dumps({first: reply}, ensure_ascii=False)
 
 
-def _with_tag(tag: str, reply: str, lang: Lang) -> str:
-    return reply if reply.endswith(tag) else f"{reply}{_PUNCTUATION[lang].blank}{tag}"
+def _with_tag(rule: Rule, reply: str, lang: Lang) -> str:
+    tag, blank = rule.marks[0], _PUNCTUATION[lang].blank
+    if rule.kind == "prefix":
+        return reply if reply.startswith(tag) else f"{tag}{blank}{reply}"
+    return reply if reply.endswith(tag) else f"{reply}{blank}{tag}"
 
 
 def _with_last_word(word: str, reply: str, lang: Lang) -> str:
@@ -166,7 +176,7 @@ class Probe:
         needs: turns (from 1, within the prompt's own history) a reader must have seen.
         question_text: the last user message.
         gold: the right answer; for `abstain` twins the fixed abstain phrase, for sets the items
-            as one would list them, for rules `marked` or `plain`.
+            as one would list them, for rules the marks of the right form, `plain` without one.
         candidates: closed list of possible answers, gold included unless the gold is to abstain.
         rank_candidates: strings to rank by log-probability; empty when ranking is not defined.
         aliases: further surface forms of a candidate.
@@ -174,7 +184,11 @@ class Probe:
         chance: score of a uniform guess over the candidates.
         factors: counterbalanced levels, for audits.
         gold_items: sets only: the items of the right answer, all of them candidates.
-        rule: rules only: the form that the reply must (`marked`) or must not (`plain`) have.
+        rule: rules only: the form that the reply must have, or must not where the gold is `plain`.
+        forms: rules only: every form that the history asks for, of this reply or of another one, in
+            the same order in both variants; the reply must have none of them but the right one.
+        content: rules only: what the reply must say, one of the candidates; empty if anything will
+            do.
         key_words: surface forms by which the evidence names what is asked about.
         level: of memory load, 1 the lowest to 5; the same for all renderings of an instance.
         wording: in which the key is asked for; empty where the family has one wording only.
@@ -205,14 +219,19 @@ class Probe:
     factors: Mapping[str, str]
     gold_items: tuple[str, ...] = ()
     rule: Rule | None = None
+    forms: tuple[Rule, ...] = ()
+    content: str = ""
     key_words: tuple[str, ...] = ()
     level: int = 0
     wording: str = ""
 
     @property
     def expected(self) -> str:
-        """The right answer for people: the gold, or what the reply must look like."""
-        return self.rule.describe(obeyed=self.gold == "marked") if self.rule else self.gold
+        """The right answer for people: the gold, or what the reply must look like and say."""
+        if self.rule is None:
+            return self.gold
+        form = self.rule.describe(obeyed=self.gold != PLAIN)
+        return f"{form}, saying {self.content}" if self.content else form
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,9 @@ class Outcome:
         score: 1, 0, or None exactly when there is no output.
         reason: the scorer's word; for too_long and error the engine's.
         matched: span (start, end) of the match in `output`.
+        form, content: rules only: 1 or 0 for a reply of the right form, and for one that says the
+            right thing; the score is 1 where both are. None where there is no score, in rows of
+            other kinds, and in those of scorers before 2.0.
         error_type, error_message: of an error; of an empty answer what a server sent in place of
             a text (`record.unread`), None where the model itself said nothing.
     """
@@ -58,6 +61,8 @@ class Outcome:
     score: int | None
     reason: str | None
     matched: tuple[int, int] | None = None
+    form: int | None = None
+    content: int | None = None
     logprobs: tuple[tuple[float, float | None, int], ...] | None = None
     margin: float | None = None
     thought_tokens: int | None = None

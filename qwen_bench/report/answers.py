@@ -56,6 +56,8 @@ REASON_WORDS = {
     "set_mismatch": "another set of items",
     "not_followed": "the rule is not followed",
     "followed": "the rule is followed where it does not apply",
+    "wrong_mark": "the form of another rule, or of one that holds no longer",
+    "wrong_content": "the right form, but not the right answer",
     "truncated": "cut off before its end",
     "tie": "two candidates rank equal",
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
-from qwen_bench.probes.probe import Rule, is_tag
+from qwen_bench.probes.probe import PLAIN, Rule, is_tag
 from qwen_bench.scoring.normalise import visible_part
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL | re.IGNORECASE)
@@ -34,23 +35,41 @@ def follows(rule: Rule, raw: str) -> bool:
     return _is_object(marks[0], text)
 
 
-def judge_rule(rule: Rule, gold: str, raw: str) -> str:
-    """The word for a reply that must (`marked`) or must not (`plain`) follow the rule.
+def wrong_form(rule: Rule, forms: Sequence[Rule], gold: str, raw: str) -> str:
+    """The word for what is wrong with the form of a reply; empty where it is right.
+
+    Args:
+        rule: form that the reply must have, or must not where the gold is `plain`.
+        forms: every form that the history asks for; the right one may be among them.
+        gold: `plain`, or anything else for a reply that must follow the rule.
+        raw: the reply.
 
     Returns:
-        `correct`; `followed` or `not_followed` for the wrong form; `empty` without a word besides
-        the marks; `no_answer` for reasoning that never ends.
+        `followed` or `not_followed` for the rule itself; `wrong_mark` where the reply has the form
+        of another rule, instead of the right one or beside it; `empty` without a word besides the
+        marks; `no_answer` for reasoning that never ends.
     """
     if visible_part(raw).unfinished_thought:
         return "no_answer"
-    text, obeyed = _visible_text(raw), follows(rule, raw)
-    if gold == "plain" and (obeyed or (is_tag(rule) and _holds_mark(rule, text))):
+    if gold == PLAIN and _carries(rule, raw):
         return "followed"
-    if not _says_something(rule, text):
+    if not _says_something((rule, *forms), _visible_text(raw)):
         return "empty"
-    if gold == "marked" and not obeyed:
-        return "not_followed"
-    return "correct"
+    if any(_carries(other, raw) for other in forms if other != rule):
+        return "wrong_mark"
+    return "not_followed" if gold != PLAIN and not follows(rule, raw) else ""
+
+
+def said(rule: Rule, forms: Sequence[Rule], raw: str) -> str:
+    """What a reply says: the value of the JSON object that a rule asks for, else the reply."""
+    keys = [form.marks[0] for form in (rule, *forms) if form.kind == "json"]
+    found = _only_pair(_visible_text(raw)) if keys else None
+    return found[1] if found and isinstance(found[1], str) else raw
+
+
+def _carries(rule: Rule, raw: str) -> bool:
+    """Whether a reply follows a rule, or has its sign anywhere."""
+    return follows(rule, raw) or (is_tag(rule) and _holds_mark(rule, _visible_text(raw)))
 
 
 def _comparable(text: str) -> str:
@@ -93,27 +112,33 @@ def _is_between(opening: str, closing: str, text: str) -> bool:
 
 
 def _is_object(key: str, text: str) -> bool:
+    found = _only_pair(text)
+    if found is None:
+        return False
+    name, value = found
+    return name == key and isinstance(value, str) and bool(value.strip())
+
+
+def _only_pair(text: str) -> tuple[str, object] | None:
+    """Key and value of a text that is a JSON object with one key."""
     if fenced := _FENCE.fullmatch(text):
         text = fenced[1]
     try:
         # Pairs, not a dict: a key that occurs twice must not look like one.
         found = json.loads(text, object_pairs_hook=tuple)
     except (ValueError, RecursionError):
-        return False
-    if not isinstance(found, tuple) or len(found) != 1:
-        return False
-    name, value = found[0]
-    return name == key and isinstance(value, str) and bool(value.strip())
+        return None
+    return found[0] if isinstance(found, tuple) and len(found) == 1 else None
 
 
 def _holds_mark(rule: Rule, text: str) -> bool:
     return _comparable(rule.marks[0]).casefold() in text.casefold()
 
 
-def _says_something(rule: Rule, text: str) -> bool:
+def _says_something(rules: Sequence[Rule], text: str) -> bool:
     """Whether a word is left without the marks."""
     rest = text.casefold()
-    for mark in rule.marks:
+    for mark in (mark for rule in rules for mark in rule.marks):
         rest = rest.replace(_comparable(mark).casefold(), " ")
     return _has_word(rest)
 

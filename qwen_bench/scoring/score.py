@@ -9,10 +9,11 @@ listing everything, unless it follows the gold and is set aside ("Willow, not Ce
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, conversation_sha256
-from qwen_bench.probes.probe import Probe, evidence_visible
+from qwen_bench.probes.probe import Probe, Rule, evidence_visible
 from qwen_bench.protocol import Reply
 from qwen_bench.record.outcome import Outcome
 from qwen_bench.scoring.mentions import (
@@ -26,29 +27,34 @@ from qwen_bench.scoring.mentions import (
     is_taken_back,
 )
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
-from qwen_bench.scoring.rule_form import judge_rule
+from qwen_bench.scoring.rule_form import said, wrong_form
 from qwen_bench.scoring.yes_no import Said, said_yes_or_no
 
 SCORER_VERSION = "2.0"
 TIE = 1e-9
 # Families that ask for what no longer holds.
 _FORMER_VALUE_ASKED = frozenset({"update_previous"})
+_FORM_KEPT = frozenset({"correct", "wrong_content"})
 _NUMBERING = re.compile(r"^ ?(?P<number>[0-9]{1,2})(?P<mark>\.) .*$", re.MULTILINE)
 
 
 class Judgement(NamedTuple):
-    """Score 1 or 0, the reason as one word, and the span of the match in the raw text."""
+    """Score 1 or 0, the reason as one word, and the span of the match in the raw text.
+
+    Of a reply to a rule also whether it has the right form, and whether it says the right thing.
+    """
 
     score: int
     reason: str
     matched: tuple[int, int] | None = None
+    form: int | None = None
+    content: int | None = None
 
 
 def judge_text(probe: Probe, raw: str) -> Judgement:
     """Scores a generated answer to a probe of any kind."""
     if probe.rule is not None:
-        word = judge_rule(probe.rule, probe.gold, raw)
-        return Judgement(int(word == "correct"), word)
+        return _judge_rule(probe, probe.rule, raw)
     visible = visible_part(raw)
     text = normalise(raw, visible.start, visible.end)
     if visible.unfinished_thought or not text.text:
@@ -60,6 +66,21 @@ def judge_text(probe: Probe, raw: str) -> Judgement:
     reason, decisive = judge(probe, segment, mentions)
     matched = text.span(start + decisive.start, start + decisive.end) if decisive else None
     return Judgement(int(reason == "correct"), reason, matched)
+
+
+def _judge_rule(probe: Probe, rule: Rule, raw: str) -> Judgement:
+    """Form and content of a reply to a probe of kind rule; right only if both are."""
+    word = wrong_form(rule, probe.forms, probe.gold, raw)
+    if word in {"empty", "no_answer"}:
+        return Judgement(0, word, None, 0, 0)
+    text = said(rule, probe.forms, raw)
+    matched, content = None, 1
+    if probe.content:
+        asked = replace(probe, rule=None, gold=probe.content, answer_kind="single")
+        found = judge_text(asked, text)
+        content, matched = found.score, found.matched if text == raw else None
+    word = word or ("correct" if content else "wrong_content")
+    return Judgement(int(word == "correct"), word, matched, int(word in _FORM_KEPT), content)
 
 
 def _without_numbering(segment: str, mentions: list[Mention]) -> list[Mention]:
@@ -184,6 +205,12 @@ def _is_empty(reply: Reply) -> bool:
     return reply.reason == "thinking" or not raw[visible.start : visible.end].strip()
 
 
+def _nothing_said(probe: Probe, word: str) -> Judgement:
+    """Of an answer without a text: where a rule asks for form and content, it has neither."""
+    kept = None if probe.rule is None else 0
+    return Judgement(0, word, None, kept, kept)
+
+
 def score_reply(
     probe: Probe,
     reply: Reply,
@@ -211,11 +238,11 @@ def score_reply(
     verdict: Judgement | None = None
     status = "empty" if _is_empty(reply) else reply.status
     if status == "refused":
-        verdict = Judgement(0, "refused")
+        verdict = _nothing_said(probe, "refused")
     elif status == "empty":
         output = output or ""
         thinks = reply.reason == "thinking" or visible_part(output).unfinished_thought
-        verdict = Judgement(0, "no_answer" if thinks else "empty")
+        verdict = _nothing_said(probe, "no_answer" if thinks else "empty")
     elif status in ("ok", "truncated"):
         if reply.mode == "rank":
             by_candidate = {score.candidate: score for score in reply.scores}
@@ -225,9 +252,10 @@ def score_reply(
                 probe, [score.logprob / score.tokens for score in scores]
             )
         elif reply.reason == "thinking":
-            output, verdict = output or "", Judgement(0, "no_answer")
+            output, verdict = output or "", _nothing_said(probe, "no_answer")
         elif status == "truncated" and probe.rule is not None:
-            output, verdict = output or "", Judgement(0, "truncated")
+            output = output or ""
+            verdict = judge_text(probe, output)._replace(score=0, reason="truncated", form=0)
         else:
             output = output or ""
             verdict = judge_text(probe, output)
@@ -250,6 +278,8 @@ def score_reply(
         score=verdict.score if verdict else None,
         reason=verdict.reason if verdict else reply.reason,
         matched=verdict.matched if verdict else None,
+        form=verdict.form if verdict else None,
+        content=verdict.content if verdict else None,
         logprobs=logprobs,
         margin=reply.margin,
         thought_tokens=reply.thought_tokens,

@@ -6,27 +6,27 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from qwen_bench.chat.messages import Conversation
-from qwen_bench.probes.probe import Probe, apply_rule
+from qwen_bench.probes.probe import PLAIN, Probe, Rule, apply_rule
 
 Solver = Callable[[Probe, Conversation], str]
 
 ABSTAIN = {"en": "not mentioned", "zh": "没提过"}
 # Asked whether something was said, "not mentioned" would be a no.
 UNSURE = {"en": "I don't know", "zh": "不知道"}
-# To a rule it does not matter what is said, only whether it carries the mark.
+# What is said where a rule leaves open what to say.
 _SAID = {"en": "I would say a turnip.", "zh": "我会说萝卜。"}
 
 
 def unmarked_reply(probe: Probe) -> str:
-    """A reply without the mark."""
-    return _SAID[probe.lang]
+    """The right thing said in no special form."""
+    return probe.content or _SAID[probe.lang]
 
 
-def marked_reply(probe: Probe) -> str:
-    """The same reply in the form of the probe's rule."""
-    if probe.rule is None:
+def marked_reply(probe: Probe, rule: Rule | None) -> str:
+    """The same reply in the form of a rule."""
+    if rule is None:
         raise ValueError(f"{probe.id}: a probe of kind rule has no rule")
-    return apply_rule(probe.rule, _SAID[probe.lang], probe.lang)
+    return apply_rule(rule, unmarked_reply(probe), probe.lang)
 
 
 def options_of(probe: Probe) -> tuple[str, ...]:
@@ -48,8 +48,8 @@ def listed(probe: Probe, items: Sequence[str]) -> str:
 def oracle(probe: Probe, _: Conversation) -> str:
     """Knows the latent state; abstains where the prompt holds no evidence."""
     if probe.answer_kind == "rule":
-        marked = probe.gold == "marked" and probe.condition != "blind"
-        return marked_reply(probe) if marked else unmarked_reply(probe)
+        marked = probe.gold != PLAIN and probe.condition != "blind"
+        return marked_reply(probe, probe.rule) if marked else unmarked_reply(probe)
     return _abstention(probe) if probe.condition == "blind" else probe.gold
 
 
@@ -104,8 +104,8 @@ def no(probe: Probe, _: Conversation) -> str:
 
 
 def follow(probe: Probe, _: Conversation) -> str:
-    """Always marks its reply."""
-    return marked_reply(probe)
+    """Always marks its reply in the first form that the history of either variant asks for."""
+    return marked_reply(probe, next(iter(probe.forms), probe.rule))
 
 
 def never_follow(probe: Probe, _: Conversation) -> str:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
-from qwen_bench.probes.probe import Probe, apply_rule
+from qwen_bench.probes.probe import Probe, Rule, apply_rule
 from qwen_bench.scoring.mentions import Mention, find_mentions
 from qwen_bench.scoring.normalise import normalise
 from qwen_bench.solvers.fixed_choice import blind, hashed, listed, marked_reply, unmarked_reply
@@ -122,15 +122,17 @@ def last_entity(probe: Probe, messages: Conversation) -> str:
 
 
 def copycat(probe: Probe, messages: Conversation) -> str:
-    """Marks its reply exactly when the last scripted reply carries the mark."""
+    """Gives its reply the form of the last scripted one."""
     replies = [m.content for m in history_of(probe, messages) if m.role == "assistant"]
-    carries = bool(replies) and _carries(probe, replies[-1])
-    return marked_reply(probe) if carries else unmarked_reply(probe)
+    for rule in probe.forms or (probe.rule,):
+        if replies and _carries(probe, rule, replies[-1]):
+            return marked_reply(probe, rule)
+    return unmarked_reply(probe)
 
 
-def _carries(probe: Probe, reply: str) -> bool:
-    """Whether a scripted reply obeys the rule: applying it once more changes nothing."""
-    return probe.rule is not None and apply_rule(probe.rule, reply, probe.lang) == reply
+def _carries(probe: Probe, rule: Rule | None, reply: str) -> bool:
+    """Whether a scripted reply obeys a rule: applying it once more changes nothing."""
+    return rule is not None and apply_rule(rule, reply, probe.lang) == reply
 
 
 def _distance(place: MentionPlace, key: MentionPlace) -> tuple[int, int]:
