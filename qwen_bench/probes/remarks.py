@@ -124,10 +124,16 @@ def turn_of(
     if requested.place == 0 and first:
         user = _joined(remark.said, request, lang, apart=close)
     else:
-        opening = ASIDES[lang][aside] + ("" if lang == "zh" else " ")
-        user = _joined(request, opening + remark.said, lang, apart=close)
+        user = _joined(request, _opened(remark.said, lang, aside), lang, apart=close)
     apart = close or _MARKUP.match(answer) is not None
     return user, _joined(remark.answered, answer, lang, apart=apart)
+
+
+def _opened(said: str, lang: Lang, aside: int) -> str:
+    """A remark with what leads over to it; one that has an opening of its own is left alone."""
+    if re.search("[:：]", said.split("\n", maxsplit=1)[0]):
+        return said
+    return f"{ASIDES[lang][aside]}{'' if lang == 'zh' else ' '}{said}"
 
 
 def _joined(one: str, other: str, lang: Lang, *, apart: bool) -> str:
