@@ -1,19 +1,31 @@
-"""Values bound to keys, one of them perhaps never stated (abstention).
+"""Values bound to keys, the asked one perhaps never stated (abstention).
 
-Variant A states four bindings; variant B states three, and a neutral fact about the asked key, so
-that an absent key is no cue. Asking B, the right answer is that it was never said.
+The level is the number of bindings. Beside them stands one neutral fact about another key. In
+variant A the asked key has a value; in B it changes places with the key of the neutral fact, and
+the right answer is that it was never said. So both variants hold the same values, and an absent
+key, or a fact without a value, is no cue.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
-from qwen_bench.probes.seeded_draws import rotated
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Question,
+    Templates,
+    Valued,
+    Wordings,
+    Words,
+    four_to_rank,
+)
 
 
 class NeutralKey(Words):
-    """A key and a neutral fact about it."""
+    """A key, how a paraphrase asks for it (lures: never), and a neutral fact about it."""
 
     say: str
+    ask: str = ""
     neutral: str
 
 
@@ -22,7 +34,8 @@ class AbstentionWords(Valued):
 
     entities: list[NeutralKey]
     evidence: list[Templates]
-    questions: list[str]
+    pasted: list[Templates]
+    questions: Wordings
     only: str
     abstain: str
 
@@ -33,32 +46,38 @@ class AbstentionWords(Valued):
 
 
 def build(brief: Brief, words: AbstentionWords) -> Instance:
-    """One list of bindings; asked for a key whose value was stated (A) or not (B)."""
-    draw, k = brief.draw, int(brief.params.get("k", 4))
-    entities = draw.some("entities", words.entities, k)
+    """Bindings and a neutral fact; asked for a key whose value was stated (A) or not (B)."""
+    draw, k = brief.draw, brief.load
+    entities = draw.some("entities", words.entities, k + 1)
     values = draw.some("values", words.values, k)
-    asked = draw.counted("asked", k)
+    asked, bare = draw.counted("asked", k), k
     stated = brief.variant == "A"
-    bindings = [
-        {"say": entity.say, "value": value}
-        for i, (entity, value) in enumerate(zip(entities, values, strict=True))
-        if stated or i != asked
+    keys = [*entities]
+    if not stated:
+        keys[asked], keys[bare] = keys[bare], keys[asked]
+    news = [
+        {"say": key.say, "value": value, "neutral": ""}
+        for key, value in zip(keys, values, strict=False)
     ]
-    context = {"bindings": bindings, "neutral": None if stated else entities[asked].model_dump()}
-    templates = draw.balanced("evidence template", words.evidence)
-    evidence = templates.turn(draw, "state", context)
+    fact = {"say": keys[bare].say, "value": "", "neutral": keys[bare].neutral}
+    news.insert(draw.counted("neutral place", k + 1), fact)
+    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    golds = (values[asked], words.abstain)
+    ranked = four_to_rank(draw, golds, values, words.values)
     question = Question(
         family=brief.family,
         name="value",
-        context={"asked": {"say": entities[asked].say}},
-        gold=values[asked] if stated else words.abstain,
-        candidates=draw.listed(rotated(values, asked)),
+        context={"asked": entities[asked].model_dump()},
+        gold=golds[0] if stated else golds[1],
+        candidates=tuple(dict.fromkeys((*values, *(c for c in ranked if c != words.abstain)))),
         needs=(0,),
         abstain_phrase=words.abstain,
         gold_abstains=not stated,
+        templates=brief.wording,
+        rank_candidates=ranked,
         key_words=(entities[asked].say,),
     )
-    return Instance((evidence,), (question,))
+    return Instance((templates.turn(draw, "state", {"news": news}),), (question,))
 
 
 BUILDER = Builder(AbstentionWords, build)
