@@ -10,24 +10,29 @@ from __future__ import annotations
 from functools import lru_cache
 
 from qwen_bench.chat.messages import Conversation
-from qwen_bench.probes.definitions import load_families
+from qwen_bench.probes.definitions import load_family
 from qwen_bench.probes.probe import Probe
 from qwen_bench.resources import data_folder
-from qwen_bench.solvers.fixed_choice import blind, hashed
+from qwen_bench.solvers.fixed_choice import blind, hashed, options_of
 from qwen_bench.solvers.history_reading import history_of, places_of, plain
 
 FAMILY = "pronoun"
 # Stereotyped gender by a piece of a word in plain text, for what people in the word files do.
 STEREOTYPES = {
     "f": (
-        *("poem", "translat", "puppet", "tea", "water", "plant", "cat", "teaches", "green ink"),
-        *("印章", "漫画", "配音", "草席", "泥人", "译", "珍珠"),
+        *("poem", "translat", "puppet", "basket", "fern", "tea", "plant", "teaches", "green ink"),
+        *("knit", "hymn", "cushion", "skate"),
+        *("印章", "漫画", "竹篮", "配音", "草席", "泥人", "译", "珍珠", "旗袍", "蘑菇", "凉茶"),
     ),
     "m": (
         *("clock", "bees", "map", "kite", "typewriter", "matchbox", "bridge", "meteorite"),
-        *("latin", "glass", "tram", "telescope", "scooter", "jog", "radiator", "night shift"),
+        *("latin", "glass", "kayak", "books", "pigeon", "croquet", "truffle", "organ", "sign"),
+        *("llama", "cave", "knives", "tram", "telescope", "scooter", "jog", "radiator"),
+        *("night shift", "clog", "ferry", "juggle", "welsh", "river", "camp"),
         *("养蜂", "钟表", "魔术", "化石", "帆板", "射箭", "航模", "击剑", "火山", "纪录片"),
-        *("面馆", "桥梁", "方言", "果园", "滑雪", "水稻", "砖瓦"),
+        *("皮影", "风筝", "古籍", "陶", "对联", "锦鲤", "攀岩", "火柴盒", "热气球", "潜水", "警犬"),
+        *("面馆", "桥梁", "方言", "果园", "滑雪", "水稻", "砖瓦", "米酒", "拖拉机", "灯塔", "镜片"),
+        *("电影", "煤", "海船", "盐", "打铁"),
     ),
 }
 
@@ -35,7 +40,7 @@ STEREOTYPES = {
 @lru_cache(maxsize=1)
 def _genders() -> dict[str, str]:
     """Gender of every name in the words of the family."""
-    family = load_families(data_folder("tasks"))[FAMILY]
+    family = load_family(data_folder("tasks") / FAMILY)
     return {
         name: gender
         for words in family.words.values()
@@ -54,5 +59,5 @@ def gender(probe: Probe, messages: Conversation) -> str:
         for gender, words in STEREOTYPES.items()
     }
     guessed = max(last, key=lambda gender: last[gender])
-    fitting = [name for name in probe.candidates if _genders().get(name) == guessed]
+    fitting = [name for name in options_of(probe) if _genders().get(name) == guessed]
     return hashed(probe, fitting) if fitting else blind(probe, messages)

@@ -6,12 +6,11 @@ from collections import Counter
 
 import pytest
 
-from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.selection import Selection
-from qwen_bench.probes.suites import build_suite
+from qwen_bench.probes.probe import LANGS, LEVELS
 from qwen_bench.scoring.normalise import normalise
 
-from .instances import EVERY, SPLITS, TASKS, family, named, pair
+from .instances import EVERY, SPLITS, family, forms, named, pair
+from .measured_shortcuts import groups_right, undeclared
 
 NAME = "pronoun"
 ANTECEDENTS = ("f", "m", "thing")
@@ -24,32 +23,97 @@ PRONOUNS = {
     ("zh", "m"): "他",
     ("zh", "thing"): "它",
 }
+FORMS = forms(NAME)
+SECTIONS = [*EVERY, *((lang, "lures") for lang in LANGS)]
 PAIRS = [
-    pair(NAME, lang, split, rotation, stages=stages, slot_turns=4)
+    pair(NAME, lang, split, rotation, **form)
     for lang, split in EVERY
-    for stages in (1, 2)
+    for form in FORMS
     for rotation in range(BLOCK)
 ]
+ALL = list(itertools.chain(*PAIRS))
+
+
+def words_of(lang, section):
+    host = family(NAME)
+    return host.lures[lang] if section == "lures" else host.words[lang, section]
+
+
+def load_of(item):
+    return len(facts_in_order(item))
 
 
 def antecedents(item):
     return ANTECEDENTS[int(item.factors["antecedents"])]
 
 
+def facts(item):
+    """Stated facts with the cues that pick an antecedent by them."""
+    if antecedents(item) == "thing":
+        return {feature.part: feature.cue for feature in item.words.things.features}
+    return {activity.does: activity.cue for activity in item.words.activities}
+
+
+def facts_in_order(item):
+    text = item.users[0]
+    return sorted((fact for fact in facts(item) if fact in text), key=text.index)
+
+
 def antecedents_named(item):
     """The candidates in the order the evidence names them."""
-    return named("\n".join(item.users), item.question.candidates)
+    return named(item.users[0], item.question.candidates)
 
 
 def deciding(item):
-    """The part of the last evidence turn that speaks of the referent: it names nobody."""
-    last = item.users[-1]
-    ends = [last.rfind(name) + len(name) for name in item.question.candidates if name in last]
-    return last[max(ends, default=0) :]
+    """What stands after the introductions: it speaks of the referent and names nobody."""
+    text = item.users[0]
+    last = (facts_in_order(item)[-1], antecedents_named(item)[-1])
+    return text[max(text.index(words) + len(words) for words in last) :]
 
 
-ALL = list(itertools.chain(*PAIRS))
+def read(item):
+    """The answer of a reader: the antecedent whose fact the cue repeats."""
+    rest = deciding(item).casefold()
+    values = dict(zip(facts_in_order(item), antecedents_named(item), strict=True))
+    (fact,) = [fact for fact in values if facts(item)[fact].casefold() in rest]
+    return values[fact]
+
+
 THINGS = [a for a, _ in PAIRS if antecedents(a) == "thing"]
+PEOPLE = [a for a, _ in PAIRS if antecedents(a) != "thing"]
+
+
+def test_a_reader_of_the_evidence_finds_every_gold():
+    for item in ALL:
+        assert read(item) == item.question.gold, item.users
+
+
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_as_many_antecedents_are_introduced_as_the_level_says(level):
+    n = family(NAME).task.levels[level - 1]
+    for lang, split in EVERY:
+        for rotation in range(BLOCK):
+            for item in pair(NAME, lang, split, rotation, level=level):
+                assert load_of(item) == len(antecedents_named(item)) == n
+
+
+def test_evidence_is_told_up_to_level_3_and_pasted_from_level_4():
+    for lang, section in SECTIONS:
+        for level in range(1, LEVELS + 1):
+            for rotation in range(BLOCK):
+                for item in pair(NAME, lang, section, rotation, level=level):
+                    assert len(item.turns) == 1
+                    assert (item.users[0].count("\n") > 5) is (level >= 4), item.users
+
+
+def test_the_evidence_of_level_5_fits_its_size():
+    sizes = Counter()
+    for lang, section in SECTIONS:
+        for rotation in range(BLOCK):
+            for item in pair(NAME, lang, section, rotation, level=5):
+                sizes[lang] = max(sizes[lang], len(item.users[0]))
+    assert sizes["en"] < 1100
+    assert sizes["zh"] < 420
 
 
 def test_a_third_of_the_instances_is_about_women_men_and_things_each():
@@ -60,9 +124,26 @@ def test_a_third_of_the_instances_is_about_women_men_and_things_each():
 
 def test_only_the_cue_differs_between_twins():
     for a, b in PAIRS:
-        assert a.users[:-1] == b.users[:-1]
-        assert antecedents_named(a) == antecedents_named(b)
-        assert {a.question.gold, b.question.gold} == set(a.question.candidates)
+        assert a.users[0].removesuffix(deciding(a)) == b.users[0].removesuffix(deciding(b))
+        assert a.replies == b.replies
+        assert a.asked == b.asked
+        assert a.question.candidates == b.question.candidates
+        assert a.question.rank_candidates == b.question.rank_candidates
+        assert a.question.gold != b.question.gold
+        one, two = (len(item.users[0]) for item in (a, b))
+        assert abs(one - two) <= 25
+
+
+def test_four_candidates_of_one_kind_are_ranked_at_every_level():
+    for a, b in PAIRS:
+        ranked = a.question.rank_candidates
+        kind, words = antecedents(a), a.words
+        pool = words.things.towns if kind == "thing" else getattr(words.values, kind)
+        assert len(set(ranked)) == 4
+        assert {a.question.gold, b.question.gold} <= set(ranked) <= set(pool)
+        told_of = set(antecedents_named(a))
+        assert len(set(ranked) & told_of) == min(4, len(told_of))
+        assert set(a.question.candidates) == set(ranked) | told_of
 
 
 def test_no_reply_or_question_names_any_antecedent_there_is():
@@ -74,36 +155,74 @@ def test_no_reply_or_question_names_any_antecedent_there_is():
 def test_the_sentence_that_decides_has_a_pronoun_and_names_nobody():
     for item in ALL:
         assert re.search(PRONOUNS[item.lang, antecedents(item)], deciding(item)), item.users
-        for later in item.users[1:]:
-            assert not named(later, item.question.candidates)
-
-
-def test_both_antecedents_are_of_one_kind():
-    for a, _ in PAIRS:
-        kind, words = antecedents(a), a.words
-        pool = words.things.towns if kind == "thing" else getattr(words.values, kind)
-        assert set(a.question.candidates) <= set(pool)
+        assert not named(deciding(item), item.question.candidates)
 
 
 @pytest.mark.parametrize("kind", ANTECEDENTS)
-def test_the_right_antecedent_is_named_first_as_often_as_last(kind):
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_the_right_antecedent_stands_at_every_place_equally_often(level, kind):
+    n = family(NAME).task.levels[level - 1]
     golds = Counter(
         antecedents_named(item).index(item.question.gold)
-        for item in ALL
+        for rotation in range(3 * BLOCK)
+        for item in pair(NAME, "en", "eval", rotation, level=level)
         if antecedents(item) == kind
     )
 
-    assert golds[0] == golds[1] > 0
-    assert set(golds) == {0, 1}
+    assert set(golds) == set(range(n))
+    assert max(golds.values()) <= 2.5 * min(golds.values())
 
 
-def test_what_happened_to_people_is_named_in_the_question_as_in_the_evidence():
-    for a, _ in PAIRS:
-        (key,) = a.question.key_words
-        (asked,) = a.asked.values()
-        assert named("\n".join(a.users), [key]), (key, a.users)
-        if antecedents(a) != "thing":
-            assert named(asked, [key]), (key, asked)
+def test_lexical_questions_repeat_what_happened():
+    for item in PEOPLE:
+        if item.question.templates.endswith("_lexical"):
+            favour = item.question.context["favour"]
+            for asked in item.phrasings["referent"]:
+                assert favour["thing"] in asked
+                assert favour["do"] in asked
+    for item in THINGS:
+        if item.question.templates.endswith("_lexical"):
+            for asked in item.phrasings["referent"]:
+                assert item.question.context["kind"]["one"] in asked
+                assert item.question.context["errand"]["ask"] in asked
+
+
+def content_words(text, lang):
+    """English words without grammar and endings; pairs of Chinese characters."""
+    if lang == "zh":
+        pairs = {text[i : i + 2] for i in range(len(text) - 1)}
+        return {pair for pair in pairs if "的" not in pair}
+    grammar = "a an and as at by for from had he her his i in into it me my of off on or out put"
+    grammar += " she some somebody something that the to up with from got by who"
+    found = set(re.findall(r"[a-z]+", text.lower())) - set(grammar.split())
+    return {re.sub(r"(?:ing|ed|es|s)$", "", word) for word in found}
+
+
+@pytest.mark.parametrize(("lang", "split"), EVERY)
+def test_a_paraphrase_shares_no_content_word_with_what_happened(lang, split):
+    words = family(NAME).words[lang, split]
+
+    for favour in words.favours:
+        said = content_words(f"{favour.do} {favour.thing} {favour.after}", lang)
+        assert not said & content_words(favour.ask, lang), favour
+    for errand in words.things.errands:
+        said = content_words(errand.say, lang) | content_words(errand.ask, lang)
+        assert not said & content_words(errand.described, lang), errand
+
+
+def test_paraphrases_name_neither_the_kind_nor_the_thing():
+    for item in ALL:
+        if item.question.templates.endswith("_paraphrase"):
+            context = item.question.context
+            key = context["kind"]["one"] if "kind" in context else context["favour"]["thing"]
+            for asked in item.phrasings["referent"]:
+                assert key not in asked
+
+
+def test_the_evidence_names_the_key_once():
+    for item in ALL:
+        (key,) = item.question.key_words
+        assert normalise(item.users[0]).text.count(normalise(key).text) == 1, (key, item.users)
 
 
 def test_the_question_about_things_holds_no_feature_and_asks_for_a_place():
@@ -116,45 +235,93 @@ def test_the_question_about_things_holds_no_feature_and_asks_for_a_place():
             assert feature.cue not in asked
 
 
-def test_the_question_and_the_cue_share_no_word_beside_articles():
-    english = [item for item in THINGS if item.lang == "en"]
-    assert english
-    for item in english:
-        asked = set(re.findall(r"[a-z]+", " ".join(item.asked.values()).lower()))
-        for feature in item.words.things.features:
-            assert not (set(feature.cue.split()) - {"the", "that"}) & asked
+@pytest.mark.parametrize("lang", LANGS)
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_shortcuts_score_what_is_declared(lang, level):
+    assert not list(undeclared(NAME, lang, level))
+
+
+@pytest.mark.parametrize("solver", ["blind", "constant", "longest", "recency", "primacy", "gender"])
+def test_a_solver_without_memory_never_has_both_twins_right(solver):
+    for lang in LANGS:
+        for level in (1, 3, 5):
+            assert groups_right(NAME, solver, lang, level) == 0
 
 
 @pytest.mark.parametrize(("lang", "split"), EVERY)
-def test_features_are_equally_long_so_that_variants_are(lang, split):
-    features = family(NAME).words[lang, split].things.features
-    sizes = {len(f.cue) if lang == "zh" else len(f.cue.split()) for f in features}
-
-    assert len(sizes) == 1
-
-
-@pytest.mark.parametrize(("lang", "split"), EVERY)
-def test_every_value_is_right_equally_often_in_the_long_run(lang, split):
+def test_lists_are_long_enough(lang, split):
     # Names of one gender and towns share the instances evenly, so the lists must be equally long.
     words = family(NAME).words[lang, split]
 
-    assert len(words.values.f) == len(words.values.m) == len(words.things.towns)
+    assert len(words.values.f) == len(words.values.m) == len(words.things.towns) >= 24
     assert len(set(words.answers)) == 3 * len(words.things.towns)
+    assert len(set(words.keys)) >= 20
+    assert len({favour.thing for favour in words.favours}) >= 20
+    assert len({errand.key for errand in words.things.errands}) >= 20
 
 
-@pytest.mark.parametrize(("lang", "split"), EVERY)
-def test_towns_and_kinds_of_things_occur_in_no_other_family(lang, split):
-    words = family(NAME).words[lang, split]
-    others = [f.words[lang, split] for f in load_families(TASKS).values() if f.name != NAME]
-    taken = {key for other in others for key in (*other.keys, *other.answers)}
+@pytest.mark.parametrize("lang", LANGS)
+def test_lures_have_words_for_the_highest_level(lang):
+    lures = family(NAME).lures[lang]
 
-    assert len(taken) > 300
-    assert not taken & {*words.things.towns, *(kind.one for kind in words.things.kinds)}
+    most = family(NAME).task.levels[-1]
+    assert len(set(lures.answers)) >= 24
+    assert len(set(lures.keys)) >= 20
+    for found in (lures.values.f, lures.values.m, lures.things.towns, lures.things.features):
+        assert len(set(found)) >= most
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_english_words_fit_their_articles_and_numbers(split):
-    things = family(NAME).words["en", split].things
+@pytest.mark.parametrize(("lang", "section"), SECTIONS)
+def test_every_form_has_four_templates_and_three_replies(lang, section):
+    words = words_of(lang, section)
+
+    for found in (words.evidence, words.pasted, words.things.evidence, words.things.pasted):
+        assert len(found) >= 4
+        assert all(len(set(template.assistant)) >= 3 for template in found)
+
+
+@pytest.mark.parametrize("section", [*SPLITS, "lures"])
+def test_both_languages_have_lists_of_equal_lengths(section):
+    def shape(value):
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        return [len(value), *map(shape, value)] if isinstance(value, list) else None
+
+    en, zh = (shape(words_of(lang, section).model_dump()) for lang in LANGS)
+    assert en == zh
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_eval_train_and_lures_share_no_value_and_no_key(lang):
+    found = [words_of(lang, section) for section in (*SPLITS, "lures")]
+
+    for one, two in itertools.combinations(found, 2):
+        assert not {*one.answers, *one.keys} & {*two.answers, *two.keys}
+        assert not {f.thing for f in one.favours} & {f.thing for f in two.favours}
+
+
+@pytest.mark.parametrize("section", [*SPLITS, "lures"])
+def test_chinese_names_of_a_list_share_no_character_and_surnames_differ(section):
+    values = words_of("zh", section).values
+    given = Counter("".join(name[1:] for name in values.all))
+
+    assert max(given.values()) == 1, given.most_common(3)
+    assert all(len(name) == 3 for name in values.all)
+    for names in (values.f, values.m):
+        assert len({name[0] for name in names}) == len(names)
+    assert not set("一二三四两几厅室号个天日月年") & set("".join(values.all))
+
+
+@pytest.mark.parametrize("section", [*SPLITS, "lures"])
+def test_english_names_begin_with_the_letters_of_their_list(section):
+    letters = {"eval": "LM", "train": "NO", "lures": "PQ"}[section]
+
+    assert {name[0] for name in words_of("en", section).values.all} == set(letters)
+
+
+@pytest.mark.parametrize("section", [*SPLITS, "lures"])
+def test_english_words_fit_their_articles_and_numbers(section):
+    things = words_of("en", section).things
 
     for feature in things.features:
         article, noun, *_ = feature.part.split()
@@ -163,33 +330,26 @@ def test_english_words_fit_their_articles_and_numbers(split):
     for kind in things.kinds:
         assert kind.many in {f"{kind.one}s", f"{kind.one}es"}
     for errand in things.errands:
-        assert " ".join(w for w in errand.say.split() if w != "it") == errand.ask
+        assert "it" in errand.say.split()
+        assert errand.key in errand.say
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_features_are_equally_long_so_that_variants_are(section):
+    features = words_of(*section).things.features
+    sizes = {len(f.cue) if section[0] == "zh" else len(f.cue.split()) for f in features}
+
+    assert len(sizes) == 1
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_chinese_question_counts_a_thing_with_its_own_measure_word(split):
-    things = family(NAME).words["zh", split].things
-    told_of = [item for item in THINGS if (item.lang, item.split) == ("zh", split)]
+def test_a_chinese_thing_is_counted_with_its_own_measure_word(split):
+    things = [item for item in THINGS if (item.lang, item.split) == ("zh", split)]
 
-    assert all(kind.unit and kind.unit not in "一二两" for kind in things.kinds)
-    assert told_of
-    for item in told_of:
+    assert things
+    for item in things:
         kind = item.question.context["kind"]
-        text = normalise("\n".join(item.users)).text
-        assert re.search(f"(?:两|来|这|那){kind['unit']}", text), text
-        assert text.count(kind["one"]) == len(item.users)
-
-
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_histories_of_any_length_hold_the_pronoun_of_the_antecedents(lang):
-    suite = build_suite("quick", Selection(langs=(lang,), families=(NAME,), conditions=("main",)))
-    seen = set()
-
-    for dialogue in suite.dialogues():
-        for asked in dialogue.probes:
-            kind = ANTECEDENTS[int(asked.probe.factors["antecedents"])]
-            seen.add(kind)
-            turn = dialogue.turns[asked.probe.needs[-1] - 1]
-            assert re.search(PRONOUNS[lang, kind], turn.user)
-
-    assert seen
+        assert kind["unit"]
+        assert kind["unit"] not in "一二两"
+        assert re.search(f"(?:这|那){kind['unit']}", item.users[0])
+        assert item.users[0].count(kind["one"]) == 1

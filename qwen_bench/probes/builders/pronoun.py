@@ -1,8 +1,9 @@
-"""Two people of one gender, or two things of one kind; a pronoun goes with a stated cue (pronoun).
+"""People of one gender, or things of one kind; a pronoun goes with a stated cue (pronoun).
 
-One turn, or the introductions and the pronoun sentence in turns of their own. People are asked for
-by name, things by the town they come from. Twin: only the cue changes, so the referent flips
-(KnowRef; Elazar et al. 2021).
+The level is the number of antecedents that the pronoun could mean by form. They are introduced with
+one fact each, and in the same turn one of them is picked out by its fact and spoken of with a
+pronoun. People are asked for by name, things by the town they come from. Twin: only the cue
+changes, so the referent flips (KnowRef; Elazar et al. 2021).
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Names,
+    Question,
+    Templates,
+    Words,
+    four_to_rank,
+)
 from qwen_bench.probes.seeded_draws import Draw
 
 
@@ -37,23 +47,21 @@ class Activity(Words):
 
 
 class Favour(Words):
-    """What the referent asked for: do something with a thing; `after` follows the thing (zh)."""
+    """What the referent asked for: do something with a thing.
+
+    Attributes:
+        after: follows the thing (zh).
+        ask: describes the favour without a shared word; lures, never asked about, have none.
+    """
 
     thing: str
     do: str
     after: str = ""
-
-
-class PronounTurns(Words):
-    """Templates of the one-turn form and of the two turns of the other."""
-
-    together: Templates
-    introduce: Templates
-    ask: Templates
+    ask: str = ""
 
 
 class Kind(Words):
-    """What two things are: one, several, and the measure word of one (zh)."""
+    """What the things are: one, several, and the measure word of one (zh)."""
 
     one: str
     many: str
@@ -72,41 +80,47 @@ class Errand(Words):
 
     Attributes:
         say: with the pronoun.
-        ask: as a question describes the thing by it.
-        key: words common to both.
+        ask: as a question repeats it.
+        described: the same without a shared word; lures have neither.
+        key: words common to `say` and `ask`.
     """
 
     say: str
-    ask: str
+    ask: str = ""
+    described: str = ""
     key: str
 
 
 class Things(Words):
-    """Words of the form with two things; towns are its answers."""
+    """Words of the form with things; towns are its answers."""
 
     towns: list[str]
     kinds: list[Kind]
     features: list[Feature]
     errands: list[Errand]
-    evidence: list[PronounTurns]
-    only: str
+    evidence: list[Templates]
+    pasted: list[Templates]
+    only: str = ""
 
 
 class ReferentQuestions(Words):
-    """Question templates by what the antecedents are."""
+    """Question templates by what the antecedents are, and by wording."""
 
-    person: list[str]
-    thing: list[str]
+    person_lexical: list[str]
+    person_paraphrase: list[str]
+    thing_lexical: list[str]
+    thing_paraphrase: list[str]
 
 
 class PronounWords(Words):
-    """Words of one split."""
+    """Words of one split; `pasted` are the forms of the two highest levels, as lists."""
 
     values: Names
     pronouns: Pronouns
     activities: list[Activity]
     favours: list[Favour]
-    evidence: list[PronounTurns]
+    evidence: list[Templates]
+    pasted: list[Templates]
     things: Things
     questions: ReferentQuestions
     only: str
@@ -125,86 +139,84 @@ class PronounWords(Words):
         return [*(activity.does for activity in self.activities), *kinds]
 
 
-class _Pair(NamedTuple):
-    """Two antecedents in the order they are introduced.
+class _Antecedents(NamedTuple):
+    """What a pronoun could mean, in the order of the introduction.
 
     Attributes:
-        values: what the question asks for.
-        context: of the evidence templates, for each antecedent as the referent.
-        evidence: templates to choose from.
+        kind: of question.
+        values: what the question asks for, one of each antecedent.
+        lexicon: values of the same type.
+        context: of the evidence templates, without the cue.
+        cues: that pick out each antecedent.
         asked: context of the question templates.
-        key: words by which evidence and question name what happened.
+        key: words by which the evidence names what happened.
     """
 
-    wording: str
+    kind: str
     values: list[str]
-    context: tuple[Mapping[str, Any], Mapping[str, Any]]
-    evidence: list[PronounTurns]
+    lexicon: list[str]
+    context: Mapping[str, Any]
+    cues: list[str]
+    words: PronounWords | Things
     asked: Mapping[str, Any]
     key: str
 
 
 def build(brief: Brief, words: PronounWords) -> Instance:
-    """Two antecedents and one event; asked which of the two it happened with."""
-    draw = brief.draw
-    antecedents = draw.balanced("antecedents", ("f", "m", "thing"))
-    pair = _things(draw, words) if antecedents == "thing" else _people(draw, words, antecedents)
-    referent_in_a = draw.counted("referent", 2)
-    referent = referent_in_a if brief.variant == "A" else 1 - referent_in_a
-    turns, context = draw.balanced("evidence template", pair.evidence), pair.context[referent]
-    if brief.stages == 1:
-        evidence = [turns.together.turn(draw, "together", context)]
-    else:
-        introduced = turns.introduce.turn(draw, "introduce", context)
-        evidence = [introduced, turns.ask.turn(draw, "ask", context)]
+    """Antecedents and one event; asked with which of them it happened."""
+    draw, n = brief.draw, brief.load
+    sort = draw.balanced("antecedents", ("f", "m", "thing"))
+    found = _things(draw, words.things, n) if sort == "thing" else _people(draw, words, sort, n)
+    in_a = draw.counted("referent", n)
+    in_b = (in_a + n // 2) % n
+    referent = in_a if brief.variant == "A" else in_b
+    forms = found.words.pasted if brief.pastes else found.words.evidence
+    template = draw.balanced("evidence template", forms)
+    turn = template.turn(draw, "state", {**found.context, "cue": found.cues[referent]})
+    golds = (found.values[in_a], found.values[in_b])
+    ranked = four_to_rank(draw, golds, found.values, found.lexicon)
     question = Question(
         family=brief.family,
         name="referent",
-        context=pair.asked,
-        gold=pair.values[referent],
-        candidates=draw.listed([pair.values[referent_in_a], pair.values[1 - referent_in_a]]),
-        needs=tuple(range(len(evidence))),
-        wording=pair.wording,
-        key_words=(pair.key,),
+        context=found.asked,
+        gold=found.values[referent],
+        candidates=tuple(dict.fromkeys((*ranked, *found.values))),
+        needs=(0,),
+        templates=f"{found.kind}_{brief.wording}",
+        rank_candidates=ranked,
+        key_words=(found.key,),
     )
-    return Instance(tuple(evidence), (question,))
+    return Instance((turn,), (question,))
 
 
-def _people(draw: Draw, words: PronounWords, gender: str) -> _Pair:
-    names = draw.some("values", getattr(words.values, gender), 2)
-    activities = draw.some("activities", words.activities, 2)
-    favour = draw.one("favour", words.favours)
+def _people(draw: Draw, words: PronounWords, gender: str, n: int) -> _Antecedents:
+    lexicon: list[str] = getattr(words.values, gender)
+    names = draw.some("values", lexicon, n)
+    activities = draw.some("activities", words.activities, n)
+    favour = draw.one("favour", words.favours).model_dump()
     pronoun: Pronoun = getattr(words.pronouns, gender)
-    shared = {
-        "people": [
-            {"value": name, "does": activity.does}
-            for name, activity in zip(names, activities, strict=True)
-        ],
-        "p": pronoun.model_dump(),
-        "favour": favour.model_dump(),
-    }
-    first, second = ({**shared, "cue": activity.cue} for activity in activities)
-    asked = {"thing": favour.thing}
-    return _Pair("person", names, (first, second), words.evidence, asked, favour.thing)
+    people = [
+        {"value": name, "does": activity.does}
+        for name, activity in zip(names, activities, strict=True)
+    ]
+    context = {"people": people, "p": pronoun.model_dump(), "favour": favour}
+    cues = [activity.cue for activity in activities]
+    asked = {"favour": favour}
+    return _Antecedents("person", names, lexicon, context, cues, words, asked, favour["thing"])
 
 
-def _things(draw: Draw, words: PronounWords) -> _Pair:
-    things = words.things
-    towns = draw.some("towns", things.towns, 2)
-    features = draw.some("features", things.features, 2)
-    kind = draw.one("kind", things.kinds).model_dump()
-    errand = draw.one("errand", things.errands)
-    shared = {
-        "things": [
-            {"value": town, "part": feature.part}
-            for town, feature in zip(towns, features, strict=True)
-        ],
-        "kind": kind,
-        "errand": errand.say,
-    }
-    first, second = ({**shared, "cue": feature.cue} for feature in features)
-    asked = {"kind": kind, "errand": errand.ask, "only": things.only}
-    return _Pair("thing", towns, (first, second), things.evidence, asked, errand.key)
+def _things(draw: Draw, words: Things, n: int) -> _Antecedents:
+    towns = draw.some("towns", words.towns, n)
+    features = draw.some("features", words.features, n)
+    kind = draw.one("kind", words.kinds).model_dump()
+    errand = draw.one("errand", words.errands)
+    things = [
+        {"value": town, "part": feature.part} for town, feature in zip(towns, features, strict=True)
+    ]
+    context = {"things": things, "kind": kind, "errand": errand.say}
+    cues = [feature.cue for feature in features]
+    asked = {"kind": kind, "errand": errand.model_dump(), "only": words.only}
+    return _Antecedents("thing", towns, words.towns, context, cues, words, asked, errand.key)
 
 
 BUILDER = Builder(PronounWords, build)
