@@ -169,6 +169,9 @@ class Probe:
         gold_items: sets only: the items of the right answer, all of them candidates.
         rule: rules only: the form that the reply must (`marked`) or must not (`plain`) have.
         key_words: surface forms by which the evidence names what is asked about.
+        level: memory load, 1 to 5; 0 where a family has none.
+        wording: how the question names the key, `lexical` or `paraphrase`; empty where a family
+            has one wording.
     """
 
     id: ProbeId
@@ -197,6 +200,8 @@ class Probe:
     gold_items: tuple[str, ...] = ()
     rule: Rule | None = None
     key_words: tuple[str, ...] = ()
+    level: int = 0
+    wording: str = ""
 
     @property
     def expected(self) -> str:
