@@ -41,6 +41,9 @@ class Outcome:
             other kinds, and in those of scorers before 2.0.
         error_type, error_message: of an error; of an empty answer what a server sent in place of
             a text (`record.unread`), None where the model itself said nothing.
+        level: memory load of the question, 1 to 5; None where its suite has no levels.
+        wording: how the question names what it asks for, `lexical` or `paraphrase`; empty where
+            its family has one wording.
     """
 
     probe_id: str
@@ -75,6 +78,8 @@ class Outcome:
     attempt: int = 1
     error_type: str | None = None
     error_message: str | None = None
+    level: int | None = None
+    wording: str = ""
 
     @property
     def value(self) -> int:

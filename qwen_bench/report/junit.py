@@ -13,10 +13,11 @@ from xml.etree import ElementTree as ET
 
 from qwen_bench.record.formats import MINUS, true_minus, turns
 from qwen_bench.report.quoting import LONGEST_QUOTE, answers_of
-from qwen_bench.report.tables import accounting_words, gates_table, paired_row
+from qwen_bench.report.tables import accounting_words, gates_table, paired_row, parts_words
 from qwen_bench.report.untrusted_text import one_line, plain, private, slug
 from qwen_bench.stats.gates import verdict_fails
 from qwen_bench.stats.sentences import sentences
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ def _suite(root: ET.Element, comparison: Comparison, runs: Sequence[Run], fail_o
     owner = f"qwen-bench.{slug(comparison.candidate.label)}"
     case = _case(suite, owner, "verdict", seconds)
     word = cell.word or "inconclusive"
-    said = " ".join(true_minus(sentence) for sentence in sentences(comparison) if sentence)
+    said = " ".join(map(true_minus, sentences(comparison)))
     if verdict_fails(cell.word, fail_on):
         _problem(suite, case, "failure", word, said)
     went = f"rows of all conditions: {accounting_words(comparison.accounting)}"
@@ -142,14 +143,17 @@ def _figures(cell: Cell) -> str:
     return (
         f"{base.text} -> {candidate.text}, {difference.text} points "
         f"(95 % interval {difference.spread}), {cell.n} paired probes, "
-        f"{cell.lost} lost, {cell.gained} gained" + (f": {finding.word}" if finding.word else "")
+        f"{cell.lost} lost, {cell.gained} gained"
+        + (f"; {parts_words(cell.parts)}" if cell.parts else "")
+        + (f": {finding.word}" if finding.word else "")
     )
 
 
 def _lengths(comparison: Comparison) -> list[str]:
-    """One line a history length."""
+    """One line a history length, and a level."""
     mode = comparison.modes[comparison.primary]
     rows = [(turns(length), cell) for length, cell in mode.by_length.items()]
+    rows += [(level_label(level), cell) for level, cell in mode.by_level.items()]
     return [f"{name:>10}: {_figures(cell)}" for name, cell in [*rows, ("all", mode.overall)]]
 
 

@@ -10,17 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.formats import plural, points, points_interval, true_minus
+from qwen_bench.record.formats import plural, points, points_interval, true_minus, turns
 from qwen_bench.report.quoting import answers_of, code, quoted, table_code
+from qwen_bench.report.retention_words import span_words
 from qwen_bench.report.tables import (
     accounting_words,
     accuracy_table,
     gates_table,
     paired_row,
     paired_table,
+    parts_table,
     unanswered,
 )
 from qwen_bench.stats.sentences import sentences
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Run
@@ -117,6 +120,11 @@ def profile_markdown(runs: Sequence[Run], summaries: Sequence[Mapping[str, ModeS
             lengths = {str(length): cell for length, cell in summary.by_length.items()}
             text = _accuracy("turns", {**lengths, "**all**": summary.overall})
             parts.append(_Part(f"### {_SCORERS[mode].capitalize()}\n\n{text}"))
+            levels = {str(level): cell for level, cell in summary.by_level.items()}
+            if levels:
+                parts.append(_Part(_accuracy("level", levels)))
+            if summary.spans:
+                parts.append(_Part(f"Half of the ability is kept at {span_words(summary.spans)}"))
             families = {table_code(name): cell for name, cell in summary.by_family.items()}
             parts.append(_Part(_accuracy("family", families), spare=1, name="families"))
     return _fitted(parts)
@@ -172,6 +180,8 @@ def _candidate(comparison: Comparison, runs: Sequence[Run]) -> list[_Part]:
         _Part(_alert(comparison)),
         _Part(about),
         _Part(_by_length(mode)),
+        _Part(_ability_and_memory(mode)),
+        _Part(_by_level(mode)),
         _Part(_changes(comparison)),
     ]
     if comparison.gates:
@@ -197,7 +207,7 @@ def _alert(comparison: Comparison) -> str:
         candidate=replace(comparison.candidate, label=code(comparison.candidate.label)),
     )
     word = comparison.verdict.word or "inconclusive"
-    lines = [f"**{word.capitalize()}.** " + " ".join(true_minus(s) for s in sentences(named) if s)]
+    lines = [f"**{word.capitalize()}.** " + " ".join(map(true_minus, sentences(named)))]
     unmet = sum(not gate.passed for gate in comparison.gates)
     if unmet:
         verb = "is" if unmet == 1 else "are"
@@ -218,6 +228,45 @@ def _by_length(mode: ModeComparison) -> str:
         rows.append((row.name, *texts, f"{finding.word}{note}{_unanswered(cell)}"))
     heading = "| turns | base | candidate | difference | 95 % interval | verdict |"
     return _pipes(heading, "rrrrrl", rows)
+
+
+def _by_level(mode: ModeComparison) -> str:
+    """Rows by level and the spans; nothing where the suite has no levels."""
+    if not mode.by_level:
+        return ""
+    cells = {str(level): cell for level, cell in mode.by_level.items()}
+    rows = []
+    for row, cell in zip(paired_table("", "level", cells).rows, cells.values(), strict=True):
+        _, base, candidate, difference, _, finding = row.values
+        texts = (base.text, candidate.text, difference.text, difference.spread)
+        rows.append((row.name, *texts, f"{finding.word}{_unanswered(cell)}"))
+    heading = "| level | base | candidate | difference | 95 % interval | verdict |"
+    table = f"### By level\n\n{_pipes(heading, 'rrrrrl', rows)}"
+    whole = mode.retention.get("all")
+    if whole is None or not whole.base.spans:
+        return table
+    return (
+        f"{table}\n\nHalf of the ability is kept: base at {span_words(whole.base.spans)}; "
+        f"candidate at {span_words(whole.candidate.spans)}"
+    )
+
+
+def _ability_and_memory(mode: ModeComparison) -> str:
+    """What of the differences is ability and what is memory, by length, level and in all."""
+    cells = {turns(length): cell for length, cell in mode.by_length.items()}
+    cells |= {level_label(level): cell for level, cell in mode.by_level.items()}
+    rows = []
+    for row in parts_table("", "", {**cells, "**all**": mode.overall}).rows:
+        _, difference, _, _, ability, _, memory, _ = row.values
+        texts = (difference.text, ability.text, ability.spread, memory.text, memory.spread)
+        rows.append((row.name, *texts))
+    if not rows:
+        return ""
+    heading = "| points | difference | ability | 95 % interval | memory | 95 % interval |"
+    about = (
+        "Ability: the difference with the evidence directly before the question; memory: the rest."
+    )
+    return f"### Ability and memory\n\n{_pipes(heading, 'lrrrrr', rows)}\n\n{about}"
 
 
 def _unanswered(cell: Cell) -> str:

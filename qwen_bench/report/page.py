@@ -31,6 +31,7 @@ from qwen_bench.report.retention_section import (
     language_profiles,
     retention_section,
 )
+from qwen_bench.report.retention_words import bin_name
 from qwen_bench.report.run_cards import run_card, unique_labels
 from qwen_bench.report.run_tables import (
     abstention_table,
@@ -43,6 +44,7 @@ from qwen_bench.report.run_tables import (
 )
 from qwen_bench.report.tables import (
     ABSENT,
+    Key,
     ReportTable,
     accounting_table,
     accuracy_table,
@@ -51,14 +53,16 @@ from qwen_bench.report.tables import (
     languages_table,
     outcomes_table,
     paired_table,
+    parts_table,
 )
 from qwen_bench.stats.paired_retention import ALL
 from qwen_bench.stats.sentences import sentences
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
     from qwen_bench.record.outcome import Outcome, Run
-    from qwen_bench.stats.results import Comparison, ModeSummary
+    from qwen_bench.stats.results import Cell, Comparison, ModeComparison, ModeSummary
 
 MOST_RUNS = 5
 """Colours, dashes and markers stop being distinguishable above this."""
@@ -204,7 +208,6 @@ def _verdict(side: int, label: str, comparison: Comparison) -> SimpleNamespace:
     """What the card, or one row of the table of cards, says about one candidate."""
     cell = comparison.verdict
     symbol, word = _BADGES[cell.word] if cell.word else ("–", "No verdict")
-    first, second = sentences(comparison)
     allowed = [
         f"Allowed difference: {item.field} is {text.private(item.base, name=item.field)} for the "
         f"baseline and {text.private(item.candidate, name=item.field)} for the candidate."
@@ -217,8 +220,7 @@ def _verdict(side: int, label: str, comparison: Comparison) -> SimpleNamespace:
         tone=text.slug(cell.word or "none"),
         symbol=symbol,
         word=word,
-        first=formats.true_minus(text.plain(first)),
-        second=formats.true_minus(text.plain(second)),
+        sentences=tuple(formats.true_minus(text.plain(line)) for line in sentences(comparison)),
         cell=cell,
         strip=strip_chart(f"chart-verdict-{side}", cell, comparison.margin),
         gates=gates_table(comparison.gates),
@@ -253,9 +255,10 @@ def _mode_section(
     lengths = {n: turns(n) for n in sorted({n for one in summaries for n in one.by_length})}
     families = {name: name for one in summaries for name in one.by_family}
     langs = {lang: lang for lang in sorted({lang for one in summaries for lang in one.by_lang})}
+    levels = {n: level_label(n) for n in sorted({n for one in summaries for n in one.by_level})}
     profiles = language_profiles(runs[0], comparisons, mode, tuple(langs))
 
-    def accuracy(title: str, first: str, keys: Mapping[str, str], field: str) -> ReportTable:
+    def accuracy(title: str, first: str, keys: Mapping[Key, str], field: str) -> ReportTable:
         slices = [getattr(summary, field) for summary in summaries]
         return accuracy_table(f"{title}, {scorer}", first, keys, slices)
 
@@ -267,6 +270,7 @@ def _mode_section(
         summaries=tuple(summaries),
         lengths=tuple(lengths),
         langs=tuple(langs),
+        levels=tuple(levels),
         figures=key_figures(
             f"Key figures, {scorer}",
             summaries,
@@ -283,6 +287,7 @@ def _mode_section(
         family_chart=families_chart(mode, labels, summaries) if families else None,
         by_family=accuracy("Accuracy by family", "family", families, "by_family"),
         by_lang=accuracy("Accuracy by language", "language", langs, "by_lang"),
+        by_level=accuracy("Accuracy by level", "level", levels, "by_level"),
         candidates=tuple(
             _candidate_section(mode, scorer, side, labels[side], comparison)
             for side, comparison in enumerate(comparisons, 1)
@@ -319,6 +324,7 @@ def _candidate_section(
     minus = f"{label} minus baseline, {scorer}"
     against = f"{label} against the baseline, {scorer}"
     by_length = {turns(length): cell for length, cell in sorted(cells.by_length.items())}
+    by_level = {level_label(level): cell for level, cell in cells.by_level.items()}
     return SimpleNamespace(
         side=side,
         label=label,
@@ -336,6 +342,8 @@ def _candidate_section(
             adjusted=True,
         ),
         by_lang=paired_table(f"By language: {minus}", "language", cells.by_lang),
+        by_level=paired_table(f"By level: {minus}", "level", by_level) if by_level else None,
+        parts=_parts(cells, against, {"history": by_length, "level": by_level}),
         effects=effects_table(
             f"Sizes of the change, they decide nothing: {against}", cells.by_family, cells.overall
         ),
@@ -343,6 +351,38 @@ def _candidate_section(
             f"Pairs by outcome and history length, {label}, {scorer}", cells.by_length
         ),
         gap=languages_table(cells.languages) if cells.languages else None,
+    )
+
+
+def _parts(
+    cells: ModeComparison, against: str, named: Mapping[str, Mapping[str, Cell]]
+) -> tuple[ReportTable, ...]:
+    """Ability and memory in every slice; empty where they are not known.
+
+    Args:
+        cells: of one candidate and scorer.
+        against: who is compared, for the titles.
+        named: cells of history lengths and levels by name.
+    """
+    if cells.overall.parts is None:
+        return ()
+    slices = {
+        **named,
+        "family": cells.by_family,
+        "language": cells.by_lang if len(cells.by_lang) > 1 else {},
+        "distance at the longest history": {
+            bin_name(key): cell for key, cell in cells.by_distance.items()
+        },
+    }
+    return tuple(
+        parts_table(
+            f"Ability and memory by {first}, points: {against}",
+            first,
+            found,
+            cells.overall if first == "history" else None,
+        )
+        for first, found in slices.items()
+        if found
     )
 
 

@@ -20,16 +20,19 @@ from qwen_bench.report.retention_words import (
     kept_label,
     length_value,
     length_words,
+    longest_span,
     observed_only,
     ratio_value,
     retained_value,
     shift_value,
+    span_value,
     strict_value,
 )
 from qwen_bench.report.tables import UNKNOWN, Key, ReportTable, Slice, TableRow, Value, run_table
 from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.paired_retention import ALL
 from qwen_bench.stats.profile import RETAINED, profile
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Run
@@ -46,6 +49,8 @@ _MEANINGS = {
         "largest history up to which at least 85 % is kept, at every shorter one too",
     "half-life": "distance after which half of the ability is left, at the longest history",
     "half-life, candidate over baseline": "above 1: longer",
+    "span":
+        "highest level of memory load at which half of the ability is kept, at every lower one too",
     "the same, strict": "with the lower end of the interval of R instead of R",
     "the same, absolute":
         "plain accuracy at least 85.6 %, the threshold of RULER; for comparison with it only",
@@ -109,6 +114,8 @@ class RetentionSection:
         facts: one column a run.
         by_lang: the leading figures of each language, empty with one language.
         length_chart, distance_chart: None where no model is measurable.
+        level_table: R by level; None where the suite has no levels.
+        span_table: spans by history length; None alike.
         sentence: effective history length of a single run; empty for a comparison.
     """
 
@@ -119,6 +126,8 @@ class RetentionSection:
     length_table: ReportTable
     distance_chart: Chart | None
     distance_table: ReportTable
+    level_table: ReportTable | None
+    span_table: ReportTable | None
     sentence: str
 
 
@@ -139,6 +148,7 @@ def retention_section(
     lengths = {n: turns(n) for n in sorted({n for one in runs if one for n in one.by_length})}
     bins = [bin_name(n) for n in sorted({n for one in runs if one for n in one.by_distance})]
     places = dict(zip(bins, bins, strict=True))
+    levels = {n: level_label(n) for n in sorted({n for one in runs if one for n in one.by_level})}
     longest = max(lengths, default=0)
     farthest = turns(longest)
     ends = [one.history.ehl if one else None for one in runs]
@@ -191,6 +201,24 @@ def retention_section(
             by_distance,
             [_named(one.by_distance) if one else {} for one in pairs],
         ),
+        level_table=_slices(
+            f"R by level, {scorer}",
+            "level",
+            levels,
+            [one.by_level if one else {} for one in runs],
+            [one.by_level if one else {} for one in pairs],
+        )
+        if levels
+        else None,
+        span_table=run_table(
+            f"Span by history length, {scorer}",
+            ("highest level kept",),
+            lengths,
+            [one.spans if one else {} for one in runs],
+            lambda span: (span_value(span),),
+        )
+        if levels
+        else None,
         sentence="" if pairs else _sentence(runs[0]),
     )
 
@@ -237,11 +265,13 @@ def _sentence(found: Profile | None) -> str:
 
 
 def headline_rows(found: LanguageProfiles) -> tuple[TableRow, ...]:
-    """Effective history length, half-life and, with a candidate, its ratio."""
+    """Effective history length, half-life, spans and, with a candidate, the ratio."""
     rows = [
         _row("effective history length", found.runs, lambda one: length_value(one.history)),
         _row("half-life", found.runs, lambda one: half_life_value(one.half_life)),
     ]
+    if any(one is not None and one.spans for one in found.runs):
+        rows.append(_row("span", found.runs, lambda one: longest_span(one.spans)))
     if found.pairs:
         ratios = (ratio_value(pair.half_life) if pair else UNKNOWN for pair in found.pairs)
         name = "half-life, candidate over baseline"
@@ -260,7 +290,8 @@ def _facts(found: LanguageProfiles, longest: int) -> list[TableRow]:
     blind = row("question alone", lambda one: control_value(one.blind))
     absolute = row("the same, absolute", lambda one: Value(word=length_words(one.history.absolute)))
     if all(one is None or one.note for one in found.runs):
-        return [length, absolute, others[0], adjacent, blind]
+        span = [other for other in others if other.name == "span"]
+        return [length, absolute, others[0], *span, adjacent, blind]
     rows = [
         length,
         row("the same, strict", lambda one: strict_value(one.history)),
@@ -290,17 +321,18 @@ def _remarks(
     runs: Sequence[Profile | None],
     pairs: Sequence[PairedRetention | None],
 ) -> list[str]:
-    """Models without R, and abilities that only one side has."""
+    """Models without R, and comparisons in which only one side has it."""
     found = [
         f"{plain(label)}: not measurable. {_why(one)}"
         for label, one in zip(labels, runs, strict=True)
         if one is not None and one.note
     ]
     return found + [
-        f"{plain(label)} has {plain(pair.ability)}: only one of the two models can do the task "
-        "with the evidence directly before the question, so what they keep cannot be compared."
+        f"{plain(label)}: R is {pair.one_sided}. With the evidence directly before the question "
+        "only that one does much better than without it, so a change of R has no figure; ability "
+        "and memory have theirs."
         for label, pair in zip(labels[1:], pairs, strict=False)
-        if pair is not None and pair.ability
+        if pair is not None and pair.one_sided
     ]
 
 

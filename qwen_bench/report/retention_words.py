@@ -6,6 +6,7 @@ alone. Terminal and page word these figures here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qwen_bench.record.formats import (
@@ -20,14 +21,18 @@ from qwen_bench.report.tables import UNKNOWN, Value
 from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.half_life import NOT_EXPONENTIAL
 from qwen_bench.stats.retention import NOT_MEASURABLE, UNSTABLE
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.half_life import HalfLife
     from qwen_bench.stats.isotonic import Crossing
     from qwen_bench.stats.paired_retention import HalfLifeRatio
     from qwen_bench.stats.profile import EffectiveLength, EffectiveLengths
     from qwen_bench.stats.retention import Retention, Shift
+    from qwen_bench.stats.span import Span
 
 _SHARES_SHOWN = 3
 _PLAIN_WORDS = {
@@ -210,3 +215,52 @@ def bin_name(distances: Bin) -> str:
     """A distance bin as a label: ``0``, ``1–3``."""
     first, last = distances
     return str(first) if first == last else f"{first}–{last}"
+
+
+def span_words(found: Mapping[int, Span], labels: Mapping[int, str] | None = None) -> str:
+    """Spans in a line: ``level 4 over 4 turns, level 2 over 32 turns``; empty without levels.
+
+    Of neighbouring history lengths with one span the longest is named.
+
+    Args:
+        found: by history length, increasing.
+        labels: words for levels.
+    """
+    last: list[tuple[str, int]] = []
+    for length, span in found.items():
+        text = span_label(span, labels)
+        if last and last[-1][0] == text:
+            last.pop()
+        last.append((text, length))
+    return ", ".join(f"{text} over {turns(length)}" for text, length in last)
+
+
+def span_label(span: Span, labels: Mapping[int, str] | None = None) -> str:
+    """One span: ``level 4``, ``level 5 or more`` where the suite asks no more, ``no level``."""
+    if not span.level:
+        return "no level"
+    ending = " or more" if span.level == span.highest else ""
+    return level_label(span.level, labels) + ending
+
+
+def span_bounds(span: Span) -> str:
+    """The interval of a span: ``3 to 5``."""
+    if span.low is None or span.high is None:
+        return NO_INTERVAL
+    return f"{span.low} to {span.high}"
+
+
+def span_value(span: Span, labels: Mapping[int, str] | None = None) -> Value:
+    """A span with its interval."""
+    bounds = span_bounds(span)
+    note = bounds if bounds == NO_INTERVAL else f"levels {bounds}"
+    return Value(word=span_label(span, labels), note="; ".join(filter(None, (note, span.note))))
+
+
+def longest_span(found: Mapping[int, Span], labels: Mapping[int, str] | None = None) -> Value:
+    """The span at the longest history; a dash where the suite has no levels."""
+    if not found:
+        return UNKNOWN
+    length = max(found)
+    value = span_value(found[length], labels)
+    return replace(value, note=f"over {turns(length)}; {value.note}")

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         Accuracy,
         Cell,
         Comparison,
+        Decomposition,
         Gap,
         GateResult,
         LanguageGap,
+        Part,
     )
 
 Unit = Literal["percent", "points", "count", "p", "decimal", "times", "seconds", "bytes", "rate"]
@@ -214,6 +216,55 @@ def paired_row(name: str, cell: Cell, *, adjusted: bool = False) -> TableRow:
         Value(word=cell.word or "", note=cell.note),
     )
     return TableRow(name, values)
+
+
+def parts_table(
+    title: str, first: str, cells: Mapping[str, Cell], total: Cell | None = None
+) -> ReportTable:
+    """What of the differences is ability and what is memory, the overall one last.
+
+    Args:
+        title: of the table.
+        first: heading of the names.
+        cells: by name of the slice; those without parts are left out.
+        total: the overall cell.
+    """
+    named = [*cells.items(), *([("all", total)] if total else [])]
+    rows = tuple(TableRow(name, _parts(cell, cell.parts)) for name, cell in named if cell.parts)
+    columns = (
+        "pairs", "difference", "baseline, evidence directly before",
+        "candidate, evidence directly before", "ability", "p", "memory", "p",
+    )  # fmt: skip
+    return ReportTable(title, first, columns, rows)
+
+
+def _parts(cell: Cell, parts: Decomposition) -> tuple[Value, ...]:
+    """A cell as a row of `parts_table`."""
+    return (
+        Value(cell.n, "count"),
+        Value(cell.difference, "points"),
+        Value(parts.base_adjacent),
+        Value(parts.candidate_adjacent),
+        part_value(parts.ability),
+        Value(parts.ability.p, "p"),
+        part_value(parts.memory),
+        Value(parts.memory.p, "p"),
+    )
+
+
+def part_value(part: Part) -> Value:
+    """Ability or memory in points with its interval."""
+    note = NO_INTERVAL if part.low is None or part.high is None else ""
+    return Value(part.value, "points", part.low, part.high, note=note)
+
+
+def parts_words(parts: Decomposition) -> str:
+    """Ability and memory in a line: ``ability +2.9 points (...), memory −7.8 points (...)``."""
+    named = (("ability", parts.ability), ("memory", parts.memory))
+    return ", ".join(
+        f"{name} {value.text} points (95 % interval {value.spread})"
+        for name, value in ((name, part_value(part)) for name, part in named)
+    )
 
 
 def outcomes_table(title: str, by_length: Mapping[int, Cell]) -> ReportTable:

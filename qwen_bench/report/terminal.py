@@ -23,17 +23,26 @@ from qwen_bench.record.formats import (
     signed,
     size,
     times,
+    turns,
 )
-from qwen_bench.report.retention_words import half_life_line, kept_words, ratio_bounds
+from qwen_bench.report.retention_words import (
+    half_life_line,
+    kept_words,
+    ratio_bounds,
+    span_bounds,
+    span_label,
+)
 from qwen_bench.report.tables import (
     Value,
     accounting_words,
     accuracy_table,
     gates_table,
     paired_table,
+    parts_table,
     unanswered,
 )
 from qwen_bench.stats.isotonic import crosses_elsewhere, crossing_words, falls_under_half
+from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +58,7 @@ if TYPE_CHECKING:
         ModeSummary,
         PolicySplit,
     )
+    from qwen_bench.stats.span import Span
 
 _ANSWERS = {
     "generate": "generate (free answers)",
@@ -115,6 +125,7 @@ def comparison_lines(
         decides = mode == comparison.primary
         lines += ["", f" {_ANSWERS[mode]}" + ("" if decides else "; carries no verdict")]
         lines += _paired_lines(found, bare(comparison.margin) if decides else "")
+        lines += [*_level_lines(found, decides=decides), *_parts_lines(found)]
         cell = found.overall
         changed = f" changed answers: {cell.lost} lost, {cell.gained} gained"
         unchanged = f"unchanged: {cell.both_right} right, {cell.both_wrong} wrong"
@@ -123,11 +134,13 @@ def comparison_lines(
             answered = found.answered_only
             change = signed(answered.difference)
             lines.append(f" answered only: {answered.n} pairs, difference {change}")
+    if whole := primary.retention.get("all"):
+        lines += _span_lines({"base": whole.base.spans, "candidate": whole.candidate.spans})
     lines += [*_precision_lines(primary), *_falls(primary), *_retention_lines(primary)]
     lines.append(_accounting(comparison))
     lines += remarks
     lines += [f" warning: {warning}" for warning in comparison.warnings]
-    return [*lines, "", *(f" {sentence}" for sentence in sentences if sentence)]
+    return [*lines, "", *(f" {sentence}" for sentence in sentences)]
 
 
 def _paired_lines(mode: ModeComparison, margin: str) -> list[str]:
@@ -151,6 +164,63 @@ def _paired_lines(mode: ModeComparison, margin: str) -> list[str]:
         (f"   95 % interval{verdict}", 0),
     ]  # fmt: skip
     return table_lines(columns, rows, left=[4])
+
+
+def _level_lines(mode: ModeComparison, *, decides: bool) -> list[str]:
+    """Rows by level; nothing where the suite has none."""
+    if not mode.by_level:
+        return []
+    cells = {str(level): cell for level, cell in mode.by_level.items()}
+    rows = []
+    for row, cell in zip(paired_table("", "level", cells).rows, cells.values(), strict=True):
+        _, base, candidate, difference, _, finding = row.values
+        ending = "   ".join(
+            [_bounds(difference), *([finding.word] if decides else []), *_missed(cell)]
+        )
+        rows.append([row.name, base.text, candidate.text, _ascii(difference), f"   {ending}"])
+    columns = [
+        (" level", 6), ("base", 9), ("candidate", 12), ("difference", 13), ("   95 % interval", 0),
+    ]  # fmt: skip
+    return ["", *table_lines(columns, rows, left=[4])]
+
+
+def _parts_lines(mode: ModeComparison) -> list[str]:
+    """What of the differences is ability and what is memory, by length, level and in all."""
+    cells = {turns(length): cell for length, cell in mode.by_length.items()}
+    cells |= {level_label(level): cell for level, cell in mode.by_level.items()}
+    rows = []
+    for row in parts_table("", "", cells, mode.overall).rows:
+        _, difference, _, _, ability, _, memory, _ = row.values
+        pair = [text for part in (ability, memory) for text in (_ascii(part), _bounds(part))]
+        rows.append([f" {row.name}", _ascii(difference), *pair])
+    columns = [
+        (" points", 6), ("difference", 13), ("ability", 11), ("95 % interval", 18),
+        ("memory", 11), ("95 % interval", 18),
+    ]  # fmt: skip
+    return ["", *table_lines(columns, rows, left=[0])] if rows else []
+
+
+def _span_lines(sides: Mapping[str, Mapping[int, Span]]) -> list[str]:
+    """Highest level kept by each side at every history length; nothing without levels."""
+    lengths = tuple(next(iter(sides.values()), {}))
+    if not lengths:
+        return []
+    rows = []
+    for length in lengths:
+        pair = [
+            text
+            for found in sides.values()
+            for text in (span_label(found[length]), span_bounds(found[length]))
+        ]
+        rows.append([str(length), *pair])
+    columns = [(" turns", 6)]
+    for name in sides:
+        columns += [(name, 18), ("95 % interval", 16)]
+    return [
+        "",
+        " span: highest level at which half of the ability is kept",
+        *table_lines(columns, rows),
+    ]
 
 
 def _missed(cell: Cell | Accuracy) -> list[str]:
@@ -206,12 +276,12 @@ def _retention_lines(mode: ModeComparison) -> list[str]:
     if base.note and candidate.note:
         return [f" effective history length and half-life: {candidate.note}"]
     lines = []
-    if whole.ability:
+    if whole.one_sided:
         shares = [
             f"{name} {_share(side.adjacent)} next to the evidence, {_share(side.blind)} without it"
             for name, side in (("base", base), ("candidate", candidate))
         ]
-        lines.append(f" {whole.ability}: {'; '.join(shares)}")
+        lines.append(f" R is {whole.one_sided}: {'; '.join(shares)}")
     lines.append(
         f" keeps 85 % of its ability up to: base {kept_words(base.history)}, "
         f"candidate {kept_words(candidate.history)}"
@@ -291,7 +361,8 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
     for mode in sorted(summaries, key=lambda mode: (mode != suite.primary, mode)):
         summary = summaries[mode]
         overall = summary.overall
-        lines += ["", f" {_ANSWERS[mode]}", *_profile_rows(summary)]
+        lines += ["", f" {_ANSWERS[mode]}", *_profile_rows(summary), *_profile_levels(summary)]
+        lines += _span_lines({"span": summary.spans})
         controls = [
             f"{name} {percent(cell.accuracy)} of {cell.n}"
             for name, cell in summary.by_condition.items()
@@ -311,14 +382,26 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
 def _profile_rows(summary: ModeSummary) -> list[str]:
     """Accuracy by history length, then of all."""
     cells = {str(length): cell for length, cell in summary.by_length.items()}
-    cells["all"] = summary.overall
-    table = accuracy_table("", "turns", {name: name for name in cells}, [cells])
+    return _accuracy_lines("turns", {**cells, "all": summary.overall})
+
+
+def _profile_levels(summary: ModeSummary) -> list[str]:
+    """Accuracy by level; nothing where the suite has none."""
+    cells = {str(level): cell for level, cell in summary.by_level.items()}
+    return ["", *_accuracy_lines("level", cells)] if cells else []
+
+
+def _accuracy_lines(first: str, cells: Mapping[str, Accuracy]) -> list[str]:
+    """A table of one run."""
+    table = accuracy_table("", first, {name: name for name in cells}, [cells])
     rows = []
     for row, cell in zip(table.rows, cells.values(), strict=True):
         n, accuracy, spread = row.values
         missed = "".join(f"   {text}" for text in _missed(cell))
         rows.append([row.name, accuracy.text, spread.text, f"{n.number}", missed])
-    columns = [(" turns", 6), ("accuracy", 11), ("95 % interval", 16), ("probes", 11), ("", 0)]
+    columns = [
+        (f" {first}", 6), ("accuracy", 11), ("95 % interval", 16), ("probes", 11), ("", 0),
+    ]  # fmt: skip
     return table_lines(columns, rows, left=[4])
 
 

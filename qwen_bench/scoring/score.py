@@ -292,4 +292,6 @@ def score_reply(
         attempt=attempt,
         error_type=reply.error_type,
         error_message=reply.error_message,
+        level=probe.level or None,
+        wording=probe.wording,
     )

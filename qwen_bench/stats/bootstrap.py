@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from qwen_bench.stats.clusters import Floats, Table
+    from qwen_bench.stats.arrays import Floats
+    from qwen_bench.stats.clusters import Table
 
 REPLICATES = 10_000
 _ENTRIES_AT_ONCE = 1 << 23
@@ -52,6 +53,7 @@ class Resampler:
         self.seed = seed
         self.replicates = replicates
         self._remembered: dict[tuple[str, int], Multiplicities] = {}
+        self._latest: tuple[tuple[tuple[str, int], ...], Multiplicities] | None = None
 
     def draws(self, strata: tuple[tuple[str, int], ...], block: int) -> Iterator[Multiplicities]:
         """One block of B replicates, in pieces that fit in memory.
@@ -66,7 +68,14 @@ class Resampler:
         clusters = sum(size for _, size in strata)
         rows = max(1, _ENTRIES_AT_ONCE // clusters)
         if rows >= self.replicates:
-            yield np.hstack([self._whole(name, size, block) for name, size in strata])
+            # Statistics of one slice follow each other and share their clusters.
+            if block or self._latest is None or self._latest[0] != strata:
+                joined = np.hstack([self._whole(name, size, block) for name, size in strata])
+                if block:
+                    yield joined
+                    return
+                self._latest = (strata, joined)
+            yield self._latest[1]
             return
         generators = [child_generator(self.seed, "bootstrap", *key, block) for key in strata]
         for start in range(0, self.replicates, rows):

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qwen_bench.record.formats import about
+from qwen_bench.stats.ability_memory import decompose
+from qwen_bench.stats.arrays import Bools, Floats, Ints
 from qwen_bench.stats.bootstrap import Resampler, standard_error
-from qwen_bench.stats.clusters import Bools, Floats, Ints, RowIndex, Table, index_rows
+from qwen_bench.stats.clusters import RowIndex, Table, index_rows
+from qwen_bench.stats.controls import Controls, match_controls
 from qwen_bench.stats.intervals import (
     FEWEST_CLUSTERS,
     PERCENTILE_CLUSTERS,
@@ -46,8 +49,11 @@ class Columns:
         index: clusters and families as numbers.
         base, candidate: 1 right, 0 wrong or without a score.
         answered: both sides have a score.
-        too_long, error, empty: either side has this status.
+        too_long, error, empty, refused: either side has this status.
+        in_sight: the policy left the evidence in both prompts.
         main: main condition.
+        adjacent: what main rows are held against.
+        lengths, distances, levels: user turns, and memory load; -1 and 0 without one.
     """
 
     index: RowIndex
@@ -57,11 +63,21 @@ class Columns:
     too_long: Bools
     error: Bools
     empty: Bools
+    refused: Bools
+    in_sight: Bools
     main: Bools
+    adjacent: Controls
     families: tuple[str, ...]
     lengths: tuple[int, ...]
+    distances: tuple[int, ...]
+    levels: tuple[int, ...]
     langs: tuple[str, ...]
     conditions: tuple[str, ...]
+
+    @property
+    def failed(self) -> Bools:
+        """(pairs,) either side ended without a text."""
+        return self.too_long | self.error | self.empty | self.refused
 
 
 def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
@@ -78,9 +94,17 @@ def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
         too_long=_either(pairs, "too_long"),
         error=_either(pairs, "error"),
         empty=_either(pairs, "empty"),
+        refused=_either(pairs, "refused"),
+        in_sight=np.array(
+            [base.evidence_visible and candidate.evidence_visible for base, candidate in pairs],
+            dtype=np.bool_,
+        ),
         main=np.array([row.condition == "main" for row in rows], dtype=np.bool_),
+        adjacent=match_controls(rows)[0],
         families=tuple(row.family for row in rows),
         lengths=tuple(row.length for row in rows),
+        distances=tuple(-1 if row.distance is None else row.distance for row in rows),
+        levels=tuple(row.level or 0 for row in rows),
         langs=tuple(row.lang for row in rows),
         conditions=tuple(row.condition for row in rows),
     )
@@ -144,7 +168,11 @@ def measure(data: Columns, chosen: Bools, resampler: Resampler) -> Measured:
         too_long=int((data.too_long & chosen).sum()),
         error=int((data.error & chosen).sum()),
         empty=int((data.empty & chosen).sum()),
+        refused=int((data.refused & chosen).sum()),
+        failed=int((data.failed & chosen).sum()),
+        cut=int((data.main & ~data.in_sight & chosen).sum()),
         effects=effects,
+        parts=decompose(data.index, data.adjacent, (data.base, data.candidate), chosen, resampler),
     )
     changed = int((np.abs(table.contributions) > _ZERO).sum())
     flips = data.index.table(np.abs(delta), chosen)

@@ -13,22 +13,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from qwen_bench.stats.controls import match_controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from qwen_bench.record.outcome import Outcome
+    from qwen_bench.stats.arrays import Bools, Floats, Ints
+    from qwen_bench.stats.controls import Controls
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Bin = tuple[int, int]
 
 NEAR = 2
 FEWEST_BINS = 3
 _CONDITIONS = frozenset({"main", "adjacent", "blind"})
-_BIN_EDGES = (0, 1, 4, 8, 16, 32, 64)
+_BIN_EDGES = (0, 1, 4, 8, 16, 32, 64, 128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,31 @@ class RowIndex:
         Raises:
             ValueError: no row is chosen.
         """
+        return self.weighted_table(values, chosen.astype(np.float64), chosen)
+
+    def weighted_table(self, values: Floats | Ints, weights: Floats, chosen: Bools) -> Table:
+        """Sum the values of rows that stand for the chosen ones, such as their controls.
+
+        Args:
+            values: (rows,)
+            weights: (rows,) how often each counts; rows that weigh something belong to families of
+                chosen rows.
+            chosen: (rows,) mask of the rows that are counted, with at least one True.
+
+        Raises:
+            ValueError: no row is chosen.
+        """
         if not chosen.any():
             raise ValueError("a slice without rows has no statistic")
-        codes, cluster = np.unique(self.cluster[chosen], return_inverse=True)
-        families, family = np.unique(self.family[chosen], return_inverse=True)
+        used = chosen | (weights != 0)
+        codes, cluster = np.unique(self.cluster[used], return_inverse=True)
+        families, family = np.unique(self.family[used], return_inverse=True)
         shape = (len(codes), len(families))
         flat = cluster * shape[1] + family
         size = shape[0] * shape[1]
-        counts = np.bincount(flat, minlength=size).astype(np.float64)
-        sums = np.bincount(flat, weights=values[chosen].astype(np.float64), minlength=size)
+        counted = chosen[used].astype(np.float64)
+        counts = np.bincount(flat, weights=counted, minlength=size).astype(np.float64)
+        sums = np.bincount(flat, weights=values[used] * weights[used], minlength=size)
         strata = _strata([self.programmes[code] for code in codes])
         return Table(sums.reshape(shape).astype(np.float64), counts.reshape(shape), strata)
 
@@ -140,7 +156,7 @@ def _strata(programmes: Sequence[str]) -> tuple[tuple[str, int], ...]:
 
 
 def distance_bin(distance: int) -> Bin:
-    """First and last distance of the bin: 0, 1-3, 4-7, 8-15, 16-31, 32-63, 64-127."""
+    """First and last distance of the bin: 0, 1-3, 4-7, 8-15, 16-31, 32-63, 64-127, 128-255."""
     start = max(edge for edge in _BIN_EDGES if edge <= distance)
     return (start, max(0, 2 * start - 1) if start != 1 else 3)
 
@@ -154,7 +170,9 @@ class ModelRows:
         families: name of each family code.
         cluster, family, length, value: (rows,); value is 1 right, 0 wrong or without a score.
         distance: (rows,) user turns; -1 for blind.
-        main, adjacent, blind: (rows,) masks, one of them True.
+        level: (rows,) memory load; 0 where the suite has no levels.
+        main: (rows,) mask; the others are controls.
+        adjacent, blind: what the main rows are held against.
     """
 
     strata: tuple[tuple[str, int], ...]
@@ -163,17 +181,16 @@ class ModelRows:
     family: Ints
     length: Ints
     distance: Ints
+    level: Ints
     value: Ints
     main: Bools
-    adjacent: Bools
-    blind: Bools
+    adjacent: Controls
+    blind: Controls
 
-    def by_cluster(self, chosen: Bools, *, weighted: bool) -> Floats:
-        """(clusters,) number of chosen rows, or of chosen right answers when weighted."""
+    def by_cluster(self, weights: Floats) -> Floats:
+        """(clusters,) sums of some (rows,) weights."""
         clusters = sum(size for _, size in self.strata)
-        weights = self.value[chosen].astype(np.float64) if weighted else None
-        counts = np.bincount(self.cluster[chosen], weights=weights, minlength=clusters)
-        return counts.astype(np.float64)
+        return np.bincount(self.cluster, weights=weights, minlength=clusters).astype(np.float64)
 
 
 def make_rows(outcomes: Iterable[Outcome]) -> ModelRows:
@@ -190,8 +207,8 @@ def make_rows(outcomes: Iterable[Outcome]) -> ModelRows:
         raise ValueError("retention needs rows of the main condition")
     index = index_rows([row.cluster for row in rows], [row.family for row in rows])
     value = np.array([row.value for row in rows], dtype=np.int64)
+    adjacent, blind = match_controls(rows)
     distances = [-1 if row.distance is None else row.distance for row in rows]
-    conditions = np.array([row.condition for row in rows])
     return ModelRows(
         strata=index.table(value, np.ones(len(rows), dtype=np.bool_)).strata,
         families=tuple(sorted({row.family for row in rows})),
@@ -199,10 +216,11 @@ def make_rows(outcomes: Iterable[Outcome]) -> ModelRows:
         family=index.family,
         length=np.array([row.length for row in rows], dtype=np.int64),
         distance=np.array(distances, dtype=np.int64),
+        level=np.array([row.level or 0 for row in rows], dtype=np.int64),
         value=value,
-        main=conditions == "main",
-        adjacent=conditions == "adjacent",
-        blind=conditions == "blind",
+        main=np.array([row.condition == "main" for row in rows], dtype=np.bool_),
+        adjacent=adjacent,
+        blind=blind,
     )
 
 
@@ -227,6 +245,12 @@ def length_slices(rows: ModelRows) -> dict[int, Bools]:
     return {length: rows.main & (rows.length == length) for length in lengths}
 
 
+def level_slices(rows: ModelRows) -> dict[int, Bools]:
+    """Main rows by level, lowest first; none where the suite has no levels."""
+    levels = sorted(set(rows.level[rows.main].tolist()) - {0})
+    return {level: rows.main & (rows.level == level) for level in levels}
+
+
 def load_slices(rows: ModelRows) -> dict[int, Bools]:
     """Main rows with near evidence (distance 2 or less) by history length."""
     found = {key: mask & (rows.distance <= NEAR) for key, mask in length_slices(rows).items()}
@@ -234,23 +258,34 @@ def load_slices(rows: ModelRows) -> dict[int, Bools]:
 
 
 def distance_slices(rows: ModelRows) -> dict[Bin, Bools]:
-    """Main rows at the largest history length by distance bin, nearest first.
+    """Main rows at the largest history length by distance bin, see `distance_masks`."""
+    return distance_masks(rows.main, rows.length, rows.distance, rows.family)
+
+
+def distance_masks(main: Bools, length: Ints, distance: Ints, family: Ints) -> dict[Bin, Bools]:
+    """Rows at the largest history length by distance bin, nearest first.
 
     Families whose distance hardly varies there (fewer than three bins, such as rules, which are
     all stated early) would mix family with distance; they are left out unless all are like that.
+
+    Args:
+        main: (rows,) mask of the main condition, with at least one True.
+        length: (rows,) history length in user turns.
+        distance: (rows,) user turns between evidence and question.
+        family: (rows,) codes.
     """
-    longest = rows.main & (rows.length == rows.length[rows.main].max())
-    bins = {d: distance_bin(d) for d in sorted(set(rows.distance[longest].tolist()))}
+    longest = main & (length == length[main].max())
+    bins = {d: distance_bin(d) for d in sorted(set(distance[longest].tolist()))}
     found: dict[Bin, Bools] = {}
-    for distance, name in bins.items():
-        at = longest & (rows.distance == distance)
+    for turns, name in bins.items():
+        at = longest & (distance == turns)
         found[name] = found[name] | at if name in found else at
     spread = [
         code
-        for code in range(len(rows.families))
-        if sum(bool((mask & (rows.family == code)).any()) for mask in found.values()) >= FEWEST_BINS
+        for code in set(family[longest].tolist())
+        if sum(bool((mask & (family == code)).any()) for mask in found.values()) >= FEWEST_BINS
     ]
     if spread:
-        varied = np.isin(rows.family, spread)
+        varied = np.isin(family, spread)
         found = {name: mask & varied for name, mask in found.items()}
     return {name: mask for name, mask in found.items() if mask.any()}

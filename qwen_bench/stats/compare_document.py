@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Slice = Retention | Shift
 
-COMPARE_SCHEMA_VERSION = 1
+COMPARE_SCHEMA_VERSION = 2
 
 
 def compare_document(comparisons: Sequence[Comparison], exit_code: int) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
         "modes": {mode: _mode(comparison.modes[mode]) for mode in sorted(comparison.modes)},
         "verdict": verdict.word,
         "note": verdict.note,
-        "sentences": [sentence for sentence in sentences(comparison) if sentence],
+        "sentences": list(sentences(comparison)),
         "more_probes": verdict.more_probes,
         "gates": [asdict(gate) for gate in comparison.gates],
     }
@@ -83,9 +83,13 @@ def _mode(mode: ModeComparison) -> dict[str, Any]:
     return {
         "overall": _cell(mode.overall),
         "answered_only": _cell(mode.answered_only) if mode.answered_only else None,
+        "without_failures": _cell(mode.without_failures) if mode.without_failures else None,
+        "in_sight": _cell(mode.in_sight) if mode.in_sight else None,
         "by_length": {str(key): _cell(cell) for key, cell in mode.by_length.items()},
         "by_family": {key: _cell(cell) for key, cell in mode.by_family.items()},
         "by_lang": {key: _cell(cell) for key, cell in mode.by_lang.items()},
+        "by_level": {str(key): _cell(cell) for key, cell in mode.by_level.items()},
+        "by_distance": {_name(key): _cell(cell) for key, cell in mode.by_distance.items()},
         "by_condition": {key: _cell(cell) for key, cell in mode.by_condition.items()},
         "lost_ids": list(mode.lost_ids),
         "gained_ids": list(mode.gained_ids),
@@ -124,11 +128,12 @@ def _pair(found: PairedRetention) -> dict[str, Any]:
         "base": _side(found.base),
         "candidate": _side(found.candidate),
         "change": {
-            "ability": found.ability,
+            "one_sided": found.one_sided,
             "half_life": asdict(found.half_life),
             "by_length": _slices(found.by_length),
             "by_distance": _slices(found.by_distance),
             "by_load": _slices(found.by_load),
+            "by_level": _slices(found.by_level),
         },
     }
 
@@ -150,15 +155,19 @@ def _side(found: Profile) -> dict[str, Any]:
         "by_length": _slices(found.by_length),
         "by_distance": _slices(found.by_distance),
         "by_load": _slices(found.by_load),
+        "by_level": _slices(found.by_level),
+        "spans": {str(length): asdict(span) for length, span in found.spans.items()},
     }
 
 
 def _slices(found: Mapping[int, Slice] | Mapping[Bin, Slice]) -> dict[str, Any]:
-    """What was found by slice: a length as ``8``, a distance bin as ``0``, ``1-3``, ``4-7``."""
-    return {
-        str(key) if isinstance(key, int) else "-".join(map(str, dict.fromkeys(key))): asdict(item)
-        for key, item in found.items()
-    }
+    """What was found, by slice."""
+    return {_name(key): asdict(item) for key, item in found.items()}
+
+
+def _name(key: int | Bin) -> str:
+    """A slice as a key: a length or level as ``8``, a distance bin as ``0``, ``1-3``, ``4-7``."""
+    return str(key) if isinstance(key, int) else "-".join(map(str, dict.fromkeys(key)))
 
 
 def _half_life(found: HalfLife) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwen_bench.stats.clusters import Floats, Ints
+from qwen_bench.stats.arrays import Floats, Ints
 from qwen_bench.stats.isotonic import Crossing
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qwen_bench.stats.clusters import FEWEST_BINS, Floats, Ints, ModelRows, distance_slices
+from qwen_bench.stats.arrays import Floats, Ints
+from qwen_bench.stats.clusters import FEWEST_BINS, ModelRows, distance_slices
 from qwen_bench.stats.decay import LEAST_SPAN, Decay, censored, fit, fit_many
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 from qwen_bench.stats.isotonic import Crossing, crossing
@@ -31,8 +32,8 @@ from qwen_bench.stats.retention import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qwen_bench.stats.arrays import Bools
     from qwen_bench.stats.bootstrap import Resampler
-    from qwen_bench.stats.clusters import Bools
 
 REPLICATES = 1_000
 NOT_EXPONENTIAL = "not exponential"

@@ -15,16 +15,25 @@ import numpy as np
 
 from qwen_bench.errors import NotComparableError
 from qwen_bench.record.formats import signed, turns
+from qwen_bench.stats.arrays import Ints
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.cells import Columns, Measured, columns, held, judge, measure, seen
-from qwen_bench.stats.clusters import Ints, index_rows
+from qwen_bench.stats.clusters import distance_masks, index_rows
 from qwen_bench.stats.intervals import (
     FEWEST_CLUSTERS,
     PERCENTILE_CLUSTERS,
     difference_interval,
 )
 from qwen_bench.stats.paired_retention import by_language
-from qwen_bench.stats.results import Cell, Comparison, Gap, LanguageGap, ModeComparison, Side
+from qwen_bench.stats.results import (
+    Cell,
+    Comparison,
+    Decomposition,
+    Gap,
+    LanguageGap,
+    ModeComparison,
+    Side,
+)
 from qwen_bench.stats.sameness import withheld
 from qwen_bench.stats.sanity import cell_warnings, guessable_warnings
 from qwen_bench.stats.significance import holm
@@ -34,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qwen_bench.record.outcome import Outcome, Run
-    from qwen_bench.stats.clusters import Bools
+    from qwen_bench.stats.arrays import Bools
+    from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.pairing import Pairing
 
 
@@ -133,15 +143,35 @@ def adjust_over_candidates(comparisons: Sequence[Comparison]) -> tuple[Compariso
 
 
 def _adjusted(cells: Sequence[Cell], comparisons: Sequence[Comparison]) -> list[Cell]:
-    """One cell of each candidate with its p-value adjusted over all of them."""
+    """One cell of each candidate with its p-values adjusted over all of them."""
     found = []
-    for cell, p, comparison in zip(cells, _holm(cells), comparisons, strict=True):
-        same = replace(cell, p_adjusted=p)
+    for cell, p, parts, comparison in zip(
+        cells, _holm(cells), _adjusted_parts(cells), comparisons, strict=True
+    ):
+        same = replace(cell, p_adjusted=p, parts=parts)
         if cell.word in {"regressed", "improved"} and p > comparison.alpha:
             note = f"{DISAGREE} after adjusting for {len(cells)} candidates"
             same = replace(same, word="inconclusive", note=note)
         found.append(same)
     return found
+
+
+def _adjusted_parts(cells: Sequence[Cell]) -> list[Decomposition | None]:
+    """Ability and memory of each candidate, adjusted each over all of them."""
+    known = [cell.parts for cell in cells if cell.parts is not None]
+    ability, memory = (
+        holm([part.p for part in parts])
+        for parts in ([one.ability for one in known], [one.memory for one in known])
+    )
+    adjusted = iter(
+        replace(
+            one,
+            ability=replace(one.ability, p_adjusted=first),
+            memory=replace(one.memory, p_adjusted=second),
+        )
+        for one, first, second in zip(known, ability, memory, strict=True)
+    )
+    return [None if cell.parts is None else next(adjusted) for cell in cells]
 
 
 def _holm(cells: Sequence[Cell]) -> tuple[float, ...]:
@@ -168,6 +198,11 @@ def _mode(
             answered = judge(measure(data, answered_main, resampler), margin, alpha)
         cell = held(cell, answered)
 
+    def part(chosen: Bools) -> Cell | None:
+        if not chosen.any() or (chosen == data.main).all():
+            return None
+        return judge(measure(data, chosen, resampler), margin, alpha)
+
     def sliced(keys: Sequence[Key], *, adjusted: bool = False) -> dict[Key, Cell]:
         return _slices(data, keys, resampler, margin, alpha, adjusted=adjusted)
 
@@ -187,6 +222,10 @@ def _mode(
         },
         lost_ids=flipped(-1),
         gained_ids=flipped(1),
+        by_distance=_by_distance(data, resampler),
+        by_level={level: cell for level, cell in sliced(data.levels).items() if level},
+        without_failures=part(data.main & ~data.failed),
+        in_sight=part(data.main & data.in_sight),
         languages=language_gap(pairs, resampler),
         achieved=seen(overall, margin),
         retention=by_language(pairs, resampler, fits=fits),
@@ -219,6 +258,14 @@ def _slices(
         other = judged(data.main & data.answered)
         cells = {key: held(cell, other.get(key)) for key, cell in cells.items()}
     return cells
+
+
+def _by_distance(data: Columns, resampler: Resampler) -> dict[Bin, Cell]:
+    """Cells of the distance bins at the largest history length; like T x d cells without a word."""
+    masks = distance_masks(
+        data.main, np.array(data.lengths), np.array(data.distances), data.index.family
+    )
+    return {key: measure(data, mask, resampler).cell for key, mask in masks.items()}
 
 
 def _masks(keys: Sequence[Key], chosen: Bools) -> dict[Key, Bools]:

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qwen_bench.record.outcome import Outcome
-    from qwen_bench.stats.clusters import Floats, Ints, ModelRows
+    from qwen_bench.stats.arrays import Floats, Ints
+    from qwen_bench.stats.clusters import ModelRows
     from qwen_bench.stats.isotonic import Crossing
     from qwen_bench.stats.retention import RetentionCurve
 
 ALL = "all"
-LOST_ABILITY = "lost ability"
-GAINED_ABILITY = "gained ability"
+BASELINE_ONLY = "measurable in the baseline only"
+CANDIDATE_ONLY = "measurable in the candidate only"
 MAX_CENSORED_SHARE = 0.05
 NOT_ASKED = "interval not computed"
 
@@ -85,8 +86,8 @@ class PairedRetention:
         by_distance: the same over distance bins at the largest history length.
         by_load: the same for near evidence over history length.
         half_life: ratio, candidate over baseline.
-        ability: "lost ability" or "gained ability" where R is measurable in one model only;
-            otherwise empty.
+        by_level: the same over levels.
+        one_sided: which model R is measurable in where it is in one only; otherwise empty.
     """
 
     base: Profile
@@ -94,8 +95,9 @@ class PairedRetention:
     by_length: Mapping[int, Shift]
     by_distance: Mapping[Bin, Shift]
     by_load: Mapping[int, Shift]
+    by_level: Mapping[int, Shift]
     half_life: HalfLifeRatio
-    ability: str
+    one_sided: str
 
 
 def by_language(
@@ -152,23 +154,23 @@ def paired_retention(
         by_length=shifts(one.by_length, two.by_length),
         by_distance=shifts(one.by_distance, two.by_distance),
         by_load=shifts(one.by_load, two.by_load),
+        by_level=shifts(one.by_level, two.by_level),
         half_life=halves.ratio,
-        ability=_ability(before, after),
+        one_sided=_one_sided(before, after),
     )
 
 
-def _ability(before: Profile, after: Profile) -> str:
+def _one_sided(before: Profile, after: Profile) -> str:
     """Whether only one of the models can do the task next to the evidence."""
     if bool(before.note) == bool(after.note):
         return ""
-    return LOST_ABILITY if after.note else GAINED_ABILITY
+    return BASELINE_ONLY if after.note else CANDIDATE_ONLY
 
 
 def shifts(one: RetentionCurve[Key], two: RetentionCurve[Key]) -> dict[Key, Shift]:
     """R of the candidate minus R of the baseline, from the same resampled clusters.
 
-    Where only one model is measurable there is no difference; the note is then "lost ability" or
-    "gained ability".
+    Where only one model is measurable there is no difference; the note then says which.
 
     Args:
         one: the baseline's, over rows from `paired_rows`.
@@ -178,7 +180,7 @@ def shifts(one: RetentionCurve[Key], two: RetentionCurve[Key]) -> dict[Key, Shif
     for place, (key, before) in enumerate(one.points.items()):
         after = two.points[key]
         if (before.value is None) != (after.value is None):
-            note = LOST_ABILITY if after.value is None else GAINED_ABILITY
+            note = BASELINE_ONLY if after.value is None else CANDIDATE_ONLY
             found[key] = Shift(None, None, None, note)
             continue
         drawn = [side.replicates[:, place] for side in (one, two)]
@@ -204,7 +206,7 @@ def half_lives(base: ModelRows, candidate: ModelRows, resampler: Resampler | Non
     if isinstance(one, str) or isinstance(two, str):
         note = one if isinstance(one, str) else str(two)
         if isinstance(one, str) != isinstance(two, str):
-            note = GAINED_ABILITY if isinstance(one, str) else LOST_ABILITY
+            note = CANDIDATE_ONLY if isinstance(one, str) else BASELINE_ONLY
         return HalfLives(before, after, HalfLifeRatio(None, None, None, "open", note))
     return HalfLives(before, after, _ratio(one, before, after, first, second))
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from qwen_bench.record.outcome import final_outcomes
+from qwen_bench.stats.arrays import Floats, Ints
 from qwen_bench.stats.bootstrap import REPLICATES, Resampler
 from qwen_bench.stats.clusters import (
     Bin,
-    Floats,
-    Ints,
     ModelRows,
     distance_slices,
     length_slices,
+    level_slices,
     load_slices,
     make_rows,
 )
@@ -39,6 +39,7 @@ from qwen_bench.stats.retention import (
     position_indices,
     unmeasurable,
 )
+from qwen_bench.stats.span import Span, spans
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -96,12 +97,14 @@ class Profile:
     Attributes:
         families: in view, sorted.
         lang: language in view; None for all of the run.
-        blind, adjacent: pooled g and acc0; None without such rows. A slice whose family shares
-            differ from those of the controls has g and acc0 of its own, see `Retention`.
+        blind, adjacent: g and acc0 over all that was asked; None without such rows. Every slice
+            has its own, see `Retention`.
         note: why R is not measurable; empty if it is.
         by_length: accuracy and R over history length.
         by_distance: the same over distance bins at the largest history length.
         by_load: the same for near evidence (distance 2 or less) over history length.
+        by_level: the same over levels; empty where the suite has none.
+        spans: highest level kept by history length; empty where the suite has no levels.
         recency: R in the nearest distance bin minus R in the middle ones.
         primacy: R in the farthest distance bin minus R in the middle ones.
         history: effective history length in its three forms.
@@ -116,6 +119,8 @@ class Profile:
     by_length: Mapping[int, Retention]
     by_distance: Mapping[Bin, Retention]
     by_load: Mapping[int, Retention]
+    by_level: Mapping[int, Retention]
+    spans: Mapping[int, Span]
     recency: Shift
     primacy: Shift
     history: EffectiveLengths
@@ -124,11 +129,12 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class RetentionCurves:
-    """R over the three axes, with the replicates of each."""
+    """R over the four axes, with the replicates of each."""
 
     by_length: RetentionCurve[int]
     by_distance: RetentionCurve[Bin]
     by_load: RetentionCurve[int]
+    by_level: RetentionCurve[int]
 
 
 def profile(
@@ -168,11 +174,12 @@ def profile(
 
 
 def curves(rows: ModelRows, resampler: Resampler) -> RetentionCurves:
-    """R over history length, distance and load."""
+    """R over history length, distance, load and level."""
     return RetentionCurves(
         by_length=curve(rows, length_slices(rows), resampler),
         by_distance=curve(rows, distance_slices(rows), resampler),
         by_load=curve(rows, load_slices(rows), resampler),
+        by_level=curve(rows, level_slices(rows), resampler, alone=True),
     )
 
 
@@ -196,6 +203,8 @@ def assemble(
         by_length=found.by_length.points,
         by_distance=found.by_distance.points,
         by_load=found.by_load.points,
+        by_level=found.by_level.points,
+        spans=spans(rows, resampler),
         recency=recency,
         primacy=primacy,
         history=effective_lengths(found.by_length),

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qwen_bench.record.marks import SettingClass
+    from qwen_bench.stats.clusters import Bin
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
+    from qwen_bench.stats.span import Span
 
 Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive", "cannot tell"]
 
@@ -79,9 +81,10 @@ class PolicySplit:
 class ModeSummary:
     """One run, one scorer. `overall` is the macro average over families, main condition only.
 
-    `by_length` and the other slices cover the main condition; `conditions` covers adjacent, blind
-    and main. `group_score` counts a twin group as 1 only if all its members are right.
-    `reasons` counts the scorer's words. `policy` is None when every turn was sent.
+    `by_length` and the other slices cover the main condition; `by_level` is empty where the suite
+    has no levels; `conditions` covers adjacent, blind and main. `group_score` counts a twin group
+    as 1 only if all its members are right. `reasons` counts the scorer's words. `policy` is None
+    when every turn was sent. `spans` holds the highest level kept, by history length.
     """
 
     overall: Accuracy
@@ -90,11 +93,13 @@ class ModeSummary:
     by_family: Mapping[str, Accuracy]
     by_family_length: Mapping[str, Mapping[int, Accuracy]]
     by_lang: Mapping[str, Accuracy]
+    by_level: Mapping[int, Accuracy]
     by_condition: Mapping[str, Accuracy]
     blind_by_family: Mapping[str, Accuracy]
     adjacent_by_family: Mapping[str, Accuracy]
     reasons: Mapping[str, int]
     policy: PolicySplit | None = None
+    spans: Mapping[int, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,43 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a paired difference, candidate minus baseline.
+
+    Attributes:
+        value: a fraction.
+        low, high: 95 % interval; None without one.
+        p: two-sided cluster sign-flip p-value.
+        p_adjusted: Holm-adjusted over several candidates; None elsewhere.
+        note: why there is no interval, or "zero variance"; empty otherwise.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float
+    p_adjusted: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """A paired difference split in two; ability and memory add up to it.
+
+    Attributes:
+        base_adjacent, candidate_adjacent: accuracy at the questions of the slice with the evidence
+            directly before them.
+        ability: the difference there.
+        memory: the rest: below 0 the candidate forgets more than the baseline.
+    """
+
+    base_adjacent: float
+    candidate_adjacent: float
+    ability: Part
+    memory: Part
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """Paired comparison of two models in one slice.
 
@@ -129,10 +171,14 @@ class Cell:
             None elsewhere.
         both_right, lost, gained, both_wrong: pairs by outcome; they add up to n.
         word: None for slices that carry no verdict.
-        too_long, error, empty: pairs with that status on either side; all inside n.
+        too_long, error, empty, refused: pairs with that status on either side; all inside n.
+        failed: pairs with any of these.
+        cut: pairs whose evidence the history policy left out of a prompt.
         more_probes: further probes that would settle an inconclusive difference; None where the
             word is another or more probes of the same kind would not help.
         effects: sizes and p-values that decide nothing.
+        parts: what of the difference is ability and what is memory; None where a question was not
+            asked with the evidence directly before it.
     """
 
     n: int
@@ -154,7 +200,11 @@ class Cell:
     too_long: int = 0
     error: int = 0
     empty: int = 0
+    refused: int = 0
+    failed: int = 0
+    cut: int = 0
     effects: Effects | None = None
+    parts: Decomposition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +244,13 @@ class ModeComparison:
     """Paired comparison under one scorer; slices cover the main condition.
 
     Attributes:
-        answered_only: the overall cell over pairs answered on both sides, None without failures.
+        answered_only: the overall cell over pairs with a score on both sides; None where all have
+            one.
+        without_failures: the same over pairs that ended with a text on both sides.
+        in_sight: the same over pairs whose evidence the history policy left in both prompts; None
+            where it cut none.
+        by_distance: at the largest history length, by distance bin.
+        by_level: empty where the suite has no levels.
         languages: None unless the same questions were asked in both.
         achieved: what the overall cell could have seen; None where no cluster changed.
         retention: by language group, `all` first; empty where it was not asked for.
@@ -208,6 +264,10 @@ class ModeComparison:
     by_condition: Mapping[str, Cell]
     lost_ids: tuple[str, ...]
     gained_ids: tuple[str, ...]
+    by_distance: Mapping[Bin, Cell] = field(default_factory=dict)
+    by_level: Mapping[int, Cell] = field(default_factory=dict)
+    without_failures: Cell | None = None
+    in_sight: Cell | None = None
     languages: LanguageGap | None = None
     achieved: Achieved | None = None
     retention: Mapping[str, PairedRetention] = field(default_factory=dict)

@@ -4,10 +4,9 @@ R(x) = (acc(x) - g) / (acc0 - g) with acc the accuracy in slice x of the main co
 and acc0 the adjacent accuracy. NoLiMa divides by a base score and leaves chance in; LongBench v2
 measures a rate without context and subtracts nothing; R does both.
 
-Rows are pooled over the families in view. Where a slice asks the families in other shares than the
-controls do (a history of one turn has no room for evidence of two, a rule stated at turn 8 is asked
-from there on), g and acc0 are weighted by the slice's shares: a model that loses nothing has R = 1
-in every slice, whatever the mix. With equal shares this is plain pooling.
+Rows are pooled over the families in view. g and acc0 are those of the very questions of the slice,
+each as often as the slice asks it (`controls`): a model that loses nothing has R = 1 in every
+slice, whatever the slice is made of.
 """
 
 from __future__ import annotations
@@ -17,13 +16,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from qwen_bench.stats.clusters import FEWEST_BINS, Bools, Floats, ModelRows, distance_slices
+from qwen_bench.stats.clusters import FEWEST_BINS, ModelRows, distance_slices
 from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
+    from qwen_bench.stats.arrays import Bools, Floats
     from qwen_bench.stats.bootstrap import Multiplicities, Resampler
+    from qwen_bench.stats.controls import Controls
 
 MEASURABLE = 0.2
 STABLE = 0.05
@@ -67,7 +68,7 @@ class Retention:
         n: probes, failures included.
         clusters: clusters with a probe in the slice.
         accuracy: pooled.
-        blind, adjacent: g and acc0 in the family shares of the slice; None without control rows.
+        blind, adjacent: g and acc0 of the questions of the slice; None without control rows.
         value: R; None where it is not measurable.
         low, high: 95 % interval of R, both None without one.
         note: why a number is missing, or "zero variance"; empty otherwise.
@@ -125,20 +126,14 @@ class Totals:
     """
 
     def __init__(self, rows: ModelRows, masks: Sequence[Bools]) -> None:
-        self.families = len(rows.families)
-        by_family = [rows.family == code for code in range(self.families)]
-        controls = [
-            rows.by_cluster(control & family, weighted=weighted)
-            for control in (rows.blind, rows.adjacent)
-            for weighted in (True, False)
-            for family in by_family
-        ]
-        right = [rows.by_cluster(mask, weighted=True) for mask in masks]
-        asked = [
-            rows.by_cluster(mask & family, weighted=False) for mask in masks for family in by_family
-        ]
-        # float32 is exact here: sums and counts are whole numbers far below 2^24.
-        self.columns = np.column_stack([*controls, *right, *asked]).astype(np.float32)
+        value = rows.value.astype(np.float64)
+        columns = []
+        for mask in masks:
+            asked = mask.astype(np.float64)
+            for weights in (asked, _weights(rows.blind, mask), _weights(rows.adjacent, mask)):
+                columns += [rows.by_cluster(weights * value), rows.by_cluster(weights)]
+        clusters = sum(size for _, size in rows.strata)
+        self.columns = np.column_stack(columns) if columns else np.empty((clusters, 0))
 
     def rates(self, drawn: Multiplicities | None = None) -> Rates:
         """Rates of every slice.
@@ -147,47 +142,29 @@ class Totals:
             drawn: (draws, clusters) how often each cluster counts; None takes each once.
         """
         if drawn is None:
-            drawn = np.ones((1, len(self.columns)), dtype=np.float32)
-        sums = (drawn @ self.columns).astype(np.float64)
-        size = self.families
-        blind = _ratio(sums[:, :size], sums[:, size : 2 * size])
-        adjacent = _ratio(sums[:, 2 * size : 3 * size], sums[:, 3 * size : 4 * size])
-        slices = (sums.shape[1] - 4 * size) // (1 + size)
-        right = sums[:, 4 * size : 4 * size + slices]
-        asked = sums[:, 4 * size + slices :].reshape(len(sums), slices, size)
-        n = asked.sum(axis=2)
-        return Rates(_ratio(right, n), _mixed(asked, n, blind), _mixed(asked, n, adjacent))
+            sums = self.columns.sum(axis=0, keepdims=True)
+        else:
+            sums = (drawn @ self.columns.astype(np.float32)).astype(np.float64)
+        parts = sums.reshape(len(sums), sums.shape[1] // 6, 3, 2)
+        ratios = _ratio(parts[..., 0], parts[..., 1])
+        return Rates(ratios[..., 0], ratios[..., 1], ratios[..., 2])
+
+
+def _weights(controls: Controls, mask: Bools) -> Floats:
+    """(rows,) how often each control counts for a slice; 0 where a row of it has none."""
+    return controls.weights(mask) if controls.cover(mask) else np.zeros(len(mask))
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """Quotient of two arrays, NaN where the whole is 0."""
-    shape = np.broadcast_shapes(part.shape, whole.shape)
-    unknown = np.full(shape, np.nan)
+    unknown = np.full(part.shape, np.nan)
     return np.asarray(np.divide(part, whole, out=unknown, where=whole > 0), dtype=np.float64)
 
 
-def _mixed(asked: Floats, n: Floats, rates: Floats) -> Floats:
-    """(draws, slices) family rates in a slice's shares; NaN if a family asked has no control.
-
-    Args:
-        asked: (draws, slices, families) probes.
-        n: (draws, slices) their sum.
-        rates: (draws, families) with NaN where there is no control.
-    """
-    missing = np.isnan(rates)
-    total = _ratio((asked @ np.where(missing, 0.0, rates)[:, :, None])[:, :, 0], n)
-    if missing.any():
-        total[(asked @ missing[:, :, None].astype(np.float64))[:, :, 0] > 0] = np.nan
-    return total
-
-
 def control_rates(rows: ModelRows) -> tuple[float | None, float | None]:
-    """Pooled blind and adjacent accuracy (g, acc0); None without such rows."""
-    blind, adjacent = rows.value[rows.blind], rows.value[rows.adjacent]
-    return (
-        float(blind.mean()) if len(blind) else None,
-        float(adjacent.mean()) if len(adjacent) else None,
-    )
+    """Blind and adjacent accuracy (g, acc0) over all that was asked; None without such rows."""
+    rates = Totals(rows, [rows.main]).rates()
+    return _known(rates.blind[0, 0]), _known(rates.adjacent[0, 0])
 
 
 def unmeasurable(blind: float | None, adjacent: float | None) -> str:
@@ -200,7 +177,7 @@ def unmeasurable(blind: float | None, adjacent: float | None) -> str:
 
 
 def curve(
-    rows: ModelRows, slices: Mapping[Key, Bools], resampler: Resampler
+    rows: ModelRows, slices: Mapping[Key, Bools], resampler: Resampler, *, alone: bool = False
 ) -> RetentionCurve[Key]:
     """R of each slice with the cluster bootstrap of the whole ratio.
 
@@ -211,10 +188,12 @@ def curve(
         rows: of one model.
         slices: masks over the rows, main condition only.
         resampler: source of the draws.
+        alone: slices that differ in what they ask, as levels do, are measurable each by itself;
+            otherwise none is where the whole is not.
     """
     totals = Totals(rows, list(slices.values()))
     rates = totals.rates()
-    whole = unmeasurable(*control_rates(rows))
+    whole = "" if alone else unmeasurable(*control_rates(rows))
     drawn = np.empty((0, len(slices)))
     if slices and not whole:
         pieces = resampler.draws(rows.strata, 0)

@@ -52,10 +52,16 @@ def withheld(mode: ModeComparison, same: Sameness) -> ModeComparison:
     def silent(cells: Mapping[Key, Cell]) -> dict[Key, Cell]:
         return {key: _silent(cell) for key, cell in cells.items()}
 
+    def part(cell: Cell | None) -> Cell | None:
+        return None if cell is None else _silent(cell, note)
+
     return replace(
         mode,
         overall=_silent(mode.overall, note),
-        answered_only=_silent(mode.answered_only, note) if mode.answered_only else None,
+        answered_only=part(mode.answered_only),
+        without_failures=part(mode.without_failures),
+        in_sight=part(mode.in_sight),
+        by_level=silent(mode.by_level),
         by_length=silent(mode.by_length),
         by_family=silent(mode.by_family),
         by_lang=silent(mode.by_lang),

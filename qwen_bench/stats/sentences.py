@@ -1,4 +1,4 @@
-"""A comparison in words: the verdict, what each history length shows, the ending of a command.
+"""A comparison in words: verdict, what stands behind it, every history length, end of a command.
 
 Terminal, Markdown, page, JUnit and `compare.json` take their sentences from here. Every history
 length is named once, with what its own row of the table shows, so that no row contradicts a word.
@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen_bench.record.formats import about, bare, signed
+from qwen_bench.record.formats import NO_INTERVAL, about, bare, signed, size
 from qwen_bench.stats.cells import DEPENDS
+from qwen_bench.stats.explanations import ability_and_memory, cut, failures
 from qwen_bench.stats.verdict import DISAGREE
 
 if TYPE_CHECKING:
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 TOO_FEW = "too few clusters to tell"
 _VERBS: Mapping[Word, str] = {
-    "regressed": "{candidate} keeps less context than {base}",
-    "improved": "{candidate} keeps more context than {base}",
-    "within noise": "{candidate} keeps as much context as {base}, within the margin",
-    "not worse": "{candidate} keeps no less context than {base}, within the margin",
-    "inconclusive": "It is open whether {candidate} keeps as much context as {base}",
-    "cannot tell": "It cannot be told whether {candidate} keeps as much context as {base}",
-}
+    "regressed": "{candidate} answers {size} fewer of the questions right than {base}",
+    "improved": "{candidate} answers {size} more of the questions right than {base}",
+    "within noise":
+        "{candidate} answers as many of the questions right as {base}, within the margin",
+    "not worse":
+        "{candidate} answers no fewer of the questions right than {base}, within the margin",
+    "inconclusive":
+        "It is open whether {candidate} answers as many of the questions right as {base}",
+    "cannot tell":
+        "It cannot be told whether {candidate} answers as many of the questions right as {base}",
+}  # fmt: skip
 _DIRECTIONS: Mapping[Word, str] = {"regressed": "down", "improved": "up"}
 
 
@@ -50,13 +55,12 @@ class AlongHistory:
     def text(self) -> str:
         """One sentence; empty without a length."""
         observed = _listed([signed(difference) for difference in self.untold.values()])
-        unit = "point" if observed in {"+1.0", "-1.0"} else "points"
         parts = [
             (self.loss, "a loss shows"),
             (self.gain, "a gain shows"),
             (self.kept, "there is no loss larger than the margin"),
             (self.undecided, "it is open"),
-            (tuple(self.untold), f"there are {TOO_FEW}: observed {observed} {unit}"),
+            (tuple(self.untold), f"there are {TOO_FEW}: observed {_points(observed)}"),
         ]
         said: list[str] = []
         for lengths, claim in parts:
@@ -95,25 +99,53 @@ def along_history(by_length: Mapping[int, Cell]) -> AlongHistory:
     )
 
 
-def sentences(comparison: Comparison) -> tuple[str, str]:
-    """The verdict in one sentence, and what each history length shows; the second may be empty."""
+def sentences(comparison: Comparison) -> tuple[str, ...]:
+    """The comparison in words, one sentence each.
+
+    The verdict, which speaks of answers; what failed and what the client cut, where there is such;
+    what of the difference is ability and what is memory; what each history length shows.
+    """
     mode = comparison.modes[comparison.primary]
-    second = along_history(mode.by_length).text
+    told = (
+        failures(mode),
+        cut(mode, comparison.margin),
+        ability_and_memory(comparison) if comparison.verdict.word != "cannot tell" else "",
+        along_history(mode.by_length).text,
+    )
+    return (verdict_sentence(comparison), *(sentence for sentence in told if sentence))
+
+
+def verdict_sentence(comparison: Comparison) -> str:
+    """How many of the questions each side answers right."""
     cell = comparison.verdict
     word = cell.word or "inconclusive"
-    start = _VERBS[word].format(base=comparison.base.label, candidate=comparison.candidate.label)
+    start = _VERBS[word].format(
+        base=comparison.base.label,
+        candidate=comparison.candidate.label,
+        size=_points(size(abs(cell.difference))),
+    )
     if word == "cannot tell":
-        return f"{start}: {_same(comparison.sameness)}.", second
+        return f"{start}: {_same(comparison.sameness)}."
     if _decided_otherwise(comparison):
         start = f"Overall {start.replace('It is', 'it is', 1) if word == 'inconclusive' else start}"
-    margin = f"margin {bare(comparison.margin)}"
-    if cell.low is None or cell.high is None:
-        spread = f"no interval, {margin}"
-    else:
-        spread = f"95 % interval {signed(cell.low)} to {signed(cell.high)}, {margin}"
-    tail = f"; {cell.note}" if cell.note and word not in {"regressed", "improved"} else ""
     pairs = f"{cell.n} paired probe{'' if cell.n == 1 else 's'}"
-    return f"{start}: {signed(cell.difference)} points ({spread}), {pairs}{tail}.", second
+    spread = f"({_spread(cell)}, margin {bare(comparison.margin)})"
+    if word in {"regressed", "improved"}:
+        return f"{start} {spread}, {pairs}."
+    tail = f"; {cell.note}" if cell.note else ""
+    return f"{start}: {_points(signed(cell.difference))} {spread}, {pairs}{tail}."
+
+
+def _spread(cell: Cell) -> str:
+    """The interval of a row in words."""
+    if cell.low is None or cell.high is None:
+        return NO_INTERVAL
+    return f"95 % interval {signed(cell.low)} to {signed(cell.high)}"
+
+
+def _points(number: str) -> str:
+    """A number of points with its unit."""
+    return f"{number} point{'' if number.strip('+-') == '1.0' else 's'}"
 
 
 def _same(same: Sameness) -> str:
@@ -147,7 +179,7 @@ def in_short(comparison: Comparison) -> str:
         return _without_loss(comparison)
     why = TOO_FEW
     if cell.low is not None and cell.high is not None:
-        why = f"95 % interval {signed(cell.low)} to {signed(cell.high)}"
+        why = _spread(cell)
     notes = [part for part in cell.note.split("; ") if part.startswith((DEPENDS, DISAGREE))]
     if cell.more_probes is not None:
         notes.append(f"about {about(cell.more_probes)} more probes would settle it")

@@ -17,7 +17,7 @@ from qwen_bench.stats.bootstrap import child_generator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qwen_bench.stats.clusters import Floats
+    from qwen_bench.stats.arrays import Floats
 
 EXACT_CLUSTERS = 16
 PATTERNS = 20_000

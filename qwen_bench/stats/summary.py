@@ -19,9 +19,10 @@ import numpy as np
 
 from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.stats.bootstrap import Resampler
-from qwen_bench.stats.clusters import index_rows
+from qwen_bench.stats.clusters import index_rows, make_rows
 from qwen_bench.stats.intervals import accuracy_interval
 from qwen_bench.stats.results import Accuracy, ModeSummary, PolicySplit, Visibility
+from qwen_bench.stats.span import spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -113,11 +114,13 @@ def _summary(rows: Sequence[Outcome], resampler: Resampler) -> ModeSummary:
             for family, part in _grouped(main, lambda row: row.family).items()
         },
         by_lang=sliced(main, lambda row: row.lang),
+        by_level=sliced([row for row in main if row.level], lambda row: row.level or 0),
         by_condition=sliced(rows, lambda row: row.condition),
         blind_by_family=control("blind"),
         adjacent_by_family=control("adjacent"),
         reasons=dict(sorted(Counter(row.reason for row in main if row.reason).items())),
         policy=policy_split(main),
+        spans=spans(make_rows(rows), resampler) if any(row.level for row in main) else {},
     )
 
 

@@ -38,6 +38,7 @@ class SampleSuite:
     filler_sha256: str = "f1" * 32
     extra_turn: str | None = None
     conditions: tuple[str, ...] = ("main", "adjacent", "blind")
+    levels: int = 0
     built: list[Dialogue] = field(default_factory=list, compare=False)
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -95,6 +96,7 @@ class SampleSuite:
             gold_abstains=False,
             chance=0.25,
             factors={},
+            level=1 + number // 4 % self.levels if self.levels else 0,
         )
         messages = [message for turn in history for message in turn.messages]
         return AskedProbe(probe, (*messages, Message("user", question)))
@@ -189,6 +191,8 @@ def run(
                         matched=(at, at + len(answer)) if at >= 0 else None,
                         prompt_tokens=40 + 58 * probe.length,
                         messages_sha256=conversation_sha256(asked.messages),
+                        level=probe.level or None,
+                        wording=probe.wording,
                     )
                 )
     return Run(label, manifest(label, suite, modes), outcomes)

@@ -95,7 +95,7 @@ def test_the_document_says_verdict_tables_changes_and_where_to_look(two):
     )
 
     assert text.startswith("## `lora-v3` against `base-model`\n\n> [!CAUTION]\n> **Regressed.** ")
-    assert "`lora-v3` keeps less context than `base-model`: −" in text
+    assert "`lora-v3` answers 44.4 points fewer of the questions right than `base-model`" in text
     assert "Suite `sample 1.0` · 288 paired probes · 36 skeletons" in text
     assert "| turns | base | candidate | difference | 95 % interval | verdict |" in text
     assert "| **all** |" in text

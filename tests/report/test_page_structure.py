@@ -175,7 +175,9 @@ def test_the_verdict_stands_in_the_card_with_symbol_word_interval_and_sentences(
 
     assert "▼" in card
     assert "Regressed" in card
-    assert "lora-v3 keeps less context than base-model" in card
+    assert "lora-v3 answers 44.4 points fewer of the questions right than base-model" in card
+    assert "memory, the rest, by −44.4 points" in card
+    assert "it forgets more." in card
     assert "95 % interval" in card
     assert re.search(r"−\d+\.\d", card)
 

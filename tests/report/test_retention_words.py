@@ -127,7 +127,7 @@ def test_a_curve_that_is_not_exponential_is_labelled_with_its_crossing():
             "shorter",
             "not both lie within the distances asked",
         ),
-        (HalfLifeRatio(None, None, None, "open", "lost ability"), "–", "lost ability"),
+        (HalfLifeRatio(None, None, None, "open", "censored on a side"), "–", "censored on a side"),
     ],
 )
 def test_a_ratio_without_a_value_gives_the_direction_alone(found, text, detail):

@@ -129,7 +129,10 @@ def test_a_model_that_cannot_do_the_task_has_a_difference_and_no_retention(with_
         assert side.note.startswith("not measurable: accuracy at distance 0")
         assert (side.history.ehl, side.half_life.decay) == (None, None)
         assert side.history.absolute is not None
-    assert kept.ability == ""
+    assert kept.one_sided == ""
+    parts = result.verdict.parts
+    assert (parts.ability.value, parts.memory.value) == (0, result.verdict.difference)
+    assert parts.memory.high < 0
 
 
 def test_a_selection_without_controls_has_a_difference_and_no_retention(grid, compared):

@@ -286,9 +286,10 @@ def test_a_few_censored_replicates_leave_one_side_of_the_interval_open(ratio):
     assert found.high is None
 
 
-def test_ability_in_one_model_only_leaves_no_ratio(ratio):
-    assert ratio(decaying(12), decaying(12), adjacent=(1, 0)).note == "lost ability"
-    assert ratio(decaying(12), decaying(12), adjacent=(0, 1)).note == "gained ability"
+def test_a_model_that_alone_can_do_the_task_leaves_no_ratio(ratio):
+    for adjacent, side in (((1, 0), "baseline"), ((0, 1), "candidate")):
+        found = ratio(decaying(12), decaying(12), adjacent=adjacent)
+        assert found.note == f"measurable in the {side} only"
     assert ratio(decaying(12), decaying(12), adjacent=(0, 0)).note.startswith("not measurable")
 
 

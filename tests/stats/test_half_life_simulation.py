@@ -13,6 +13,7 @@ import pytest
 
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import ModelRows
+from qwen_bench.stats.controls import Controls
 from qwen_bench.stats.half_life import half_life
 
 DISTANCES = np.array([0, 3, 7, 15, 31, 63])
@@ -35,6 +36,13 @@ def calibrated(p):
     return low
 
 
+def pooled_controls(rows, main):
+    """Every main row is held against the mean of all controls."""
+    nothing = np.full(len(rows), -1)
+    members = (np.where(rows, 0, -1), nothing)
+    return Controls(nothing, np.where(main, 0, -1), members, np.array([rows.sum()]))
+
+
 @pytest.fixture(scope="module")
 def design():
     """Rows without answers, and the intercept of each."""
@@ -49,9 +57,10 @@ def design():
         length=np.where(kind > 1, 64, 0),
         distance=distance,
         value=np.zeros(len(kind), dtype=np.int64),
+        level=np.zeros(len(kind), dtype=np.int64),
         main=kind > 1,
-        adjacent=kind == 1,
-        blind=kind == 0,
+        adjacent=pooled_controls(kind == 1, kind > 1),
+        blind=pooled_controls(kind == 0, kind > 1),
     )
     return rows, np.array([calibrated(p) for p in chances])[kind]
 

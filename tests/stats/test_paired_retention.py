@@ -75,7 +75,7 @@ def test_the_change_has_an_interval_and_the_half_life_a_ratio(pairs):
     assert 0.1 < found.half_life.low < found.half_life.value < found.half_life.high < 0.6
     assert found.base.half_life.low.at < found.base.half_life.decay.h
     assert set(found.by_distance) == set(found.base.by_distance)
-    assert found.ability == ""
+    assert found.one_sided == ""
 
 
 def test_without_fits_only_the_intervals_of_the_half_life_are_missing(pairs):
@@ -103,17 +103,22 @@ def test_one_language_is_not_shown_twice(pairs):
     assert list(by_language(pairs(8, 3, langs=("zh",)), Resampler(0, 50))) == ["all"]
 
 
-@pytest.mark.parametrize(("swap", "ability"), [(False, "lost ability"), (True, "gained ability")])
-def test_ability_in_one_model_only_is_named_and_both_accuracies_are_kept(rows, swap, ability):
+@pytest.mark.parametrize(
+    ("swap", "words"),
+    [(False, "measurable in the baseline only"), (True, "measurable in the candidate only")],
+)
+def test_a_model_that_alone_can_do_the_task_is_named_and_both_accuracies_are_kept(
+    rows, swap, words
+):
     able = rows(8)
     unable = rows(8, seed=2, able={"adjacent": 0.1, "blind": 0.05})
     sides = (unable, able) if swap else (able, unable)
 
     found = paired_retention(list(zip(*sides, strict=True)), Resampler(0, 100), fits=20)
 
-    assert found.ability == ability
-    assert {shift.note for shift in found.by_length.values()} == {ability}
-    assert (found.half_life.value, found.half_life.note) == (None, ability)
+    assert found.one_sided == words
+    assert {shift.note for shift in found.by_length.values()} == {words}
+    assert (found.half_life.value, found.half_life.note) == (None, words)
     worse = found.base if swap else found.candidate
     assert worse.adjacent < 0.2
     assert worse.by_length[16].accuracy > 0
@@ -139,7 +144,9 @@ def test_compare_json_holds_retention_under_the_documented_names(document):
     assert found["base"]["ehl"]["turns"] >= found["candidate"]["ehl"]["turns"]
     assert sum(found["base"]["ehl_shares"].values()) == pytest.approx(1)
     assert list(found["base"]["by_distance"]) == ["0", "1-3", "4-7", "8-15", "16-31"]
-    assert set(found["change"]) == {"ability", "half_life", "by_length", "by_distance", "by_load"}
+    assert set(found["change"]) == {
+        *("one_sided", "half_life", "by_length", "by_distance", "by_load", "by_level"),
+    }
     assert found["change"]["half_life"]["value"] < 1
     assert list(found["by_lang"]) == ["en", "zh"]
     assert set(found["by_lang"]["zh"]) == {"base", "candidate", "change"}

@@ -1,4 +1,4 @@
-"""The verdict in words: what is said of a history length is what its row shows."""
+"""A comparison in words: nothing is said that a row of the table does not show."""
 
 import random
 import re
@@ -16,7 +16,9 @@ from qwen_bench.stats.results import (
     Accounting,
     Cell,
     Comparison,
+    Decomposition,
     ModeComparison,
+    Part,
     Sameness,
     Side,
 )
@@ -55,8 +57,13 @@ def cell(low, high, *, difference=None, p=0.001, note="", more=None, **changes):
 OTHERS = Sameness(900, 800, repeated=False)
 
 
-def comparison(overall, by_length, *, by_family=None, same=OTHERS):
-    mode = ModeComparison(overall, None, by_length, by_family or {}, {}, {}, (), ())
+def decomposition(ability, memory, *, p=0.001):
+    """Two parts, each (value, low, high)."""
+    return Decomposition(0.9, 0.8, Part(*ability, p), Part(*memory, p))
+
+
+def comparison(overall, by_length, *, by_family=None, same=OTHERS, **cells):
+    mode = ModeComparison(overall, None, by_length, by_family or {}, {}, {}, (), (), **cells)
     return Comparison(
         base=Side("r1", "Qwen2.5-0.5B-Instruct", "a"),
         candidate=Side("r2", "lora-v3", "b"),
@@ -73,7 +80,7 @@ def comparison(overall, by_length, *, by_family=None, same=OTHERS):
 
 
 LOSS = (
-    "lora-v3 keeps less context than Qwen2.5-0.5B-Instruct: -9.2 points "
+    "lora-v3 answers 9.2 points fewer of the questions right than Qwen2.5-0.5B-Instruct "
     "(95 % interval -13.4 to -5.2, margin 5), 576 paired probes."
 )
 LOSS_AT_8 = (
@@ -90,9 +97,16 @@ LENGTHS = {
 }
 
 
-def test_a_regression_is_said_in_two_sentences():
-    assert sentences(comparison(WORSE, LENGTHS)) == (
+def test_a_regression_is_said_of_answers_then_of_ability_and_memory_then_of_lengths():
+    parts = decomposition((-0.02, -0.05, 0.01), (-0.072, -0.1, -0.04))
+
+    assert sentences(comparison(replace(WORSE, parts=parts), LENGTHS)) == (
         LOSS,
+        (
+            "Ability, with the evidence directly before the question, changes by -2.0 points (95 % "
+            "interval -5.0 to +1.0); memory, the rest, by -7.2 points (95 % interval -10.0 to "
+            "-4.0): it forgets more."
+        ),
         LOSS_AT_8,
     )
 
@@ -100,12 +114,24 @@ def test_a_regression_is_said_in_two_sentences():
 @pytest.mark.parametrize(
     ("overall", "start", "end"),
     [
-        (cell(0.06, 0.14), "lora-v3 keeps more context than Qwen2", "paired probes."),
-        (cell(-0.03, 0.01), "lora-v3 keeps as much context as", "paired probes."),
-        (cell(-0.02, 0.09), "lora-v3 keeps no less context than", "paired probes."),
+        (
+            cell(0.06, 0.14),
+            "lora-v3 answers 10.0 points more of the questions right than Qwen2",
+            "paired probes.",
+        ),
+        (
+            cell(-0.03, 0.01),
+            "lora-v3 answers as many of the questions right as Qwen2",
+            "paired probes.",
+        ),
+        (
+            cell(-0.02, 0.09),
+            "lora-v3 answers no fewer of the questions right than Qwen2",
+            "paired probes.",
+        ),
         (
             cell(-0.11, 0.02, note="about 1,200 more probes would settle it"),
-            "It is open whether lora-v3 keeps as much context as",
+            "It is open whether lora-v3 answers as many of the questions right as",
             "576 paired probes; about 1,200 more probes would settle it.",
         ),
         (
@@ -116,7 +142,7 @@ def test_a_regression_is_said_in_two_sentences():
     ],
 )
 def test_every_word_has_its_sentence(overall, start, end):
-    first, _ = sentences(comparison(overall, {}))
+    first = sentences(comparison(overall, {}))[0]
 
     assert first.startswith(start)
     assert first.endswith(end)
@@ -128,7 +154,7 @@ def test_lengths_without_an_interval_are_named_with_what_was_observed():
         for length, difference in ((1, -0.667), (2, -0.659), (4, -0.693))
     }
 
-    said = sentences(comparison(WORSE, {**untold, 8: cell(-0.8, -0.5)}))[1]
+    said = along_history({**untold, 8: cell(-0.8, -0.5)}).text
 
     assert said == (
         "At 8 turns of history a loss shows; at 1, 2 and 4 turns there are too few clusters to "
@@ -137,7 +163,7 @@ def test_lengths_without_an_interval_are_named_with_what_was_observed():
 
 
 @pytest.mark.parametrize(
-    ("by_length", "second"),
+    ("by_length", "last"),
     [
         ({}, ""),
         ({1: cell(-0.2, -0.1)}, "At 1 turn of history a loss shows."),
@@ -156,17 +182,18 @@ def test_lengths_without_an_interval_are_named_with_what_was_observed():
         ({2: cell(-0.2, -0.01, p=0.06)}, "At 2 turns of history it is open."),
     ],
 )
-def test_the_second_sentence_says_of_every_length_what_its_row_shows(by_length, second):
-    assert sentences(comparison(WORSE, by_length))[1] == second
+def test_the_last_sentence_says_of_every_length_what_its_row_shows(by_length, last):
+    assert along_history(by_length).text == last
+    assert sentences(comparison(WORSE, by_length))[2:] == ((last,) if last else ())
 
 
 @pytest.mark.parametrize(
     ("overall", "start"),
     [
-        (cell(-0.03, 0.01), "Overall lora-v3 keeps as much context as"),
-        (cell(-0.11, 0.02), "Overall it is open whether lora-v3 keeps"),
-        (cell(-0.02, 0.09), "Overall lora-v3 keeps no less"),
-        (WORSE, "lora-v3 keeps less context"),
+        (cell(-0.03, 0.01), "Overall lora-v3 answers as many"),
+        (cell(-0.11, 0.02), "Overall it is open whether lora-v3 answers"),
+        (cell(-0.02, 0.09), "Overall lora-v3 answers no fewer"),
+        (WORSE, "lora-v3 answers 9.2 points fewer"),
     ],
 )
 def test_a_verdict_that_a_row_does_not_share_is_said_of_all_together(overall, start):
@@ -245,8 +272,10 @@ def test_sides_that_are_the_same_cannot_be_told_apart(same, why):
     found = comparison(cell(-0.03, 0.01), {1: cell(-0.03, 0.01)}, same=same)
 
     assert sentences(found) == (
-        f"It cannot be told whether lora-v3 keeps as much context as Qwen2.5-0.5B-Instruct: {why}.",
-        "",
+        (
+            "It cannot be told whether lora-v3 answers as many of the questions right as "
+            f"Qwen2.5-0.5B-Instruct: {why}."
+        ),
     )
     assert in_short(found) == f"cannot tell: {why}"
 
@@ -255,10 +284,125 @@ def test_a_loss_of_the_same_model_stays_a_loss():
     found = comparison(WORSE, LENGTHS, same=Sameness(40, 30, repeated=True))
 
     assert found.verdict.word == "regressed"
-    assert sentences(found)[1] == "At 8 and 16 turns of history a loss shows."
+    assert sentences(found)[-1] == "At 8 and 16 turns of history a loss shows."
+
+
+SHRINKS = decomposition((0.0, -0.01, 0.01), (-0.09, -0.13, -0.05))
+FAILED = {"too_long": 20, "error": 3, "refused": 4, "empty": 13, "failed": 40}
+
+
+def test_failures_are_named_with_the_figure_of_the_rest_before_anyone_reads_forgot():
+    overall = replace(WORSE, parts=SHRINKS, **FAILED)
+    rest = cell(-0.02, 0.02, n=536, parts=decomposition((0, -0.1, 0.1), (0, -0.02, 0.02)))
+
+    said = sentences(comparison(overall, {}, without_failures=rest))
+
+    assert said[1] == (
+        "40 of 576 pairs failed on a side and count as wrong (20 too long, 3 errors, 4 refused, 13 "
+        "empty); among the 536 answered on both sides the difference is 0.0 points (95 % interval "
+        "-2.0 to +2.0)."
+    )
+    assert said[2].endswith("whether it keeps context better or worse is open.")
+
+
+def test_a_model_that_forgets_among_answered_probes_too_is_said_to_forget():
+    overall = replace(WORSE, parts=SHRINKS, **FAILED)
+    rest = cell(-0.12, -0.04, n=536, parts=SHRINKS)
+
+    said = sentences(comparison(overall, {}, without_failures=rest))
+
+    assert said[2].endswith("it forgets more.")
+
+
+def test_where_nothing_was_answered_on_both_sides_that_is_said():
+    said = sentences(comparison(replace(WORSE, parts=SHRINKS, failed=576, too_long=576), {}))
+
+    assert said[1].endswith("(576 too long): no pair was answered on both sides.")
+    assert "forgets" not in " ".join(said)
+
+
+def test_a_loss_that_lies_where_the_client_cut_the_evidence_is_said_to_be_that():
+    overall = replace(WORSE, parts=SHRINKS, cut=200)
+    rest = cell(-0.01, 0.01, n=376, parts=decomposition((0, 0, 0), (0, -0.01, 0.01)))
+
+    said = sentences(comparison(overall, {}, in_sight=rest))
+
+    assert said[1] == (
+        "The loss lies where the history policy cut the evidence out of a prompt (200 of 576 "
+        "pairs): with it in both prompts there is no loss larger than the margin, 0.0 points (95 % "
+        "interval -1.0 to +1.0)."
+    )
+    assert "forgets" not in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("overall", "rest"),
+    [
+        (WORSE, cell(-0.2, -0.1, n=376)),
+        (WORSE, cell(-0.06, 0.02, n=376)),
+        (WORSE, cell(None, None, n=376)),
+        (cell(-0.03, 0.01), cell(-0.01, 0.01, n=376)),
+    ],
+)
+def test_otherwise_what_was_cut_and_the_figure_without_it_are_named(overall, rest):
+    said = sentences(comparison(replace(overall, cut=200), {}, in_sight=rest))
+
+    start = "The history policy cut the evidence out of a prompt in 200 of 576 pairs; with it in "
+    assert said[1].startswith(start)
+    assert f"difference is {signed(rest.difference)} points (" in said[1]
+
+
+def test_where_no_evidence_was_in_both_prompts_that_is_said():
+    said = sentences(comparison(replace(WORSE, cut=576), {}))
+
+    assert said[1].endswith("in 576 of 576 pairs: in none was it in both prompts.")
+
+
+@pytest.mark.parametrize(
+    ("memory", "p", "words"),
+    [
+        ((0.1, 0.05, 0.15), 0.001, "it keeps more context"),
+        ((-0.1, -0.15, -0.05), 0.001, "it forgets more"),
+        ((0.1, 0.05, 0.15), 0.06, "whether it keeps context better or worse is open"),
+        ((-0.1, -0.25, 0.05), 0.2, "whether it keeps context better or worse is open"),
+        ((0.01, -0.02, 0.04), 0.2, "what it keeps changes by no more than the margin"),
+        ((-0.1, None, None), 0.001, "there are too few clusters to tell what it keeps"),
+    ],
+)
+def test_what_is_said_of_memory_rests_on_its_interval_and_test(memory, p, words):
+    overall = replace(WORSE, parts=decomposition((0, -0.1, 0.1), memory, p=p))
+
+    assert sentences(comparison(overall, {}))[1].endswith(f": {words}.")
+
+
+def test_a_better_model_at_distance_zero_is_not_said_to_keep_more_context():
+    parts = decomposition((0.15, 0.1, 0.2), (-0.01, -0.03, 0.01))
+
+    said = sentences(comparison(cell(0.09, 0.18, parts=parts), {}))
+
+    assert said[0].startswith("lora-v3 answers 13.5 points more of the questions right than")
+    assert "keeps more context" not in " ".join(said)
+
+
+def test_without_the_controls_it_is_said_that_the_parts_are_not_known():
+    said = sentences(comparison(WORSE, {}))[1]
+
+    assert said.startswith("What of it is ability and what is memory is not known")
 
 
 fractions = st.floats(-1, 1).map(lambda number: round(number, 3))
+
+
+@st.composite
+def parts(draw):
+    """Ability or memory, with an interval or without."""
+    value, p = draw(fractions), draw(st.sampled_from([0.0005, 0.04, 0.06, 1.0]))
+    if draw(st.booleans()):
+        return Part(value, None, None, p)
+    return Part(value, value - draw(st.floats(0, 0.3)), value + draw(st.floats(0, 0.3)), p)
+
+
+decompositions = st.builds(Decomposition, st.just(0.9), st.just(0.8), parts(), parts())
 
 
 @st.composite
@@ -272,14 +416,22 @@ def rows(draw):
         (difference, difference + draw(st.floats(-0.3, 0)), difference + draw(st.floats(0, 0.3)))
     )[::2]
     found = cell(max(-1, low), min(1, high), difference=difference, p=p)
+    found = replace(found, parts=draw(st.none() | decompositions))
     if draw(st.integers(0, 9)) == 0:
         return replace(found, word="inconclusive", note=DEPENDS)
     return found
 
 
+@st.composite
+def overall_rows(draw):
+    """The row that decides, some of its pairs failed or cut."""
+    failed, cut = draw(st.sampled_from([(0, 0), (7, 0), (0, 9), (5, 4)]))
+    return replace(draw(rows()), failed=failed, empty=failed, cut=cut)
+
+
 comparisons = st.builds(
     comparison,
-    rows(),
+    overall_rows(),
     st.dictionaries(st.sampled_from([1, 2, 4, 8, 16, 32, 64]), rows(), max_size=7),
     by_family=st.dictionaries(st.sampled_from(["pronoun", "fact_recall"]), rows()),
     same=st.builds(
@@ -288,6 +440,8 @@ comparisons = st.builds(
         st.integers(0, 4),
         st.booleans(),
     ),
+    without_failures=st.none() | rows(),
+    in_sight=st.none() | rows(),
 )
 _CLAUSE = re.compile(r"^at ([\d, and]+?) turns?(?: of history)? (.+)$", re.IGNORECASE)
 
@@ -318,7 +472,9 @@ def check_lengths(found):
     """Every length is named once, with a claim that its row bears out."""
     table = found.modes["generate"].by_length
     named = []
-    for lengths, claim in claims(sentences(found)[1]):
+    said = along_history(table).text
+    assert sentences(found)[-1] == said or not said
+    for lengths, claim in claims(said):
         numbers = re.findall(r"[+-]?\d+\.\d", claim)
         for place, length in enumerate(lengths):
             assert row_agrees(table[length], claim, numbers[place] if numbers else None), claim
@@ -354,14 +510,14 @@ def test_rows_of_real_comparisons_bear_out_what_is_said(seed, outcome, run):
 
 @given(comparisons)
 def test_no_row_contradicts_the_verdict_in_words(found):
-    first, _ = sentences(found)
+    first = sentences(found)[0]
     mode = found.modes["generate"]
     words = {row.word for row in (*mode.by_length.values(), *mode.by_family.values())}
     verdict = found.verdict
 
     assert bool(first.startswith("It cannot be told")) == (verdict.word == "cannot tell")
     if verdict.word != "cannot tell":
-        assert signed(verdict.difference) in first
+        assert signed(verdict.difference).lstrip("+-") in first
         others = {"regressed", "improved"} - {verdict.word}
         assert first.startswith("Overall ") == bool(words & others)
     else:
@@ -393,3 +549,58 @@ def test_every_length_stands_in_one_group(found):
     lengths = [length for group in groups for length in group]
     assert len(lengths) == len(set(lengths))
     assert all(group == tuple(sorted(group)) for group in groups)
+
+
+def moved(row):
+    """Direction in which a row shows that memory changed."""
+    if row is None or row.parts is None or row.parts.memory.low is None:
+        return 0
+    memory = row.parts.memory
+    return (memory.p <= 0.05) * ((memory.low > 0) - (memory.high < 0))
+
+
+@given(comparisons)
+def test_no_row_contradicts_what_is_said_of_memory(found):
+    mode = found.modes["generate"]
+    text = " ".join(sentences(found))
+    rows_read = [mode.overall]
+    rows_read += [mode.without_failures] if mode.overall.failed else []
+    rows_read += [mode.in_sight] if mode.overall.cut else []
+
+    if "keeps more context" in text:
+        assert {moved(row) for row in rows_read} == {1}
+    if "forgets more" in text:
+        assert {moved(row) for row in rows_read} == {-1}
+    if "changes by no more than the margin" in text:
+        memory = mode.overall.parts.memory
+        assert max(-memory.low, memory.high) <= MARGIN + 1e-9
+    if found.verdict.word != "cannot tell" and mode.overall.parts is not None:
+        for part in (mode.overall.parts.ability, mode.overall.parts.memory):
+            assert f"by {signed(part.value)} points (" in text
+            if part.low is not None:
+                assert f"(95 % interval {signed(part.low)} to {signed(part.high)})" in text
+
+
+@given(comparisons)
+def test_no_row_contradicts_what_is_said_of_failures_and_of_cut_evidence(found):
+    mode = found.modes["generate"]
+    said = sentences(found)
+    failing = [place for place, one in enumerate(said) if "count as wrong" in one]
+    cutting = [place for place, one in enumerate(said) if "the history policy cut" in one.lower()]
+    judged = [place for place, one in enumerate(said) if "memory, the rest" in one]
+
+    assert len(failing) == bool(mode.overall.failed)
+    assert len(cutting) == bool(mode.overall.cut)
+    assert all(place < later for place in failing + cutting for later in judged)
+    if failing and mode.without_failures is not None:
+        assert f"difference is {signed(mode.without_failures.difference)} p" in said[failing[0]]
+    if cutting and said[cutting[0]].startswith("The loss lies"):
+        assert found.verdict.word == "regressed"
+        assert mode.in_sight.low >= -MARGIN - 1e-9
+
+
+@given(comparisons)
+def test_no_loss_is_denied_of_a_length_whose_interval_allows_one(found):
+    mode = found.modes["generate"]
+    for length in along_history(mode.by_length).kept:
+        assert mode.by_length[length].low >= -MARGIN - 1e-9

@@ -127,7 +127,7 @@ def document(grid, run):
 def test_compare_json_has_the_documented_keys(document):
     (candidate,) = document["candidates"]
 
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["exit_code"] == 3
     assert document["base"] == {"run_id": "base", "label": "base", "fingerprint": "base"}
     assert (candidate["verdict"], candidate["note"], candidate["more_probes"]) == (
@@ -150,7 +150,7 @@ def test_compare_json_holds_cells_under_the_documented_names(document):
     assert set(mode["overall"]) == {
         *("n", "clusters", "base", "candidate", "difference", "low", "high", "p", "p_adjusted"),
         *("both_right", "lost", "gained", "both_wrong", "word", "note"),
-        *("too_long", "error", "empty", "effects"),
+        *("too_long", "error", "empty", "refused", "failed", "cut", "effects", "parts"),
     }
     assert list(mode["by_length"]) == ["1", "4"]
     assert mode["answered_only"] is None

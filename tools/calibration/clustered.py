@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qwen_bench.stats.arrays import Floats, Ints
 from qwen_bench.stats.cells import Columns
-from qwen_bench.stats.clusters import Floats, Ints, RowIndex, index_rows
+from qwen_bench.stats.clusters import RowIndex, index_rows
+from qwen_bench.stats.controls import Controls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,12 +60,27 @@ class Layout:
             too_long=~yes,
             error=~yes,
             empty=~yes,
+            refused=~yes,
+            in_sight=yes,
             main=yes,
+            adjacent=own_controls(np.full(self.probes, -1)),
             families=("",) * self.probes,
             lengths=(0,) * self.probes,
+            distances=(0,) * self.probes,
+            levels=(0,) * self.probes,
             langs=("",) * self.probes,
             conditions=("main",) * self.probes,
         )
+
+
+def own_controls(own: Ints) -> Controls:
+    """Controls of which every main row has one of its own.
+
+    Args:
+        own: (rows,) place of the control; -1 for other rows.
+    """
+    none = np.full(len(own), -1, dtype=np.int64)
+    return Controls(own, none, (none, none), np.zeros(0, dtype=np.int64))
 
 
 def even_layout(clusters: int, probes: int = PROBES) -> Layout:
