@@ -42,8 +42,12 @@ class Twins(Check):
                 self._findings.add(probe.id, "A and B ask in different words")
             if probe.candidates != twin.candidates:
                 self._findings.add(probe.id, "A and B list different candidates")
+            if probe.rank_candidates != twin.rank_candidates:
+                self._findings.add(probe.id, "A and B rank different candidates")
             if probe.factors != twin.factors:
-                self._findings.add(probe.id, "A and B have different factor levels")
+                self._findings.add(probe.id, "A and B have different factors")
+            if (probe.level, probe.wording) != (twin.level, twin.wording):
+                self._findings.add(probe.id, "A and B have different levels or wordings")
 
     def summary(self) -> str:
         """What was looked at."""
