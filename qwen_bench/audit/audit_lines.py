@@ -119,7 +119,7 @@ def level_rows(audit: Audit, family: str) -> list[list[str]]:
     rows = [head]
     for solver, cell in cells.items():
         shares = [share_text(cell.levels[level].value) for level in levels]
-        whole = share_text(cell.whole.value)
+        whole = share_text(cell.whole.value) if cell.whole.n else ""
         rows.append([solver, *shares, share_text(cell.mean), declared_text(cell), whole])
     return rows
 
@@ -181,7 +181,7 @@ def document(audit: Audit) -> dict[str, Any]:
                     for lang in suite.langs
                     if (solver, family, lang) in by_lang
                 },
-                "twin_groups": cell.whole.value,
+                "twin_groups": cell.whole.value if cell.whole.n else None,
                 "passed": (solver, family) not in judged.failed,
             }
             for (solver, family), cell in judged.cells.items()

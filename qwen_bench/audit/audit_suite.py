@@ -87,7 +87,7 @@ def audit_suite(
     expected = Expected({name: suite.sources.families[name] for name in suite.families})
     maintenance = find_maintenance()
     table = SolverTable(solvers or (*SOLVERS, *WINDOWS), maintenance.window)
-    composition = Composition(suite.sources.levels, suite.rotations)
+    composition = Composition(suite.levels, len(suite.sources.levels), suite.rotations)
     separability = Separability()
     checks: list[Check] = [] if solvers else [*_checks(suite), composition, separability]
     for rendering in _renderings(suite, progress):
@@ -126,7 +126,7 @@ def audit_suite(
 def _checks(suite: Suite) -> list[Check]:
     families, split = suite.sources.families, suite.sources.split
     return [
-        Leaks(teller(suite.sources, suite.programmes)),
+        Leaks(teller(suite)),
         Conflicts(families, split),
         Solvability(),
         Twins(),

@@ -50,7 +50,7 @@ class Balance(Check):
                 continue
             for asked in dialogue.probes:
                 probe = asked.probe
-                if probe.condition == "main" and probe.variant == "A":
+                if probe.condition == "main" and probe.variant == rendering[0].variant:
                     slot = probe.factors.get("slot", "")
                     self._slots[probe.programme, probe.family, probe.length][slot] += 1
                 key = (probe.variant, probe.family, probe.question)
@@ -60,8 +60,8 @@ class Balance(Check):
                     instance = (probe.variant, group_of(probe))
                     if instance not in seen:
                         seen.add(instance)
-                        self._instance(probe)
-                    if probe.variant == "A" and (probe.family,) not in seen:
+                        self._instance(probe, first=probe.variant == rendering[0].variant)
+                    if probe.variant == rendering[0].variant and (probe.family,) not in seen:
                         seen.add((probe.family,))
                         self._factors(probe)
 
@@ -89,11 +89,11 @@ class Balance(Check):
             place = str(options.index(probe.gold))
             self._counts["place of the gold"][probe.family, k][place] += 1
 
-    def _instance(self, probe: Probe) -> None:
+    def _instance(self, probe: Probe, *, first: bool) -> None:
         """Gold and key, once an instance: its other questions share its draws."""
         if probe.gold in probe.candidates and probe.gold not in LABELS:
             self._counts["gold"][probe.family, 0][probe.gold] += 1
-        if probe.key_words and probe.variant == "A":
+        if probe.key_words and first:
             self._counts["key asked"][probe.family, 0][probe.key_words[0]] += 1
 
     def _judge_factors(self) -> None:

@@ -76,20 +76,23 @@ class Composition(Check):
     """Counts levels, forms and wordings by family, language, history length and slot.
 
     Args:
-        levels: of the suite.
-        rotations: of each programme at each history length. Where they are no multiple of the
-            levels, a slot cannot hold all levels equally often; where they do not cross levels and
+        levels: that are asked.
+        cycle: rotations in which every level has its turn. Where the rotations are no multiple of
+            it, a slot cannot hold all levels equally often; where they do not cross levels and
             wordings, only the levels are judged.
+        rotations: of each programme at each history length.
     """
 
     name = "composition"
 
-    def __init__(self, levels: Sequence[int], rotations: Mapping[str, Mapping[int, int]]) -> None:
+    def __init__(
+        self, levels: Sequence[int], cycle: int, rotations: Mapping[str, Mapping[int, int]]
+    ) -> None:
         super().__init__()
         self._due = tuple(levels)
         numbers = {n for at in rotations.values() for n in at.values()}
-        self._whole = not any(n % len(levels) for n in numbers)
-        self._crossed = not any(n % (len(levels) * len(WORDINGS)) for n in numbers)
+        self._whole = not any(n % cycle for n in numbers)
+        self._crossed = not any(n % (cycle * len(WORDINGS)) for n in numbers)
         self._kinds: defaultdict[tuple[str, str, int], Counter[Kind]] = defaultdict(Counter)
         self._levels: defaultdict[tuple[str, str, int, str], Counter[int]] = defaultdict(Counter)
         self._naive: Counter[str] = Counter()

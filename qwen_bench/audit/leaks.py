@@ -13,7 +13,7 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
 from qwen_bench.scoring.mentions import find_mentions
-from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
+from qwen_bench.solvers.history_reading import Aliases, aliases_of, mentions_in, plain
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _ARTICLE = re.compile(r"^(?:the|my|our|your|his|her|their|an?) ")
@@ -70,10 +70,11 @@ class Leaks(Check):
         self, probe: Probe, candidates: tuple[str, ...], texts: Sequence[tuple[int, str]]
     ) -> None:
         whole = "\n".join(plain(text) for _, text in texts)
-        if not find_mentions(whole, candidates, probe.aliases):
+        candidates, aliases = _but_numbers(candidates, aliases_of(probe))
+        if not find_mentions(whole, candidates, dict(aliases)):
             return
         for turn, text in texts:
-            for mention in mentions_in(text, candidates, aliases_of(probe)):
+            for mention in mentions_in(text, candidates, aliases):
                 self._findings.add(probe.id, f"'{mention.candidate}' leaks", turn)
 
     def _question(self, probe: Probe) -> None:
@@ -105,6 +106,14 @@ class Leaks(Check):
         if len(set(obeying)) > 1:
             turn = first + obeying.index(not obeying[0])
             self._findings.add(asked.probe.id, "some replies obey the rule and some do not", turn)
+
+
+def _but_numbers(candidates: Sequence[str], aliases: Aliases) -> tuple[tuple[str, ...], Aliases]:
+    """Candidates and aliases that are no bare number: one may stand for anything."""
+    kept = tuple(
+        (name, tuple(form for form in forms if not form.isdecimal())) for name, forms in aliases
+    )
+    return tuple(name for name in candidates if not name.isdecimal()), kept
 
 
 def _holds(rule: Rule, text: str) -> bool:

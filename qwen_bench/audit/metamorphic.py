@@ -1,4 +1,4 @@
-"""Metamorphic tests: what must happen to the answers when words or filler change in a known way.
+"""Metamorphic tests: what must happen to the answers when words or bank change in a known way.
 
 A frozen or coincidental gold does not follow. Words are exchanged among themselves, so the changed
 suite is as valid as the first one; draws are indices, so it has the same facts.
@@ -55,7 +55,7 @@ class Twins(Check):
 
 
 def metamorphic(suite: Suite) -> AuditLine:
-    """Exchange values, entities and filler of a suite (its first rotation is enough).
+    """Exchange values, entities and the bank of a suite (its first rotation is enough).
 
     Args:
         suite: small; built several times over.
@@ -72,19 +72,19 @@ def metamorphic(suite: Suite) -> AuditLine:
         for probe in _probes(_renamed(one, lang, keys)).values():
             _same(findings, plain[probe.id], probe, "when entities are renamed")
     sources = suite.sources
-    filler = {
+    banks = {
         lang: replace(bank, threads=tuple(reversed(bank.threads)))
-        for lang, bank in sources.filler.items()
+        for lang, bank in sources.banks.items()
     }
-    for probe in _probes(replace(suite, sources=replace(sources, filler=filler))).values():
-        _same(findings, plain[probe.id], probe, "when the filler is permuted")
+    for probe in _probes(replace(suite, sources=replace(sources, banks=banks))).values():
+        _same(findings, plain[probe.id], probe, "when the bank is permuted")
         if (probe.needs, probe.question_text) != (
             plain[probe.id].needs,
             plain[probe.id].question_text,
         ):
-            findings.add(probe.id, "needs or question change when the filler is permuted")
+            findings.add(probe.id, "needs or question change when the bank is permuted")
     return findings.line(
-        "metamorphic", f"{len(plain)} probes: values exchanged, entities renamed, filler permuted"
+        "metamorphic", f"{len(plain)} probes: values exchanged, entities renamed, bank permuted"
     )
 
 

@@ -104,11 +104,9 @@ class Separability(Check):
         self.separated: dict[tuple[str, str], Separated] = {}
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Keep the surface of every turn of variant A, and where a search finds the needed ones."""
-        first = next((d for d in rendering if d.variant == "A"), None)
-        if first is None:
-            return
-        programme = first.cluster.rpartition("-")[0]
+        """Keep the surface of every turn of one variant, and where a search finds the needed."""
+        first = rendering[0]
+        programme = first.probes[0].probe.programme
         for turn in first.turns:
             row = (str(first.cluster), turn.group is not None, surface_of(turn, first.lang))
             self._turns[programme, first.lang].append(row)

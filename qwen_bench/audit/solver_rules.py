@@ -76,7 +76,7 @@ class JudgedTable:
             cell = JudgedCell(
                 levels,
                 {level: expected.due(solver, family, kind, level) for level in levels},
-                {level: groups[solver, family, level] for level in levels},
+                {level: groups.get((solver, family, level), RightShare(0, 0)) for level in levels},
             )
             self.cells[solver, family] = cell
             self._judge(solver, family, cell)

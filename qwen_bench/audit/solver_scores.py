@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qwen_bench.audit.findings import AuditLine, Findings, RightShare
 from qwen_bench.audit.questions import group_of
-from qwen_bench.probes.probe import AnswerKind, AskedProbe, Dialogue, Probe
+from qwen_bench.probes.probe import VARIANTS, AnswerKind, AskedProbe, Dialogue, Probe
 from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.fixed_choice import sees
 from qwen_bench.solvers.solver_engine import applies, find_solver, window_of
@@ -50,7 +50,7 @@ class SolverTable:
         self.probes = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Ask every solver the probes of one cluster in one language."""
+        """Ask every solver the probes of one cluster in one language; one variant is no group."""
         verdicts: dict[tuple[str, str, str, str], int] = {}
         groups: dict[tuple[str, str, int, str], bool] = {}
         for dialogue in rendering:
@@ -58,6 +58,8 @@ class SolverTable:
                 self.probes += 1
                 for name, score in self._scores(asked, verdicts):
                     self._count(name, asked.probe, score, groups)
+        if len({dialogue.variant for dialogue in rendering}) < len(VARIANTS):
+            return
         for (name, host, level, _), whole in groups.items():
             self._groups[name, host, level] += 1
             self._whole[name, host, level] += whole

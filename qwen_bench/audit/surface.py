@@ -43,8 +43,7 @@ def about_tokens(text: str) -> int:
 def surface_of(turn: Turn, lang: Lang) -> tuple[float, ...]:
     """Surface features of a turn, in the order of `NAMES`."""
     user, assistant = _of_text(turn.user, lang), _of_text(turn.assistant, lang)
-    place = getattr(turn, "place", 0)
-    return (*user, *assistant, user[1] - assistant[1], float(place))
+    return (*user, *assistant, user[1] - assistant[1], float(turn.place))
 
 
 @lru_cache(maxsize=16384)

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from qwen_bench.probes.probe import Dialogue
-from qwen_bench.probes.programmes import Programme, Sources, place
-from qwen_bench.probes.word_templates import render
+from qwen_bench.probes.programmes import place
+from qwen_bench.probes.remarks import remark_of
+from qwen_bench.probes.suites import Suite
 
 # Remark of the user and acknowledgement of the assistant, by turn.
 Told = Mapping[int, tuple[str, str]]
 Tell = Callable[[Dialogue], Told]
 
 
-def teller(sources: Sources, programmes: Sequence[Programme]) -> Tell:
-    """A function that writes the evidence of a dialogue anew, from the draws of its cluster.
-
-    Args:
-        sources: of the suite.
-        programmes: of the suite.
-    """
-    named = {programme.name: programme for programme in programmes}
+def teller(suite: Suite) -> Tell:
+    """A function that writes the evidence of a dialogue anew, from the draws of its cluster."""
+    sources = suite.sources
+    programmes = {f"{sources.dialogues}{p.name}": p for p in suite.programmes}
 
     def tell(dialogue: Dialogue) -> Told:
         name, _, number = dialogue.cluster.rpartition("-")
         told: dict[int, tuple[str, str]] = {}
-        placed = place(sources, named[name], int(number), dialogue.variant, dialogue.lang)
+        placed = place(sources, programmes[name], int(number), dialogue.variant, dialogue.lang)
         for item in placed:
-            if not item.instance.evidence:
-                continue
             join = sources.families[item.group].joins[dialogue.lang]
-            for turn, stage in zip(item.turns, item.instance.evidence, strict=True):
-                told[turn] = (
-                    render(stage.user, stage.context, join, lines=True),
-                    render(stage.assistant, stage.context, join, lines=True),
-                )
+            for turn, stage in zip(item.turns, item.instance.evidence, strict=False):
+                remark = remark_of(stage, join, item.group)
+                told[turn] = remark.said, remark.answered
         return told
 
     return tell

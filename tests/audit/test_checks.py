@@ -26,14 +26,14 @@ EVERY = ("*",)
 def checks(suite):
     families, split = suite.sources.families, suite.sources.split
     return [
-        Leaks(teller(suite.sources, suite.programmes)),
+        Leaks(teller(suite)),
         Conflicts(families, split),
         Solvability(),
         Twins(),
         Balance(families, split, suite.programmes),
         Lengths(),
         Nesting(),
-        Composition(suite.sources.levels, suite.rotations),
+        Composition(suite.levels, len(suite.sources.levels), suite.rotations),
         Separability(),
     ]
 

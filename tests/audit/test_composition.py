@@ -13,7 +13,7 @@ FOUR = {"mixed": {2: 4, 4: 4}}
 
 
 def composition(rotations=FOUR):
-    return Composition(toy.LEVELS, rotations)
+    return Composition(toy.LEVELS, len(toy.LEVELS), rotations)
 
 
 def seen(rotations=4, **changes):

@@ -180,7 +180,7 @@ def _measured(audit: Audit, solver: str, family: str) -> str:
 
 def _by_level(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
     """One row a solver and level, where a family declares what it scores or none does."""
-    levels = audit.suite.sources.levels
+    levels = audit.suite.levels
     rows = [["solver", "level", *short.values()], ["---", "--:", *("--:" for _ in short)]]
     for solver in audit.table.solvers:
         cells = [audit.judged.cells.get((solver, family)) for family in short]
