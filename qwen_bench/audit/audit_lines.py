@@ -8,6 +8,7 @@ from typing import Any
 
 from qwen_bench.audit.audit_suite import Audit
 from qwen_bench.audit.findings import AuditLine
+from qwen_bench.audit.solver_rules import JudgedCell
 
 _WORD = {"ok": "ok", "fail": "FAIL", "skipped": "skipped"}
 # What the document tells of a suite.
@@ -40,7 +41,7 @@ def share_text(value: float) -> str:
 def audit_lines(audit: Audit) -> list[str]:
     """The table of solvers with what they score by construction, then one line an audit."""
     suite = audit.suite
-    families = audit.table.families
+    families = audit.families
     short = short_names(families)
     width = max(5, *(len(name) + 3 for name in short.values())) if short else 5
     title = [
@@ -62,24 +63,73 @@ def audit_lines(audit: Audit) -> list[str]:
         due = [_due(audit, solver, family) for family in families]
         if any(due):
             lines.append(f" {'':<15}" + "".join(f"{text:>{width}} " for text in due))
-    lines += ["", " second lines: by construction; ! breaks a pass rule", *_legend(short), ""]
+    lines += [
+        "",
+        " mean over levels; second lines: as declared, where it is; ! breaks a pass rule",
+        *_legend(short),
+        "",
+    ]
+    if len(families) == 1:
+        lines += [*_by_level(audit, families[0]), ""]
+    if audit.composition is not None:
+        lines += audit.composition.lines()
+    if audit.separability is not None:
+        lines += audit.separability.lines()
     lines += _audits(audit.lines)
     return [line.rstrip() for line in lines]
 
 
 def _cell(audit: Audit, solver: str, family: str) -> str:
-    share = audit.judged.cells.get((solver, family))
-    if share is None:
+    cell = audit.judged.cells.get((solver, family))
+    if cell is None:
         return " "
     mark = "!" if (solver, family) in audit.judged.failed else " "
-    return share_text(share.value) + mark
+    return share_text(cell.mean) + mark
 
 
 def _due(audit: Audit, solver: str, family: str) -> str:
-    shown = audit.judged.shown.get((solver, family), "")
-    if shown in {"", "0", "1"}:
+    cell = audit.judged.cells.get((solver, family))
+    due = cell.mean_due if cell else None
+    return "" if due is None or due.exact else f"({due})"
+
+
+def _by_level(audit: Audit, family: str) -> list[str]:
+    """The table of one family by level."""
+    rows = level_rows(audit, family)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        " "
+        + "  ".join(
+            f"{cell:<{width}}" if i == 0 else f"{cell:>{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def level_rows(audit: Audit, family: str) -> list[list[str]]:
+    """What every solver scores in a family by level: head, then a row a solver."""
+    cells = {
+        solver: audit.judged.cells[solver, family]
+        for solver in audit.table.solvers
+        if (solver, family) in audit.judged.cells
+    }
+    levels = sorted({level for cell in cells.values() for level in cell.levels})
+    head = ["solver", *(f"level {level}" for level in levels), "mean", "declared", "twin groups"]
+    rows = [head]
+    for solver, cell in cells.items():
+        shares = [share_text(cell.levels[level].value) for level in levels]
+        whole = share_text(cell.whole.value) if cell.whole.n else ""
+        rows.append([solver, *shares, share_text(cell.mean), declared_text(cell), whole])
+    return rows
+
+
+def declared_text(cell: JudgedCell) -> str:
+    """What is declared of a cell: one value, or one for each level; empty where nothing is."""
+    due = ["?" if value is None else str(value) for value in cell.due.values()]
+    if set(due) == {"?"}:
         return ""
-    return f"({shown if shown.startswith('<') else share_text(float(shown))})"
+    return due[0] if len(set(due)) == 1 else " ".join(due)
 
 
 def _legend(short: dict[str, str]) -> list[str]:
@@ -119,19 +169,22 @@ def document(audit: Audit) -> dict[str, Any]:
             {
                 "solver": solver,
                 "family": family,
-                "right": share.right,
-                "n": share.n,
-                "accuracy": share.value,
+                "n": cell.n,
+                "accuracy": cell.mean,
+                "declared": declared_text(cell) or None,
+                "by_level": {
+                    str(level): {"right": share.right, "n": share.n, "accuracy": share.value}
+                    for level, share in cell.levels.items()
+                },
                 "by_lang": {
                     lang: by_lang[solver, family, lang].value
                     for lang in suite.langs
                     if (solver, family, lang) in by_lang
                 },
-                "expected": judged.shown[solver, family] or None,
-                "twin_groups": judged.groups[solver, family].value,
+                "twin_groups": cell.whole.value if cell.whole.n else None,
                 "passed": (solver, family) not in judged.failed,
             }
-            for (solver, family), share in judged.cells.items()
+            for (solver, family), cell in judged.cells.items()
         ],
         "windows": [
             {
@@ -144,5 +197,47 @@ def document(audit: Audit) -> dict[str, Any]:
             }
             for (turns, family, lang), curve in audit.curves.items()
         ],
+        "composition": _composition(audit),
+        "separability": _separability(audit),
         "audits": [asdict(line) for line in audit.lines],
+    }
+
+
+def _composition(audit: Audit) -> list[dict[str, Any]]:
+    shares = audit.composition.shares() if audit.composition else {}
+    return [
+        {
+            "lang": lang,
+            "evidence_turns": evidence,
+            "length": length,
+            "families": share.families,
+            "probes": share.probes,
+            "levels": {str(level): str(value) for level, value in sorted(share.levels.items())},
+            "forms": {form: str(value) for form, value in share.forms.items()},
+            "wordings": {wording: str(value) for wording, value in share.wordings.items()},
+        }
+        for (lang, evidence, length), share in shares.items()
+    ]
+
+
+def _separability(audit: Audit) -> dict[str, Any]:
+    found = audit.separability
+    if found is None:
+        return {}
+    return {
+        "surface": [
+            {"programme": programme, "lang": lang, "gated": result.gated, **asdict(result)}
+            for (programme, lang), result in found.separated.items()
+        ],
+        "bm25": [
+            {
+                "lang": lang,
+                "level": level,
+                "wording": wording,
+                "n": search.first.n,
+                "top_1": search.first.value,
+                "top_3": search.among_three.value,
+            }
+            for (lang, level, wording), search in found.found().items()
+        ],
     }

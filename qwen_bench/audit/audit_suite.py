@@ -7,18 +7,22 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from qwen_bench.audit.balance import Balance
+from qwen_bench.audit.composition import Composition
 from qwen_bench.audit.findings import AuditLine, Check, Rebuild
 from qwen_bench.audit.leaks import Conflicts, Leaks
 from qwen_bench.audit.maintenance import Key, Named, WindowCurve, find_maintenance
 from qwen_bench.audit.metamorphic import Twins, metamorphic
+from qwen_bench.audit.separability import Separability
 from qwen_bench.audit.shape import Lengths, Nesting
+from qwen_bench.audit.shortcuts import WINDOWS, Expected
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.audit.solver_rules import ENOUGH_CLUSTERS, JudgedTable
 from qwen_bench.audit.solver_scores import SolverTable
-from qwen_bench.audit.solver_table import SOLVERS, WINDOWS
+from qwen_bench.audit.told import teller
 from qwen_bench.probes.probe import Dialogue
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Suite
+from qwen_bench.solvers.solver_engine import SOLVERS
 
 ELSEWHERE = (
     AuditLine("output cap", "skipped", "read off a run: the report warns from 1 % truncated on"),
@@ -36,6 +40,8 @@ class Audit:
         table: what the solvers scored.
         judged: the same after the gates.
         curves: of the windows by (turns, family, language); none outside a checkout.
+        composition: what is asked at every history length; None where solvers were chosen.
+        separability: evidence against the rest; None where solvers were chosen.
         lines: one for each audit.
     """
 
@@ -44,7 +50,14 @@ class Audit:
     table: SolverTable
     judged: JudgedTable
     curves: Mapping[Key, WindowCurve]
+    composition: Composition | None
+    separability: Separability | None
     lines: tuple[AuditLine, ...]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families asked in the main condition, in the order of the suite."""
+        return tuple(name for name in self.suite.families if name in self.table.kinds)
 
     @property
     def failed(self) -> tuple[AuditLine, ...]:
@@ -71,16 +84,18 @@ def audit_suite(
         models: label and tokenizer of models, for the audits of tokens.
         progress: is told what comes next.
     """
-    floors = {name: suite.sources.families[name].task.floor for name in suite.families}
+    expected = Expected({name: suite.sources.families[name] for name in suite.families})
     maintenance = find_maintenance()
-    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), floors, maintenance.window)
-    checks: list[Check] = [] if solvers else _checks(suite)
+    table = SolverTable(solvers or (*SOLVERS, *WINDOWS), maintenance.window)
+    composition = Composition(suite.levels, len(suite.sources.levels), suite.rotations)
+    separability = Separability()
+    checks: list[Check] = [] if solvers else [*_checks(suite), composition, separability]
     for rendering in _renderings(suite, progress):
         table.see(rendering)
         for check in checks:
             check.see(rendering)
     progress("gates")
-    judged = JudgedTable(table)
+    judged = JudgedTable(table, expected)
     curves = maintenance.curves(suite)
     enough = min(table.clusters.values(), default=0) >= ENOUGH_CLUSTERS
     lines = [*judged.lines(), *table.lines()]
@@ -102,6 +117,8 @@ def audit_suite(
         table=table,
         judged=judged,
         curves=curves,
+        composition=None if solvers else composition,
+        separability=None if solvers else separability,
         lines=tuple(lines),
     )
 
@@ -109,11 +126,11 @@ def audit_suite(
 def _checks(suite: Suite) -> list[Check]:
     families, split = suite.sources.families, suite.sources.split
     return [
-        Leaks(),
+        Leaks(teller(suite)),
         Conflicts(families, split),
         Solvability(),
         Twins(),
-        Balance(families, split),
+        Balance(families, split, suite.programmes),
         Lengths(),
         Nesting(),
     ]

@@ -1,4 +1,4 @@
-"""Balance: factor levels, places, values and keys evenly spread (probe specification, section 3.4).
+"""Balance: factors, places, values and keys evenly spread (probe specification, section 3.4).
 
 Otherwise a solver that knows where answers tend to stand would score without reading.
 """
@@ -13,6 +13,8 @@ from qwen_bench.audit.findings import Check
 from qwen_bench.audit.questions import LABELS, group_of
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import Dialogue, Probe, Split
+from qwen_bench.probes.programmes import Programme
+from qwen_bench.solvers.fixed_choice import options_of
 
 LEAST_P = 0.01
 # Below this expected count the approximation of chi-square does not hold.
@@ -20,17 +22,20 @@ LEAST_EXPECTED = 2.0
 
 
 class Balance(Check):
-    """Counts levels, slots, places of the gold, golds and keys of a suite."""
+    """Counts factors, slots, places of the gold, golds and keys of a suite."""
 
     name = "balance"
 
-    def __init__(self, families: Mapping[str, Family], split: Split) -> None:
+    def __init__(
+        self, families: Mapping[str, Family], split: Split, programmes: Sequence[Programme]
+    ) -> None:
         super().__init__()
         self._families = families
+        self._rotation = {programme.name: programme.rotation for programme in programmes}
         self._split = split
         self._lang = ""
-        self._levels: defaultdict[tuple[str, str, str, int], Counter[str]] = defaultdict(Counter)
-        self._instances: Counter[tuple[str, str]] = Counter()
+        # Family, factor, level, slot, rotation, value.
+        self._drawn: list[tuple[str, str, int, int, int, int]] = []
         self._slots: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
         self._counts: dict[str, defaultdict[tuple[str, int], Counter[str]]] = {
             name: defaultdict(Counter) for name in ("place of the gold", "gold", "key asked")
@@ -45,63 +50,86 @@ class Balance(Check):
                 continue
             for asked in dialogue.probes:
                 probe = asked.probe
-                if probe.condition == "main" and probe.variant == "A":
+                if probe.condition == "main" and probe.variant == rendering[0].variant:
                     slot = probe.factors.get("slot", "")
                     self._slots[probe.programme, probe.family, probe.length][slot] += 1
                 key = (probe.variant, probe.family, probe.question)
-                if probe.condition != "dense" and key not in seen:
+                if key not in seen:
                     seen.add(key)
                     self._place(probe)
                     instance = (probe.variant, group_of(probe))
                     if instance not in seen:
                         seen.add(instance)
-                        self._instance(probe)
-                    if probe.variant == "A" and (probe.family,) not in seen:
+                        self._instance(probe, first=probe.variant == rendering[0].variant)
+                    if probe.variant == rendering[0].variant and (probe.family,) not in seen:
                         seen.add((probe.family,))
                         self._factors(probe)
 
     def summary(self) -> str:
         """Judge all counts, and say what of them chi-square could judge."""
-        self._judge_levels()
+        self._judge_factors()
         self._judge_slots()
         tested = [text for name in self._counts if (text := self._judge_counts(name))]
-        return f"factors level, slots even; {', '.join(tested) or 'too few draws for chi-square'}"
+        return f"factors even, slots even; {', '.join(tested) or 'too few draws for chi-square'}"
 
     def _factors(self, probe: Probe) -> None:
-        slot = probe.factors.get("slot", "")
-        self._instances[probe.family, slot] += 1
-        for factor, level in probe.factors.items():
+        number = int(probe.cluster.rpartition("-")[2])
+        rotation = number // self._rotation[probe.programme]
+        slot = int(probe.factors.get("slot", "0"))
+        for factor, value in probe.factors.items():
             if factor != "slot":
-                key = (probe.family, slot, factor, len(probe.candidates))
-                self._levels[key][level] += 1
+                place = (probe.family, factor, probe.level, slot, rotation)
+                self._drawn.append((*place, int(value)))
 
     def _place(self, probe: Probe) -> None:
-        """Where the gold stands among the candidates, in both variants."""
-        if probe.gold in probe.candidates:
-            k = len(probe.candidates)
-            place = str(probe.candidates.index(probe.gold))
+        """Where the gold stands among those to choose from, in both variants."""
+        options = options_of(probe)
+        if probe.gold in options:
+            k = len(options)
+            place = str(options.index(probe.gold))
             self._counts["place of the gold"][probe.family, k][place] += 1
 
-    def _instance(self, probe: Probe) -> None:
+    def _instance(self, probe: Probe, *, first: bool) -> None:
         """Gold and key, once an instance: its other questions share its draws."""
         if probe.gold in probe.candidates and probe.gold not in LABELS:
             self._counts["gold"][probe.family, 0][probe.gold] += 1
-        if probe.key_words and probe.variant == "A":
+        if probe.key_words and first:
             self._counts["key asked"][probe.family, 0][probe.key_words[0]] += 1
 
-    def _judge_levels(self) -> None:
-        """Levels of a factor differ by at most one inside a slot.
+    def _judge_factors(self) -> None:
+        """Counts of a factor's values differ by at most one, over slots and over rotations.
 
-        A factor that only some instances have, or that has more levels where there are more
-        candidates, cannot be level among those; chi-square judges what matters of it.
+        Over the slots of a rotation always. Over the rotations of a slot where the factor has the
+        same values at every level: one that has more of them at higher levels, such as which of k
+        items is asked, has too few rotations at each.
         """
-        for (name, slot, factor, _), counts in self._levels.items():
-            if counts.total() < self._instances[name, slot]:
-                continue
-            most, least = max(counts.values()), min(counts.values())
-            if most - least > 1:
-                what = f"slot {slot}: levels of '{factor}' occur {_spread(counts)} times"
-                self._findings.add(name, what)
+        sizes = self._sizes()
+        levels: defaultdict[str, set[int]] = defaultdict(set)
+        for family, _, level, _, _, _ in self._drawn:
+            levels[family].add(level)
+        counts: defaultdict[tuple[str, str, str], Counter[int]] = defaultdict(Counter)
+        most: dict[tuple[str, str, str], int] = {}
+        for family, factor, level, slot, rotation, value in self._drawn:
+            of_levels = {sizes.get((family, factor, other), 0) for other in levels[family]}
+            places = [f"rotation {rotation}"]
+            if len(of_levels) == 1:
+                places.append(f"slot {slot}")
+            for place in places:
+                counts[family, factor, place][value] += 1
+                most[family, factor, place] = sizes[family, factor, level]
+        for (family, factor, place), found in counts.items():
+            least = min(found.values()) if len(found) >= most[family, factor, place] else 0
+            if max(found.values()) - least > 1:
+                what = f"{place}: values of '{factor}' occur {_spread(found)} times"
+                self._findings.add(family, what)
+
+    def _sizes(self) -> dict[tuple[str, str, int], int]:
+        """Number of values of a factor by family and level, as far as they were seen."""
+        sizes: dict[tuple[str, str, int], int] = {}
+        for family, factor, level, _, _, value in self._drawn:
+            key = (family, factor, level)
+            sizes[key] = max(sizes.get(key, 0), value + 1)
+        return sizes
 
     def _judge_slots(self) -> None:
         """At every history length a family stands equally often in all slots."""
@@ -154,5 +182,6 @@ def chi_square_tail(statistic: float, freedom: int) -> float:
     return math.erfc(z / math.sqrt(2)) / 2
 
 
-def _spread(counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[level]}" for level in sorted(counts))
+def _spread(counts: Counter[str] | Counter[int]) -> str:
+    found = {str(value): n for value, n in counts.items()}
+    return ", ".join(str(found[value]) for value in sorted(found))

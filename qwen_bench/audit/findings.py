@@ -89,7 +89,7 @@ class Check:
         self._checked = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Look at all dialogues of one cluster in one language: both variants, dense ones too."""
+        """Look at all dialogues of one cluster in one language, in both variants."""
         raise NotImplementedError
 
     def summary(self) -> str:

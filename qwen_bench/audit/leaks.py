@@ -3,46 +3,79 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from qwen_bench.audit.findings import Check
 from qwen_bench.audit.questions import AskedQuestion, label_free, questions_of
+from qwen_bench.audit.told import Tell, rest_of
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
 from qwen_bench.scoring.mentions import find_mentions
-from qwen_bench.solvers.history_reading import aliases_of, mentions_in, plain
+from qwen_bench.solvers.history_reading import Aliases, aliases_of, mentions_in, plain
 
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _ARTICLE = re.compile(r"^(?:the|my|our|your|his|her|their|an?) ")
 
 
 class Leaks(Check):
-    """Every form of every candidate occurs in the turns of its own instance only."""
+    """Every form of every candidate occurs in the evidence of its own instance only.
+
+    Args:
+        tell: writes the evidence of a dialogue anew, so that the bank's text beside it is known;
+            the messages of an instance's own turns are looked at only with it.
+    """
 
     name = "leak"
 
+    def __init__(self, tell: Tell | None = None) -> None:
+        super().__init__()
+        self._tell = tell
+
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Look at all turns beside the instance's own, the system message and the question."""
-        for asked in questions_of(rendering):
-            self._checked += 1
-            self._question(asked.probe)
-            if asked.probe.rule is not None:
-                self._rule(asked, asked.probe.rule)
-                continue
-            candidates = label_free(asked.probe)
-            text = "\n".join(plain(message.content) for _, message in asked.others)
-            if candidates and find_mentions(text, candidates, asked.probe.aliases):
-                self._locate(asked, candidates)
+        """Look at lures, bank text, other evidence, the system message and the question."""
+        for dialogue in rendering:
+            rests = self._rests(dialogue)
+            for asked in questions_of([dialogue]):
+                self._checked += 1
+                self._question(asked.probe)
+                if asked.probe.rule is not None:
+                    self._rule(asked, asked.probe.rule)
+                elif candidates := label_free(asked.probe):
+                    own = ((turn, rests[turn]) for turn in asked.own_turns if turn in rests)
+                    others = [(turn, message.content) for turn, message in asked.others]
+                    self._values(asked.probe, candidates, [*others, *own])
 
     def summary(self) -> str:
         """What was looked at."""
-        return f"{self._checked} questions: no other turn, system text or question has a value"
+        where = "lure, bank text, other evidence, system text or question"
+        return f"{self._checked} questions: no {where} has a value"
 
-    def _locate(self, asked: AskedQuestion, candidates: tuple[str, ...]) -> None:
-        for turn, message in asked.others:
-            for mention in mentions_in(message.content, candidates, aliases_of(asked.probe)):
-                self._findings.add(asked.probe.id, f"'{mention.candidate}' leaks", turn)
+    def _rests(self, dialogue: Dialogue) -> dict[int, str]:
+        """What stands in evidence turns beside the evidence; replies under a rule are changed."""
+        rests: dict[int, str] = {}
+        ruled = any(asked.probe.rule is not None for asked in dialogue.probes)
+        for turn, told in (self._tell(dialogue) if self._tell and not ruled else {}).items():
+            if turn < 1 or turn > len(dialogue.turns):
+                continue
+            said = dialogue.turns[turn - 1]
+            texts = [rest_of(said.user, told[0]), rest_of(said.assistant, told[1])]
+            if None in texts:
+                self._findings.add(dialogue.id, "the turn does not say what its family tells", turn)
+            rests[turn] = "\n".join(text for text in texts if text is not None)
+        return rests
+
+    def _values(
+        self, probe: Probe, candidates: tuple[str, ...], texts: Sequence[tuple[int, str]]
+    ) -> None:
+        whole = "\n".join(plain(text) for _, text in texts)
+        candidates, aliases = _but_numbers(candidates, aliases_of(probe))
+        if not find_mentions(whole, candidates, dict(aliases)):
+            return
+        for turn, text in texts:
+            for mention in mentions_in(text, candidates, aliases):
+                self._findings.add(probe.id, f"'{mention.candidate}' leaks", turn)
 
     def _question(self, probe: Probe) -> None:
         """A question names all options or none."""
@@ -75,12 +108,24 @@ class Leaks(Check):
             self._findings.add(asked.probe.id, "some replies obey the rule and some do not", turn)
 
 
+def _but_numbers(candidates: Sequence[str], aliases: Aliases) -> tuple[tuple[str, ...], Aliases]:
+    """Candidates and aliases that are no bare number: one may stand for anything."""
+    kept = tuple(
+        (name, tuple(form for form in forms if not form.isdecimal())) for name, forms in aliases
+    )
+    return tuple(name for name in candidates if not name.isdecimal()), kept
+
+
 def _holds(rule: Rule, text: str) -> bool:
     return any(mark.casefold() in text.casefold() for mark in rule.marks)
 
 
 class Conflicts(Check):
-    """No other turn of a suite names what is asked about together with a value of its type."""
+    """No lure, bank text or other evidence names what is asked about beside a value of its type.
+
+    A user's message is looked at whole, a reply by its sentences, since answers of the bank are
+    long and speak of many things.
+    """
 
     name = "conflict"
 
@@ -98,21 +143,25 @@ class Conflicts(Check):
             self._checked += 1
             if not find_mentions("\n".join(plain(m.content) for _, m in asked.others), keys, {}):
                 continue
-            values = tuple(self._values(asked))
-            for turn, text in _by_turn(asked.others):
-                if mentions_in(text, keys) and (found := mentions_in(text, values)):
-                    key = mentions_in(text, keys)[0].candidate
-                    what = f"'{key}' stands beside '{found[0].candidate}'"
-                    self._findings.add(asked.probe.id, what, turn)
+            values = self._values(asked)
+            for turn, message in asked.others:
+                for text in _statements(message):
+                    if (named := mentions_in(text, keys)) and (found := mentions_in(text, values)):
+                        what = f"'{named[0].candidate}' stands beside '{found[0].candidate}'"
+                        self._findings.add(asked.probe.id, what, turn)
 
     def summary(self) -> str:
         """What was looked at."""
         return f"{self._checked} questions: no other turn states a value for what is asked"
 
-    def _values(self, asked: AskedQuestion) -> Iterator[str]:
-        family = self._families.get(asked.group)
-        words = family.words.get((asked.probe.lang, self._split)) if family else None
-        yield from dict.fromkeys([*asked.probe.candidates, *(words.answers if words else [])])
+    def _values(self, asked: AskedQuestion) -> tuple[str, ...]:
+        """Candidates, and all values of the family: those of its lures are of the same type."""
+        found = [*asked.probe.candidates]
+        family, lang = self._families.get(asked.group), asked.probe.lang
+        if family is not None:
+            words = [family.words.get((lang, self._split)), family.lures.get(lang)]
+            found += [answer for some in words if some is not None for answer in some.answers]
+        return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=4096)
@@ -121,10 +170,6 @@ def bare_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_ARTICLE.sub("", key) for key in keys))
 
 
-def _by_turn(messages: Sequence[tuple[int, Message]]) -> Iterator[tuple[int, str]]:
-    """Both messages of a turn as one text."""
-    texts: dict[int, list[str]] = {}
-    for turn, message in messages:
-        texts.setdefault(turn, []).append(message.content)
-    for turn, contents in texts.items():
-        yield turn, "\n".join(contents)
+def _statements(message: Message) -> list[str]:
+    """Texts of a message in which a key and a value make a statement."""
+    return [message.content] if message.role == "user" else _SENTENCE_END.split(message.content)

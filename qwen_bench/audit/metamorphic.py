@@ -1,4 +1,4 @@
-"""Metamorphic tests: what must happen to the answers when words or filler change in a known way.
+"""Metamorphic tests: what must happen to the answers when words or bank change in a known way.
 
 A frozen or coincidental gold does not follow. Words are exchanged among themselves, so the changed
 suite is as valid as the first one; draws are indices, so it has the same facts.
@@ -42,8 +42,12 @@ class Twins(Check):
                 self._findings.add(probe.id, "A and B ask in different words")
             if probe.candidates != twin.candidates:
                 self._findings.add(probe.id, "A and B list different candidates")
+            if probe.rank_candidates != twin.rank_candidates:
+                self._findings.add(probe.id, "A and B rank different candidates")
             if probe.factors != twin.factors:
-                self._findings.add(probe.id, "A and B have different factor levels")
+                self._findings.add(probe.id, "A and B have different factors")
+            if (probe.level, probe.wording) != (twin.level, twin.wording):
+                self._findings.add(probe.id, "A and B have different levels or wordings")
 
     def summary(self) -> str:
         """What was looked at."""
@@ -51,7 +55,7 @@ class Twins(Check):
 
 
 def metamorphic(suite: Suite) -> AuditLine:
-    """Exchange values, entities and filler of a suite (its first rotation is enough).
+    """Exchange values, entities and the bank of a suite (its first rotation is enough).
 
     Args:
         suite: small; built several times over.
@@ -68,19 +72,19 @@ def metamorphic(suite: Suite) -> AuditLine:
         for probe in _probes(_renamed(one, lang, keys)).values():
             _same(findings, plain[probe.id], probe, "when entities are renamed")
     sources = suite.sources
-    filler = {
+    banks = {
         lang: replace(bank, threads=tuple(reversed(bank.threads)))
-        for lang, bank in sources.filler.items()
+        for lang, bank in sources.banks.items()
     }
-    for probe in _probes(replace(suite, sources=replace(sources, filler=filler))).values():
-        _same(findings, plain[probe.id], probe, "when the filler is permuted")
+    for probe in _probes(replace(suite, sources=replace(sources, banks=banks))).values():
+        _same(findings, plain[probe.id], probe, "when the bank is permuted")
         if (probe.needs, probe.question_text) != (
             plain[probe.id].needs,
             plain[probe.id].question_text,
         ):
-            findings.add(probe.id, "needs or question change when the filler is permuted")
+            findings.add(probe.id, "needs or question change when the bank is permuted")
     return findings.line(
-        "metamorphic", f"{len(plain)} probes: values exchanged, entities renamed, filler permuted"
+        "metamorphic", f"{len(plain)} probes: values exchanged, entities renamed, bank permuted"
     )
 
 

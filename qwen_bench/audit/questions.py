@@ -53,12 +53,12 @@ def group_of(probe: Probe) -> str:
 
 
 def questions_of(rendering: Sequence[Dialogue]) -> Iterator[AskedQuestion]:
-    """Every question of the dialogues in the main and dense conditions, once a dialogue."""
+    """Every question of the dialogues in the main condition, once a dialogue."""
     for dialogue in rendering:
         longest: dict[tuple[str, str], Probe] = {}
         for asked in dialogue.probes:
             probe = asked.probe
-            if probe.condition in {"main", "dense"}:
+            if probe.condition == "main":
                 key = (probe.family, probe.question)
                 if key not in longest or longest[key].length < probe.length:
                     longest[key] = probe

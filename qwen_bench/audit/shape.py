@@ -85,14 +85,14 @@ class Nesting(Check):
     name = "nesting"
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Compare histories with the turns, and the filler of both variants."""
+        """Compare histories with the turns, and what is no evidence in both variants."""
         for dialogue in rendering:
             whole = [message for turn in dialogue.turns for message in turn.messages]
             for asked in dialogue.probes:
-                if asked.probe.condition in {"main", "dense"}:
+                if asked.probe.condition == "main":
                     self._checked += 1
                     self._prefix(asked, whole)
-        self._filler(rendering)
+        self._variants(rendering)
 
     def summary(self) -> str:
         """What was looked at."""
@@ -111,14 +111,15 @@ class Nesting(Check):
             )
             self._findings.add(asked.probe.id, "the history is no prefix of its dialogue", turn)
 
-    def _filler(self, rendering: Sequence[Dialogue]) -> None:
-        """Both variants have the same user filler at the same turns."""
-        seen: dict[bool, Dialogue] = {}
-        for dialogue in rendering:
-            dense = dialogue.id.endswith("/dense")
-            other = seen.setdefault(dense, dialogue)
-            for number, (one, two) in enumerate(
-                zip(dialogue.turns, other.turns, strict=False), start=1
-            ):
-                if (one.group, two.group) == (None, None) and one.user != two.user:
-                    self._findings.add(dialogue.id, f"filler differs from {other.id}", number)
+    def _variants(self, rendering: Sequence[Dialogue]) -> None:
+        """Both variants are the same at every turn without evidence, marks of a rule aside."""
+        first = rendering[0]
+        ruled = any(asked.probe.rule is not None for d in rendering for asked in d.probes)
+        for dialogue in rendering[1:]:
+            pairs = zip(first.turns, dialogue.turns, strict=False)
+            for number, (one, two) in enumerate(pairs, start=1):
+                same = one.user == two.user and (ruled or one.assistant == two.assistant)
+                if one.group != two.group:
+                    self._findings.add(dialogue.id, f"evidence unlike in {first.id}", number)
+                elif one.group is None and not same:
+                    self._findings.add(dialogue.id, f"other text than in {first.id}", number)

@@ -1,20 +1,58 @@
-"""The pass rules of the solver table (probe specification, section 7.2)."""
+"""The pass rules of the solver table: what solvers may score, and how far from it they may be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from qwen_bench.audit.findings import AuditLine, Findings, RightShare
+from qwen_bench.audit.shortcuts import Due, Expected
 from qwen_bench.audit.solver_scores import SolverTable
-from qwen_bench.audit.solver_table import POSITIONAL, rule_of
-from qwen_bench.solvers.solver_engine import window_of
 
 TOLERANCE = 0.05
-# Fewer clusters than this and a deviation of 0.05 is chance; `core` has 48 and more a family.
-ENOUGH_CLUSTERS = 48
-# Level of the factor `wording` in which a question describes its key instead of naming it.
-PARAPHRASE = "1"
-_GROUPS_REPORTED = frozenset({"oracle", "overlap", "last-entity", "never-abstain"})
-# Positional solvers may win whole twin groups where the question itself fixes the position.
-_GROUPS_BY_POSITION = {"ordinal_ref": 0.25}
+# Fewer clusters than this and a deviation of 0.05 is chance; a level has a fifth of them.
+ENOUGH_CLUSTERS = 40
+ENOUGH_AT_A_LEVEL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCell:
+    """What one solver scores in one family.
+
+    Attributes:
+        levels: accuracy at each level.
+        due: what it must be there; None where it is only reported.
+        groups: whole twin groups right at each level.
+    """
+
+    levels: Mapping[int, RightShare]
+    due: Mapping[int, Due | None]
+    groups: Mapping[int, RightShare]
+
+    @property
+    def n(self) -> int:
+        """Answers."""
+        return sum(share.n for share in self.levels.values())
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the levels, each counting the same."""
+        return sum(share.value for share in self.levels.values()) / len(self.levels)
+
+    @property
+    def mean_due(self) -> Due | None:
+        """What the mean must be; None unless it is declared for every level."""
+        known = [due for due in self.due.values() if due is not None]
+        if len(known) < len(self.due):
+            return None
+        at_most = any(due.at_most for due in known)
+        return Due(sum(due.value for due in known) / len(known), at_most=at_most)
+
+    @property
+    def whole(self) -> RightShare:
+        """Whole twin groups right over all levels."""
+        shares = self.groups.values()
+        return RightShare(sum(s.right for s in shares), sum(s.n for s in shares))
 
 
 class JudgedTable:
@@ -22,94 +60,78 @@ class JudgedTable:
 
     Args:
         table: filled.
+        expected: what families declare.
     """
 
-    def __init__(self, table: SolverTable) -> None:
+    def __init__(self, table: SolverTable, expected: Expected) -> None:
         self._table = table
-        self.cells = {(str(s), str(f)): v for (s, f), v in table.shares(0, 1).items()}
-        self.groups = table.groups()
+        self._expected = expected
+        self._spread = table.spread()
+        groups = table.groups()
+        self.cells: dict[tuple[str, str], JudgedCell] = {}
         self.failed: set[tuple[str, str]] = set()
-        self.shown: dict[tuple[str, str], str] = {}
         self._scores, self._wholes = Findings(), Findings()
-        for (solver, family), share in self.cells.items():
-            self.shown[solver, family] = self._shown(solver, family)
-            if window_of(solver) is None:
-                self._score(solver, family, share)
-                self._group(solver, family)
-        self._tense_words()
-        self._paraphrases()
+        for (solver, family), levels in table.by_level().items():
+            kind = table.kinds[family]
+            cell = JudgedCell(
+                levels,
+                {level: expected.due(solver, family, kind, level) for level in levels},
+                {level: groups.get((solver, family, level), RightShare(0, 0)) for level in levels},
+            )
+            self.cells[solver, family] = cell
+            self._judge(solver, family, cell)
 
     def lines(self) -> list[AuditLine]:
         """One line for accuracies and one for twin groups."""
         few = [f for f, n in self._table.clusters.items() if n < ENOUGH_CLUSTERS]
-        scope = "exact gates" if few else f"exact gates and those within {TOLERANCE}"
+        scope = "exact gates" if few else f"exact gates, and means within {TOLERANCE}"
         if few and len(few) < len(self._table.families):
             scope += f" (with tolerance only where there are {ENOUGH_CLUSTERS} skeletons)"
+        gated = sum(cell.mean_due is not None for cell in self.cells.values())
         return [
-            self._scores.line("solver table", f"{len(self.cells)} cells, {scope}"),
+            self._scores.line(
+                "solver table",
+                f"{len(self.cells)} cells, {gated} of them declared, by level; {scope}",
+            ),
             self._wholes.line("twin groups", "0 for every shortcut, 1 for the oracle"),
         ]
 
-    def _shown(self, solver: str, family: str) -> str:
-        rule = rule_of(self._table.cell(solver, family))
-        expected = self._table.expected(solver, family)
-        return rule.shown or ("" if expected is None else f"{expected:.3f}")
+    def _judge(self, solver: str, family: str, cell: JudgedCell) -> None:
+        for level, share in cell.levels.items():
+            due = cell.due[level]
+            error, clusters = self._spread[solver, family, level]
+            allowed = None if clusters < ENOUGH_AT_A_LEVEL else TOLERANCE + 2 * error
+            if due is not None and _is_off(share.value, due, allowed):
+                where = f"{share.value:.3f} ({share.right} of {share.n}) at level {level}"
+                self._fail(self._scores, solver, family, f"{solver} scores {where}, {_said(due)}")
+            self._group(solver, family, level, cell.groups[level])
+        due, enough = cell.mean_due, self._table.clusters[family] >= ENOUGH_CLUSTERS
+        if due is not None and enough and _is_off(cell.mean, due, TOLERANCE):
+            where = f"{cell.mean:.3f} over {len(cell.levels)} levels"
+            self._fail(self._scores, solver, family, f"{solver} scores {where}, {_said(due)}")
 
-    def _score(self, solver: str, family: str, share: RightShare) -> None:
-        rule = rule_of(self._table.cell(solver, family))
-        expected = self._table.expected(solver, family)
-        if expected is None:
-            return
-        large = self._table.clusters[family] >= ENOUGH_CLUSTERS
-        difference = share.value - expected
-        wrong = (
-            (rule.kind == "exact" and share.right != round(expected * share.n))
-            or (rule.kind == "near" and large and abs(difference) > TOLERANCE)
-            or (rule.kind == "most" and large and difference > TOLERANCE)
-        )
-        if wrong:
-            self._fail(
-                self._scores,
-                solver,
-                family,
-                f"{solver} scores {share.value:.3f} ({share.right} of {share.n}), "
-                f"by construction {'at most ' if rule.kind == 'most' else ''}{expected:.3f}",
-            )
-
-    def _group(self, solver: str, family: str) -> None:
-        share = self.groups[solver, family]
+    def _group(self, solver: str, family: str, level: int, share: RightShare) -> None:
         if solver == "oracle":
             wrong = share.right != share.n
-        elif solver in _GROUPS_REPORTED or self._table.cell(solver, family) == "r":
-            return
-        elif solver in POSITIONAL and family in _GROUPS_BY_POSITION:
-            large = self._table.clusters[family] >= ENOUGH_CLUSTERS
-            wrong = large and share.value > _GROUPS_BY_POSITION[family] + TOLERANCE
         else:
-            wrong = share.right > 0
+            wrong = share.right > 0 and self._expected.group_is_zero(solver, family, level)
         if wrong:
-            what = f"{solver} has {share.right} of {share.n} twin groups right"
+            what = f"{solver} has {share.right} of {share.n} twin groups right at level {level}"
             self._fail(self._wholes, solver, family, what)
-
-    def _tense_words(self) -> None:
-        """A solver that ignores "now" and "before" cannot have both right: overlap UL + UP <= 1."""
-        pair = ("update_latest", "update_previous")
-        if not all(("overlap", family) in self.cells for family in pair):
-            return
-        both = sum(self.cells["overlap", family].value for family in pair)
-        large = min(self._table.clusters[family] for family in pair) >= ENOUGH_CLUSTERS
-        if large and both > 1 + TOLERANCE:
-            what = f"overlap scores {both:.3f} on both updates together, by construction at most 1"
-            self._fail(self._scores, "overlap", pair[0], what)
-
-    def _paraphrases(self) -> None:
-        """A question that shares no word with the statement is not answered by overlap."""
-        share = self._table.worded("overlap", "fact_recall", PARAPHRASE)
-        large = self._table.clusters.get("fact_recall", 0) >= ENOUGH_CLUSTERS
-        if share.n and large and share.value > 0.25 + TOLERANCE:
-            what = f"overlap scores {share.value:.3f} on paraphrases, by construction at most 0.25"
-            self._fail(self._scores, "overlap", "fact_recall", what)
 
     def _fail(self, findings: Findings, solver: str, family: str, what: str) -> None:
         self.failed.add((solver, family))
         findings.add(family, what)
+
+
+def _is_off(value: float, due: Due, allowed: float | None) -> bool:
+    """Whether a share is not what is due; without a tolerance only what is exact is judged."""
+    if due.exact:
+        return value != due.value
+    if allowed is None:
+        return False
+    return value - due.value > allowed or (not due.at_most and due.value - value > allowed)
+
+
+def _said(due: Due) -> str:
+    return f"by construction {'at most ' if due.at_most else ''}{due.value:.3f}"

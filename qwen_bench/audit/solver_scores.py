@@ -6,63 +6,63 @@ last, since solvers often agree and histories of several lengths get the same an
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from qwen_bench.audit.findings import AuditLine, Findings, RightShare
-from qwen_bench.audit.solver_table import FAMILIES, by_construction, cell_of
-from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe
+from qwen_bench.audit.questions import group_of
+from qwen_bench.probes.probe import VARIANTS, AnswerKind, AskedProbe, Dialogue, Probe
 from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.fixed_choice import sees
-from qwen_bench.solvers.solver_engine import find_solver, window_of
+from qwen_bench.solvers.solver_engine import applies, find_solver, window_of
+
+# Solver, family, language, level, cluster.
+Cell = tuple[str, str, str, int, str]
 
 
 class SolverTable:
-    """Accuracy of every solver by family, language, condition and history length.
+    """Accuracy of every solver by family, language and level in the main condition.
 
     Args:
         solvers: names.
-        floors: the declared floor of families.
         on_window: is told size, probe and score of every answer of a window.
     """
 
     def __init__(
         self,
         solvers: Sequence[str],
-        floors: Mapping[str, float] | None = None,
         on_window: Callable[[int, Probe, int], None] = lambda *_: None,
     ) -> None:
-        self._floors = floors or {}
         self.solvers = tuple(solvers)
         self._solve = {name: find_solver(name) for name in solvers}
         self._turns = {name: window_of(name) for name in solvers}
-        self._right: Counter[tuple[str, str, str, str, int]] = Counter()
-        self._asked: Counter[tuple[str, str, str, str, int]] = Counter()
-        self._expected: defaultdict[tuple[str, str], float] = defaultdict(float)
-        self._cells: dict[tuple[str, str], str] = {}
-        self._whole: Counter[tuple[str, str]] = Counter()
-        self._groups: Counter[tuple[str, str]] = Counter()
+        self._right: Counter[Cell] = Counter()
+        self._asked: Counter[Cell] = Counter()
+        self._whole: Counter[tuple[str, str, int]] = Counter()
+        self._groups: Counter[tuple[str, str, int]] = Counter()
         self._hosts: dict[str, str] = {}
+        self.kinds: dict[str, AnswerKind] = {}
         self._clusters: defaultdict[str, set[str]] = defaultdict(set)
-        self._wordings: Counter[tuple[str, str, str]] = Counter()
-        self._wordings_right: Counter[tuple[str, str, str]] = Counter()
         self._oracle = Findings()
         self._windows = Findings()
         self._on_window = on_window
         self.probes = 0
 
     def see(self, rendering: Sequence[Dialogue]) -> None:
-        """Ask every solver the probes of one cluster in one language."""
+        """Ask every solver the probes of one cluster in one language; one variant is no group."""
         verdicts: dict[tuple[str, str, str, str], int] = {}
-        groups: dict[tuple[str, str, str], bool] = {}
+        groups: dict[tuple[str, str, int, str], bool] = {}
         for dialogue in rendering:
             for asked in dialogue.probes:
                 self.probes += 1
                 for name, score in self._scores(asked, verdicts):
                     self._count(name, asked.probe, score, groups)
-        for (name, host, _), whole in groups.items():
-            self._groups[name, host] += 1
-            self._whole[name, host] += whole
+        if len({dialogue.variant for dialogue in rendering}) < len(VARIANTS):
+            return
+        for (name, host, level, _), whole in groups.items():
+            self._groups[name, host, level] += 1
+            self._whole[name, host, level] += whole
 
     def _scores(
         self, asked: AskedProbe, verdicts: dict[tuple[str, str, str, str], int]
@@ -73,10 +73,8 @@ class SolverTable:
             window = self._turns[name] is not None
             if not (main or window or (name == "oracle" and probe.condition != "blind")):
                 continue
-            cell = cell_of(name, probe, self._floors.get(probe.family))
-            if cell is None:
+            if not applies(name, probe):
                 continue
-            self._cells[name, probe.family] = cell
             answer = solve(probe, asked.messages)
             key = (probe.family, probe.question, probe.variant, answer)
             if key not in verdicts:
@@ -84,23 +82,18 @@ class SolverTable:
             yield name, verdicts[key]
 
     def _count(
-        self, name: str, probe: Probe, score: int, groups: dict[tuple[str, str, str], bool]
+        self, name: str, probe: Probe, score: int, groups: dict[tuple[str, str, int, str], bool]
     ) -> None:
-        cell = (name, probe.family, probe.lang, probe.condition, probe.length)
-        self._asked[cell] += 1
-        self._right[cell] += score
         if probe.condition == "main":
-            host = probe.twin_group.split("/")[2]
+            cell = (name, probe.family, probe.lang, probe.level, probe.cluster)
+            self._asked[cell] += 1
+            self._right[cell] += score
+            host = group_of(probe)
             self._hosts[probe.family] = host
-            key = (name, host, probe.twin_group)
-            groups[key] = groups.get(key, True) and bool(score)
+            self.kinds[probe.family] = probe.answer_kind
             self._clusters[probe.family].add(probe.cluster)
-            if "wording" in probe.factors:
-                worded = (name, probe.family, probe.factors["wording"])
-                self._wordings[worded] += 1
-                self._wordings_right[worded] += score
-            expected = by_construction(self._cells[name, probe.family], probe)
-            self._expected[name, probe.family] += expected or 0.0
+            key = (name, host, probe.level, probe.twin_group)
+            groups[key] = groups.get(key, True) and bool(score)
         if name == "oracle" and not score:
             self._oracle.add(probe.id, f"the oracle's answer is not judged right: {probe.gold}")
         turns = self._turns[name]
@@ -111,49 +104,59 @@ class SolverTable:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Families seen in the main condition, in the order of the specification."""
-        known = [family for family in FAMILIES if family in self._hosts]
-        return (*known, *(family for family in self._hosts if family not in FAMILIES))
+        """Families seen in the main condition, in the order in which they were seen."""
+        return tuple(self._hosts)
 
     @property
     def clusters(self) -> dict[str, int]:
         """Number of clusters by family."""
         return {family: len(found) for family, found in self._clusters.items()}
 
-    def shares(self, *keys: int, condition: str = "main") -> dict[tuple[object, ...], RightShare]:
-        """Accuracy by parts of (0 solver, 1 family, 2 language, 3 condition, 4 length)."""
+    def shares(self, *keys: int) -> dict[tuple[object, ...], RightShare]:
+        """Accuracy by parts of (0 solver, 1 family, 2 language, 3 level)."""
         right: Counter[tuple[object, ...]] = Counter()
         asked: Counter[tuple[object, ...]] = Counter()
         for cell, n in self._asked.items():
-            if cell[3] == condition:
-                key = tuple(cell[i] for i in keys)
-                asked[key] += n
-                right[key] += self._right[cell]
+            key = tuple(cell[i] for i in keys)
+            asked[key] += n
+            right[key] += self._right[cell]
         return {key: RightShare(right[key], n) for key, n in asked.items()}
 
-    def groups(self) -> dict[tuple[str, str], RightShare]:
-        """Whole twin groups right by solver and family; families of one evidence share them."""
+    def by_level(self) -> dict[tuple[str, str], dict[int, RightShare]]:
+        """Accuracy at each level, in their order, by solver and family."""
+        counts: defaultdict[tuple[str, str], defaultdict[int, list[int]]]
+        counts = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        for cell in sorted(self._asked, key=lambda cell: cell[3]):
+            solver, family, _, level, _ = cell
+            count = counts[solver, family][level]
+            count[0] += self._right[cell]
+            count[1] += self._asked[cell]
         return {
-            (name, family): RightShare(self._whole[name, host], self._groups[name, host])
-            for family, host in self._hosts.items()
-            for name in self.solvers
-            if (name, host) in self._groups
+            key: {level: RightShare(right, n) for level, (right, n) in levels.items()}
+            for key, levels in counts.items()
         }
 
-    def worded(self, solver: str, family: str, wording: str) -> RightShare:
-        """Accuracy in the main condition under one level of the factor `wording`."""
-        key = (solver, family, wording)
-        return RightShare(self._wordings_right[key], self._wordings[key])
+    def spread(self) -> dict[tuple[str, str, int], tuple[float, int]]:
+        """Standard error over clusters, and their number, by solver, family and level.
 
-    def cell(self, solver: str, family: str) -> str:
-        """The cell of the expected table."""
-        return self._cells[solver, family]
+        Both languages of a cluster count as one, since they have the same draws.
+        """
+        right: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        asked: defaultdict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
+        for cell, n in self._asked.items():
+            solver, family, _, level, cluster = cell
+            asked[solver, family, level][cluster] += n
+            right[solver, family, level][cluster] += self._right[cell]
+        return {key: _standard_error(right[key], counts) for key, counts in asked.items()}
 
-    def expected(self, solver: str, family: str) -> float | None:
-        """Mean score by construction of the probes seen; None where it is only reported."""
-        if self._cells[solver, family] == "r":
-            return None
-        return self._expected[solver, family] / self.shares(0, 1)[solver, family].n
+    def groups(self) -> dict[tuple[str, str, int], RightShare]:
+        """Whole twin groups right by solver, family and level; families of one evidence share."""
+        return {
+            (name, family, level): RightShare(self._whole[name, host, level], n)
+            for family, host in self._hosts.items()
+            for (name, of, level), n in self._groups.items()
+            if of == host
+        }
 
     def lines(self) -> list[AuditLine]:
         """The audits that watch single probes: oracle (solvability) and windows."""
@@ -165,6 +168,16 @@ class SolverTable:
             summary = f"windows of {', '.join(turns)} turns score what needs predict, every probe"
             lines.append(self._windows.line("windows", summary))
         return lines
+
+
+def _standard_error(right: Counter[str], asked: Counter[str]) -> tuple[float, int]:
+    """Standard error of a share of answers that come in clusters, and the number of clusters."""
+    clusters, n = len(asked), asked.total()
+    if clusters < 2:
+        return math.inf, clusters
+    share = right.total() / n
+    squares = sum((right[cluster] - share * count) ** 2 for cluster, count in asked.items())
+    return math.sqrt(squares * clusters / (clusters - 1)) / n, clusters
 
 
 def window_verdict(probe: Probe, turns: int) -> int:

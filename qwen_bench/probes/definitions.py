@@ -42,6 +42,8 @@ class TaskFile(BaseModel):
         chance: score of a uniform guess among the candidates to rank.
         shortcuts: score of solvers that do without memory, for each level or one for all levels: a
             number, or an upper gate such as "<=.33"; the audit holds them to it.
+        zero_groups: solvers that read the history and yet have no whole twin group right from
+            level 2 on; the audit holds them to it.
         canary: marks the file as test data.
     """
 
@@ -60,6 +62,7 @@ class TaskFile(BaseModel):
     answer: AnswerKind
     chance: float
     shortcuts: dict[str, float | str | list[float | str]] = {}
+    zero_groups: list[str] = []
     canary: str | None = None
 
 

@@ -30,8 +30,8 @@ def marked_reply(probe: Probe, rule: Rule | None) -> str:
 
 
 def options_of(probe: Probe) -> tuple[str, ...]:
-    """What a solver that reads no history picks from."""
-    return probe.rank_candidates if probe.answer_kind == "set" else probe.candidates
+    """What a solver that reads no history picks from: the candidates to rank, if there are any."""
+    return probe.rank_candidates or probe.candidates
 
 
 def hashed(probe: Probe, options: Sequence[str]) -> str:

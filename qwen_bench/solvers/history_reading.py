@@ -83,6 +83,17 @@ def distinct(names: Sequence[str], count: int) -> list[str]:
     return list(dict.fromkeys(names))[:count]
 
 
+def presence(probe: Probe, messages: Conversation) -> str:
+    """The candidate to rank that the history mentions, if it is one alone; else a blind pick.
+
+    It shows where foils come from outside the history: one binding, asked against foils.
+    """
+    ranked = set(probe.rank_candidates)
+    found = {place.mention.candidate for place in places_of(probe, history_of(probe, messages))}
+    found &= ranked
+    return found.pop() if len(found) == 1 else blind(probe, messages)
+
+
 def recency(probe: Probe, messages: Conversation) -> str:
     """The candidate mentioned last; for sets the last ones."""
     found = places_of(probe, history_of(probe, messages))

@@ -45,6 +45,7 @@ SOLVERS: dict[str, Solver] = {
     "blind": fixed.blind,
     "constant": fixed.constant,
     "longest": fixed.longest,
+    "presence": reading.presence,
     "recency": reading.recency,
     "primacy": reading.primacy,
     "frequency": reading.frequency,
@@ -64,6 +65,7 @@ _WINDOW = re.compile(r"window-(\d{1,3})")
 _RECALL: tuple[AnswerKind, ...] = ("single", "abstain", "set")
 # Answer kinds that a solver has something to say about; those not listed take all.
 _KINDS: dict[str, tuple[AnswerKind, ...]] = {
+    "presence": ("single", "abstain"),
     "recency": _RECALL,
     "primacy": _RECALL,
     "frequency": _RECALL,

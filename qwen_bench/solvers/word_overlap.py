@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -93,13 +94,43 @@ def best_clause(question: str, history: Conversation) -> Clause | None:
         ]
         weight = math.log(1 + (total - len(hits) + 0.5) / (len(hits) + 0.5))
         for number, clause, count in hits:
-            damp = K1 * (1 - B + B * messages[number].sizes[clause] / mean)
-            gain = weight * count * (K1 + 1) / (count + damp)
+            gain = weight * _gain(count, messages[number].sizes[clause] / mean)
             scores[number, clause] = scores.get((number, clause), 0.0) + gain
     if not scores:
         return None
     number, clause = min(scores, key=lambda key: (-scores[key], key))
     return Clause(number, *messages[number].spans[clause])
+
+
+@lru_cache(maxsize=16384)
+def _counts(text: str) -> Counter[str]:
+    """Terms of a text with counts."""
+    return Counter(terms(plain(text)))
+
+
+def best_texts(question: str, texts: Sequence[str]) -> list[int]:
+    """Numbers of the texts that share a term with the question, the one that fits best first.
+
+    Args:
+        question: whose terms are looked for.
+        texts: whole turns, for example.
+    """
+    counts = [_counts(text) for text in texts]
+    mean = sum(count.total() for count in counts) / max(len(counts), 1)
+    scores: dict[int, float] = {}
+    for term in _query(question):
+        hits = [number for number, count in enumerate(counts) if term in count]
+        weight = math.log(1 + (len(texts) - len(hits) + 0.5) / (len(hits) + 0.5))
+        for number in hits:
+            scores[number] = scores.get(number, 0.0) + weight * _gain(
+                counts[number][term], counts[number].total() / mean
+            )
+    return sorted(scores, key=lambda number: (-scores[number], number))
+
+
+def _gain(count: int, length: float) -> float:
+    """Weight of a term by how often a text holds it, for a length relative to the mean."""
+    return count * (K1 + 1) / (count + K1 * (1 - B + B * length))
 
 
 def overlap(probe: Probe, messages: Conversation) -> str:

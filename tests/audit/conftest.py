@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 
+from qwen_bench.probes.bank import Bank, Exchange, Thread
 from qwen_bench.probes.definitions import load_family
-from qwen_bench.probes.filler import load_filler
 from qwen_bench.probes.instance import Builder
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
@@ -64,24 +62,11 @@ def doctored(tmp_path):
     return doctor
 
 
-@pytest.fixture
-def refilled(tmp_path):
-    """`refilled(suite, user=..., assistant=...)`: English filler whose exchanges all say that."""
-
-    def refill(suite, user="That was a calm day.", assistant="Good to hear."):
-        folder = tmp_path / "filler"
-        folder.mkdir(exist_ok=True)
-        exchange = [
-            {"role": "user", "content": user},
-            {"role": "assistant", "content": assistant},
-        ]
-        line = json.dumps({"messages": exchange * 2})
-        (folder / "en.jsonl").write_text(f"{line}\n" * 90, encoding="utf-8")
-        bank = load_filler(Path(tmp_path), "en", "eval")
-        filler = {**suite.sources.filler, "en": bank}
-        return replace(suite, sources=replace(suite.sources, filler=filler))
-
-    return refill
+def with_bank(suite, request="That was a calm day.", answer="Good to hear."):
+    """The suite with an English bank whose exchanges all say that."""
+    exchange = Exchange(request, (answer,))
+    bank = Bank((Thread("calm", (exchange, exchange)),) * 90, "", "calm bank")
+    return replace(suite, sources=replace(suite.sources, banks={**suite.sources.banks, "en": bank}))
 
 
 def rebuilt(suite, name, change):

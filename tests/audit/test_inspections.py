@@ -5,7 +5,7 @@ import pytest
 from tools.audit.lexicon import lexicon
 from tools.audit.parsing import parser
 
-from .conftest import small
+from .conftest import small, with_bank
 
 
 class TestLexicon:
@@ -60,12 +60,14 @@ class TestLexicon:
         assert any("both splits share the template" in text for text in texts)
         assert any("'Margot' stands in the sentence 'Does Margot?'" in text for text in texts)
 
-    def test_filler_that_holds_a_value(self, refilled):
-        suite = refilled(small("fact_recall"), user="Margot, perhaps?")
+    def test_a_value_that_many_threads_of_the_bank_hold(self):
+        suite = small("fact_recall")
+        name = suite.sources.families["fact_recall"].words["en", "eval"].answers[0]
+        suite = with_bank(suite, request=f"{name}, perhaps?")
 
-        found = lexicon(suite.sources, suite.families).findings[0]
+        texts = [str(found) for found in lexicon(suite.sources, suite.families).findings]
 
-        assert (found.where, found.what) == ("en.jsonl:1", "the filler holds 'Margot'")
+        assert f"calm bank: 90 threads of 90 hold '{name}'" in texts
 
 
 class TestParser:

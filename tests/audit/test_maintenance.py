@@ -77,11 +77,9 @@ _SEEDY_TASK = """\
 name: seedy
 version: 1
 builder: seedy_logic:BUILDER
-evidence_turns: [1, 1]
 twin: swap
 answer: single
 chance: 0.5
-floor: 0.5
 """
 _SEEDY_WORDS = """\
 eval:

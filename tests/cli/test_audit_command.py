@@ -9,11 +9,9 @@ TASK = """\
 name: fruit
 version: 1
 builder: fruit_logic:BUILDER
-evidence_turns: [1, 1]
 twin: swap
 answer: single
 chance: 0.5
-floor: 0.5
 """
 WORDS = """\
 eval:

@@ -17,7 +17,7 @@ from qwen_bench.solvers.solver_engine import (
     find_solver,
     window_of,
 )
-from qwen_bench.solvers.word_overlap import best_clause, terms
+from qwen_bench.solvers.word_overlap import best_clause, best_texts, terms
 
 ROOMS = ("Cedar", "Willow", "Hazel")
 
@@ -86,6 +86,35 @@ def test_a_solver_answers_what_it_looks_at(solver, answer):
     assert find_solver(solver)(a_probe(), HISTORY) == answer
 
 
+@pytest.mark.parametrize("solver", ["blind", "constant", "longest"])
+def test_solvers_that_see_no_history_pick_one_of_the_candidates_to_rank(solver):
+    probe = a_probe(candidates=("Elm", *ROOMS, "Sycamore"), rank_candidates=ROOMS)
+
+    assert find_solver(solver)(probe, HISTORY) in ROOMS
+    assert find_solver(solver)(a_probe(rank_candidates=()), HISTORY) in ROOMS
+
+
+class TestPresence:
+    foils = ("Willow", "Elm", "Ash", "Birch")
+    probe = a_probe(candidates=(*ROOMS, *foils), rank_candidates=foils)
+
+    def test_the_one_candidate_to_rank_that_the_history_mentions_is_taken(self):
+        assert find_solver("presence")(self.probe, HISTORY) == "Willow"
+
+    def test_of_several_or_none_one_is_picked_blindly(self):
+        for ranked in (ROOMS, ("Elm", "Ash")):
+            probe = a_probe(candidates=(*ROOMS, *self.foils), rank_candidates=ranked)
+            blind = find_solver("blind")(probe, HISTORY)
+            assert find_solver("presence")(probe, HISTORY) == blind
+
+    def test_it_has_nothing_to_say_about_sets_rules_or_yes_and_no(self):
+        kinds = ("single", "abstain", "set", "rule", "yesno")
+
+        said = [kind for kind in kinds if applies("presence", a_probe(answer_kind=kind))]
+
+        assert said == ["single", "abstain"]
+
+
 def test_blind_says_the_same_to_both_variants():
     blind = find_solver("blind")
 
@@ -133,6 +162,12 @@ class TestOverlap:
         clause = best_clause("where does the choir sing?", HISTORY[:-1])
 
         assert (clause.message, clause.start) == (0, 0)
+
+    def test_texts_are_ranked_by_the_rarer_words_and_those_that_share_none_are_left_out(self):
+        texts = ["The choir sings.", "Hello.", "The chess group and the cook sit.", "The end."]
+
+        assert best_texts("where does the choir sing?", texts)[0] == 0
+        assert 1 not in best_texts("where does the choir sing?", texts)
 
     def test_the_first_candidate_of_the_best_clause_is_taken(self):
         assert find_solver("overlap")(a_probe(), HISTORY) == "Cedar"

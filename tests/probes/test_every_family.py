@@ -8,14 +8,12 @@ The dialogues are in `tests/data/goldens/families`; after a change that is meant
 import itertools
 import re
 from collections import Counter
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
-from qwen_bench.audit.solver_table import CELLS
 from qwen_bench.audit.trees import strings_of, tree_of
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.probe import LANGS
@@ -209,28 +207,6 @@ def test_every_phrasing_names_all_candidates_in_their_order_or_no_value(name, la
             for text in item.phrasings[question.name]:
                 found = tuple(named(text, words, question.aliases))
                 assert found in ((), question.candidates), text
-
-
-# Of the solver table: the share of answers right that name the first, or the last, value named.
-POSITIONAL = {
-    (solver, name): Fraction(cell)
-    for (solver, name), cell in CELLS.items()
-    if solver in ("primacy", "recency") and re.fullmatch(r"\.?\d+(/\d)?", cell) and name in HOSTS
-}
-
-
-@pytest.mark.parametrize(("solver", "name"), sorted(POSITIONAL))
-def test_the_first_and_last_value_named_are_right_as_often_as_by_construction(solver, name):
-    end = {"primacy": 0, "recency": -1}[solver]
-    right = [
-        named("\n".join(itertools.chain(*item.turns)), question.candidates, question.aliases)[end]
-        == question.gold
-        for item in instances(name, "en", "eval")
-        for question in item.instance.questions
-        if question.family == name
-    ]
-
-    assert Fraction(sum(right), len(right)) == POSITIONAL[solver, name]
 
 
 @in_every_host

@@ -47,6 +47,7 @@ def print_hashes() -> None:
     chosen = given["selection"]
     selection = Selection(
         lengths=tuple(chosen["lengths"]) if chosen["lengths"] else None,
+        levels=tuple(chosen["levels"]) if chosen["levels"] else None,
         families=tuple(chosen["families"]),
         conditions=tuple(chosen["conditions"]),
         langs=tuple(chosen["langs"]) if chosen["langs"] else None,

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from qwen_bench.audit.audit_lines import share_text, short_names
+from qwen_bench.audit.audit_lines import level_rows, share_text, short_names
 from qwen_bench.audit.audit_suite import Audit, audit_suite
 from qwen_bench.audit.maintenance import Key, WindowCurve
+from qwen_bench.audit.separability import need_classifier
+from qwen_bench.audit.shortcuts import same_everywhere
 from qwen_bench.errors import InputError
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
@@ -26,7 +28,7 @@ _PREAMBLE = """\
 
 What `qwen-bench probes audit` finds; written by `qwen-bench probes audit --suite core --write`,
 and a test compares this page with a fresh audit. No solver reads a history as a model does, and
-none may score above its construction (in brackets; blank where a solver does not apply)."""
+none may score above what its family declares (blank where a solver does not apply)."""
 _WINDOWS = """\
 A solver that knows the last N turns only. Accuracies by history length are exact; EHL is the
 effective history length. It and the half-life are computed as for a model."""
@@ -37,7 +39,11 @@ def released_audits(progress: Callable[[str], None] = lambda _: None) -> list[Au
 
     Args:
         progress: is told what comes next.
+
+    Raises:
+        InputError: scikit-learn is not installed, so that an audit would be left out.
     """
+    need_classifier()
     core = build_suite("core")
     rest = [name for name in build_suite("full").families if name not in core.families]
     audits = [audit_suite(core, Selection(), build_suite, progress=progress)]
@@ -60,7 +66,7 @@ def published(audits: Sequence[Audit], tasks: Path) -> dict[Path, str]:
     """
     texts = {tasks / AUDIT: audit_page(audits)}
     for audit in audits:
-        for family in audit.table.families:
+        for family in audit.families:
             path = tasks / family / "README.md"
             texts[path] = _with_table(path, solver_table(audit, family))
     return texts
@@ -80,23 +86,14 @@ def _with_table(path: Path, table: str) -> str:
 
 def solver_table(audit: Audit, family: str) -> str:
     """The measured table of one family."""
-    suite, judged = audit.suite, audit.judged
-    by_lang = audit.table.shares(0, 1, 2)
-    langs = [lang for lang in suite.langs if ("oracle", family, lang) in by_lang]
-    rows = [
-        ["solver", *langs, "by construction", "twin groups"],
-        ["---", *("--:" for _ in langs), "--:", "--:"],
-    ]
-    for solver in audit.table.solvers:
-        if (solver, family) in judged.cells:
-            scores = [share_text(by_lang[solver, family, lang].value) for lang in langs]
-            due = _due(judged.shown[solver, family])
-            whole = share_text(judged.groups[solver, family].value)
-            rows.append([solver, *scores, due, whole])
-    share = judged.cells["oracle", family]
+    suite = audit.suite
+    rows = level_rows(audit, family)
+    rows.insert(1, ["---", *("--:" for _ in rows[0][1:])])
+    cell = audit.judged.cells["oracle", family]
     intro = (
         f"Measured by `qwen-bench probes audit` on suite {suite.name} {suite.version}, main "
-        f"condition, {share.n} probes of {audit.table.clusters[family]} skeletons."
+        f"condition, {cell.n} probes of {audit.table.clusters[family]} skeletons. Level by level: "
+        "share of answers right; declared: one value for all levels, or one for each."
     )
     return "\n".join([intro, "", *_table(rows)])
 
@@ -111,7 +108,7 @@ def audit_page(audits: Sequence[Audit]) -> str:
 
 def _section(audit: Audit) -> list[str]:
     """One suite."""
-    suite, families = audit.suite, audit.table.families
+    suite, families = audit.suite, audit.families
     short = short_names(families)
     looked = [[line.name, line.status, line.summary] for line in audit.lines]
     return [
@@ -124,7 +121,26 @@ def _section(audit: Audit) -> list[str]:
         "",
         "### Accuracy in the main condition",
         "",
+        "Mean over the levels, and in brackets what is declared.",
+        "",
         *_table(_accuracy(audit, short)),
+        "",
+        "### Accuracy by level",
+        "",
+        "Solvers that score the same in every family, such as the oracle, are left out.",
+        "",
+        *_table(_by_level(audit, short)),
+        "",
+        "### Composition",
+        "",
+        "Share of each level, form and wording; families count the same. All rows of a block",
+        "of equal evidence turns agree, so no history length is harder by what it asks.",
+        "",
+        *_fenced(audit.composition.lines() if audit.composition else []),
+        "",
+        "### Separability",
+        "",
+        *_fenced(audit.separability.lines() if audit.separability else []),
         "",
         "### Whole twin groups right",
         "",
@@ -154,25 +170,41 @@ def _accuracy(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
 
 
 def _measured(audit: Audit, solver: str, family: str) -> str:
-    share = audit.judged.cells.get((solver, family))
-    if share is None:
+    cell = audit.judged.cells.get((solver, family))
+    if cell is None:
         return ""
-    due = _due(audit.judged.shown[solver, family])
-    same = due in {"", "0", "1"}
-    return share_text(share.value) if same else f"{share_text(share.value)} ({due})"
+    due = cell.mean_due
+    mean = share_text(cell.mean)
+    return mean if due is None or due.exact else f"{mean} ({due})"
 
 
-def _due(shown: str) -> str:
-    return shown if not shown or shown.startswith("<") else share_text(float(shown))
+def _by_level(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
+    """One row a solver and level, where a family declares what it scores or none does."""
+    levels = audit.suite.levels
+    rows = [["solver", "level", *short.values()], ["---", "--:", *("--:" for _ in short)]]
+    for solver in audit.table.solvers:
+        cells = [audit.judged.cells.get((solver, family)) for family in short]
+        if all(same_everywhere(solver, audit.table.kinds[family]) for family in short):
+            continue
+        for level in levels if any(cells) else ():
+            shares = [cell.levels.get(level) if cell else None for cell in cells]
+            texts = ["" if share is None else share_text(share.value) for share in shares]
+            rows.append([solver, str(level), *texts])
+    return rows
+
+
+def _fenced(lines: Sequence[str]) -> list[str]:
+    return ["```", *[line.rstrip() for line in lines if line], "```"]
 
 
 def _groups(audit: Audit, short: Mapping[str, str]) -> list[list[str]]:
     rows = [["solver", *short.values()], ["---", *("--:" for _ in short)]]
     for solver in audit.table.solvers:
-        shares = [audit.judged.groups.get((solver, family)) for family in short]
+        cells = [audit.judged.cells.get((solver, family)) for family in short]
+        shares = [None if cell is None else cell.whole for cell in cells]
         if any(share is not None and share.right for share in shares):
-            cells = ["" if share is None else share_text(share.value) for share in shares]
-            rows.append([solver, *cells])
+            texts = ["" if share is None else share_text(share.value) for share in shares]
+            rows.append([solver, *texts])
     return rows
 
 
