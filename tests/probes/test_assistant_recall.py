@@ -1,77 +1,93 @@
-"""The assistant's proposal against the user's, for the same key (section 4.2)."""
+"""The assistant's proposal against the user's, for the same key (assistant_recall)."""
 
-import itertools
 import re
 
 import pytest
 
-from qwen_bench.probes.probe import LANGS
+from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
 
-from .instances import EVERY, SPLITS, family, named, pair
+from .instances import EVERY, SPLITS, family, mentions, named, pair
 
 NAME = "assistant_recall"
-FORMS = {"user first": 1, "assistant first": 2}
-ROTATIONS = 12
+ROTATIONS = 16
 
 
-def pairs(lang, split, stages):
-    return [
-        pair(NAME, lang, split, rotation, stages=stages, slot=4) for rotation in range(ROTATIONS)
-    ]
-
-
-def instances(lang, split, stages):
-    return itertools.chain.from_iterable(pairs(lang, split, stages))
+def proposals(text, words) -> dict[str, str]:
+    """Value by key as a text proposes them: both in one order, also where listed apart."""
+    keys, values = named(text, words.keys), named(text, words.values)
+    assert len(keys) == len(values) == len(set(keys))
+    return dict(zip(keys, values, strict=True))
 
 
 @pytest.mark.parametrize(("lang", "split"), EVERY)
-@pytest.mark.parametrize("stages", FORMS.values(), ids=FORMS)
-def test_each_speaker_names_two_of_the_values_and_the_gold_is_the_assistants(lang, split, stages):
-    for item in instances(lang, split, stages):
-        values = item.question.candidates
-        own, proposed = named(item.users[-1], values), named(item.replies[0], values)
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_the_gold_is_what_the_reply_proposes_for_the_asked_key(lang, split, level, wording):
+    for rotation in range(ROTATIONS):
+        for item in pair(NAME, lang, split, rotation, level=level, wording=wording):
+            own = proposals(item.users[0], item.words)
+            proposed = proposals(item.replies[0], item.words)
+            (key,) = item.question.key_words
 
-        assert len(own) == len(proposed) == 2
-        assert {*own, *proposed} == set(values)
-        assert item.question.gold in proposed
-
-
-@pytest.mark.parametrize(("lang", "split"), EVERY)
-def test_with_the_assistant_first_neither_request_nor_thanks_name_a_value(lang, split):
-    for item in instances(lang, split, FORMS["assistant first"]):
-        for text in (item.users[0], item.replies[1]):
-            assert not named(text, item.question.candidates)
+            assert list(own) == list(proposed)
+            assert len(own) == item.family.task.levels[level - 1]
+            assert not {*own.values()} & {*proposed.values()}
+            assert item.question.gold == proposed[key]
 
 
 @pytest.mark.parametrize(("lang", "split"), EVERY)
-@pytest.mark.parametrize("stages", FORMS.values(), ids=FORMS)
-def test_the_turn_of_the_proposal_is_all_a_reader_needs(lang, split, stages):
-    for item in instances(lang, split, stages):
-        (needed,) = item.question.needs
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_the_twin_swaps_the_speakers_and_turns_the_order_round(lang, split, level):
+    for rotation in range(ROTATIONS):
+        a, b = pair(NAME, lang, split, rotation, level=level)
+        own_in_a, own_in_b = (proposals(item.users[0], item.words) for item in (a, b))
+        proposed_in_a, proposed_in_b = (proposals(i.replies[0], i.words) for i in (a, b))
 
-        assert item.question.gold in named(item.replies[needed], item.question.candidates)
+        assert own_in_a == proposed_in_b
+        assert proposed_in_a == own_in_b
+        assert list(own_in_a) == list(own_in_b)[::-1]
 
 
 @pytest.mark.parametrize(("lang", "split"), EVERY)
-@pytest.mark.parametrize("stages", FORMS.values(), ids=FORMS)
-def test_the_twin_swaps_the_speakers_of_the_same_values(lang, split, stages):
-    for a, b in pairs(lang, split, stages):
-        values = a.question.candidates
-        proposed_in_a, proposed_in_b = (named(item.replies[0], values) for item in (a, b))
+@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+def test_the_user_asks_at_the_end_and_the_reply_does_not_ask_back(lang, split, level):
+    for rotation in range(ROTATIONS):
+        item = pair(NAME, lang, split, rotation, level=level)[0]
 
-        assert named(b.users[-1], values) == proposed_in_a[::-1]
-        assert proposed_in_a.index(a.question.gold) != proposed_in_b.index(b.question.gold)
+        assert re.search(r"[?？]$", item.users[0])
+        assert not re.search("[?？]", item.replies[0])
+
+
+@pytest.mark.parametrize(("lang", "split"), EVERY)
+def test_the_value_of_the_other_speaker_is_always_ranked_beside_the_gold(lang, split):
+    for rotation in range(ROTATIONS):
+        item = pair(NAME, lang, split, rotation, level=5)[0]
+        (key,) = item.question.key_words
+
+        assert proposals(item.users[0], item.words)[key] in item.question.rank_candidates
+
+
+@pytest.mark.parametrize(("lang", "split"), EVERY)
+def test_the_paraphrase_is_of_the_asked_key(lang, split):
+    for rotation in range(ROTATIONS):
+        item = pair(NAME, lang, split, rotation, level=3, wording="paraphrase")[0]
+        (key,) = item.question.key_words
+        (ask,) = (entity.ask for entity in item.words.entities if entity.say == key)
+
+        assert ask in item.asked["proposal"]
+        assert not mentions(item.asked["proposal"], item.words.keys)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("lang", LANGS)
 def test_a_question_reuses_no_verb_of_a_statement(lang, split):
     verbs = {
-        "en": r"call|pick|go\b|paint|put|enter|settle|sound|look|carve|file|fit|introduce|jot",
-        "zh": "叫|写|报|起|喷|填|投|唤|喊|管(?!我的)|归",
+        "en": r"\b(call|pick|go\b|paint|put|enter|settle|sound|order|writ|fill|christen|carve|file"
+        r"|introduce|jot|word|label)",
+        "zh": "叫|写|报|起|喷|填|投|唤|喊|勾|跟|管(?!我的)|归",
     }
     questions = family(NAME).words[lang, split].questions
 
-    assert questions
-    for template in questions:
+    assert questions.lexical
+    for template in (*questions.lexical, *questions.paraphrase):
         assert not re.search(verbs[lang], template.casefold()), template

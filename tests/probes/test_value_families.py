@@ -12,7 +12,7 @@ from .instances import EVERY, TASKS, family, mentions, named, pair, told
 from .shortcut_scores import FIXED, READING, group_score, undeclared
 from .word_checks import content_words, list_lengths
 
-NAMES = ["fact_recall", "abstention"]
+NAMES = ["fact_recall", "abstention", "assistant_recall"]
 ROTATIONS = 16
 SPLITS = ("eval", "train", "lures")
 LONGEST = {"en": 1100, "zh": 420}

@@ -1,8 +1,7 @@
-"""The user and the assistant propose different values for the same two keys (assistant_recall).
+"""The user and the assistant propose different values for the same keys (assistant_recall).
 
-Asked for the assistant's proposal. With one evidence turn the user states own values and asks, and
-the reply proposes others; with two the assistant proposes first and the user decides later. So the
-last value belongs to the assistant in one form and to the user in the other.
+In one turn the user states own values and asks, and the reply proposes others. Asked for the
+assistant's proposal for one key. The level is the number of keys, so of proposals of each side.
 
 Twin: each value stays with its key but changes its speaker, and both statements take the keys in
 the opposite order.
@@ -10,72 +9,63 @@ the opposite order.
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
-
-KEYS = 2
-
-
-class ProposalTurns(Words):
-    """Templates of the one-turn form and of the two turns of the other.
-
-    The replies of `together` and `propose` hold the assistant's proposals, those of `choose` no
-    value.
-    """
-
-    together: Templates
-    propose: Templates
-    choose: Templates
+from qwen_bench.probes.builders.fact_recall import DescribedKey
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Question,
+    Templates,
+    Valued,
+    Wordings,
+    four_to_rank,
+)
 
 
 class ProposalWords(Valued):
-    """Words of one split."""
+    """Words of one split; the replies to `evidence` and `pasted` hold the assistant's proposals."""
 
-    entities: list[str]
-    evidence: list[ProposalTurns]
-    questions: list[str]
+    entities: list[DescribedKey]
+    evidence: list[Templates]
+    pasted: list[Templates]
+    questions: Wordings
     only: str
 
     @property
     def keys(self) -> list[str]:
         """What values are proposed for."""
-        return self.entities
+        return [entity.say for entity in self.entities]
 
 
 def build(brief: Brief, words: ProposalWords) -> Instance:
-    """Two values by each speaker; asked for the assistant's value of one key."""
-    draw = brief.draw
-    keys = draw.some("entities", words.entities, KEYS)
-    values = draw.some("values", words.values, 2 * KEYS)
-    pairs = [values[:KEYS], values[KEYS:]]
-    order = [0, 1]
-    if brief.variant == "B":
-        pairs.reverse()
-        order.reverse()
-    own, proposed = pairs
+    """As many values by each speaker; asked for the assistant's value of one key."""
+    draw, k = brief.draw, brief.load
+    keys = draw.some("entities", words.entities, k)
+    values = draw.some("values", words.values, 2 * k)
+    asked = draw.counted("asked", k)
+    first, second = values[:k], values[k:]
+    golds = (second[asked], first[asked])
+    in_a = brief.variant == "A"
+    own, proposed = (first, second) if in_a else (second, first)
+    order = range(k) if in_a else range(k - 1, -1, -1)
     context = {
-        "own": [{"say": keys[key], "value": own[key]} for key in order],
-        "proposed": [{"say": keys[key], "value": proposed[key]} for key in order],
+        "own": [{"say": keys[i].say, "value": own[i]} for i in order],
+        "proposed": [{"say": keys[i].say, "value": proposed[i]} for i in order],
     }
-    turns = draw.balanced("evidence template", words.evidence)
-    asked = draw.counted("asked", KEYS)
-    by_user_in_a, gold_in_a = values[asked], values[KEYS + asked]
-    others = [value for value in values if value not in (gold_in_a, by_user_in_a)]
-    if brief.stages == 1:
-        evidence = [turns.together.turn(draw, "together", context)]
-    else:
-        proposing = turns.propose.turn(draw, "propose", context)
-        evidence = [proposing, turns.choose.turn(draw, "choose", context)]
+    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    ranked = four_to_rank(draw, golds, values, words.values)
     question = Question(
         family=brief.family,
         name="proposal",
-        context={"asked": keys[asked]},
+        context={"asked": keys[asked].model_dump()},
         gold=proposed[asked],
-        candidates=draw.listed([gold_in_a, by_user_in_a, *others]),
-        # In either form the first turn holds the whole proposal.
+        candidates=tuple(dict.fromkeys((*values, *ranked))),
         needs=(0,),
-        key_words=(keys[asked],),
+        templates=brief.wording,
+        rank_candidates=ranked,
+        key_words=(keys[asked].say,),
     )
-    return Instance(tuple(evidence), (question,))
+    return Instance((templates.turn(draw, "propose", context),), (question,))
 
 
 BUILDER = Builder(ProposalWords, build)
