@@ -1,10 +1,12 @@
-"""Three entities get a value each, then all are overwritten (update_latest, update_previous).
+"""Three groups get a value each and are overwritten again and again (update_latest, _previous).
 
-With three evidence turns the asked entity alone is overwritten once more in between, so "previous"
-means the value directly before the current one. In the last turn all three change and the asked
-one's place there is balanced, so the last value mentioned is right in one third only.
+The level is the number of overwrites, of the asked group and of both others. The first turn tells
+the first half of the history, the second turn the rest, in either direction of time: in sentences
+each group's values stand together, in a pasted log each round of changes. So neither the last value
+told nor the first is right more often than by chance.
 
-Twin: the values that an entity takes over time rotate, and both entity orders rotate by one.
+Twin: every value stays at its place and the groups rotate by one. So the two newest values of one
+group change places with those of another, and these four are ranked.
 """
 
 from __future__ import annotations
@@ -14,37 +16,45 @@ from typing import Any
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
+    Evidence,
     Instance,
-    Owner,
     Question,
     Templates,
     Valued,
+    Wordings,
     Words,
+    four_to_rank,
 )
 from qwen_bench.probes.seeded_draws import Draw, rotated, with_first_at
 
-ENTITIES = 3
+GROUPS = 3
+
+
+class Group(Words):
+    """What has one value at a time, and how a paraphrase asks for it; lures are never asked for."""
+
+    say: str
+    ask: str = ""
 
 
 class UpdateTurns(Words):
-    """Templates of the three kinds of evidence turn."""
+    """Templates of the turn that begins the history and of the one that goes on."""
 
     set: Templates
-    single: Templates
     change: Templates
 
 
 class UpdateWords(Valued):
-    """Words of one split.
+    """Words of one split; `pasted` are the forms of the two highest levels, as logs.
 
-    `entities` are things that have one value at a time. `value_suffix` may be left out by an answer
-    (a room's 厅).
+    `value_suffix` may be left out by an answer (a room's 厅).
     """
 
-    entities: list[Owner]
+    entities: list[Group]
     value_suffix: str = ""
     evidence: list[UpdateTurns]
-    questions: list[str]
+    pasted: list[UpdateTurns]
+    questions: Wordings
     only: str
 
     @property
@@ -56,61 +66,74 @@ class UpdateWords(Valued):
 class QuestionWords(Words):
     """Words of a family that only asks about another family's evidence."""
 
-    questions: list[str]
+    questions: Wordings
     only: str
 
 
 def build(brief: Brief, words: UpdateWords) -> Instance:
-    """Evidence of two or three turns; the latest value and the one before it."""
-    draw = brief.draw
-    overwrites = brief.stages - 1
-    owners = draw.some("entities", words.entities, ENTITIES)
-    values = draw.some("values", words.values, 2 * ENTITIES + overwrites - 1)
-    # The asked entity is the first; it takes `overwrites + 1` values over time, the others two.
-    own, rest = values[: overwrites + 1], values[overwrites + 1 :]
-    over_time = [own, rest[:2], rest[2:]]
-    first_orders = [_order(draw, "set"), _order(draw, "change")]
-    latest_a, latest_b = over_time[0][-1], rotated(over_time[0], 1)[-1]
-    if brief.variant == "B":
-        over_time = [rotated(taken, 1) for taken in over_time]
-        first_orders = [rotated(order, 1) for order in first_orders]
-    set_order, change_order = first_orders
+    """Two turns; asked for the latest value of a group and for the one before it."""
+    draw, overwrites = brief.draw, brief.load
+    groups = draw.some("entities", words.entities, GROUPS)
+    values = draw.some("values", words.values, GROUPS * (overwrites + 1))
+    histories = [values[place::GROUPS] for place in range(GROUPS)]
+    # The asked group is the first: it owns the first history in A and the last one in B.
+    owners = groups if brief.variant == "A" else rotated(groups, 1)
+    in_a, in_b = histories[0], histories[-1]
+    asked = in_a if brief.variant == "A" else in_b
+    newest_first = draw.counted("newest first", 2) == 1
+    middle = overwrites // 2 + 1
 
-    def item(entity: int, when: int) -> dict[str, Any]:
-        return {**owners[entity].model_dump(), "value": over_time[entity][when]}
+    def told(templates: Templates, stage: str, first: int, end: int) -> Evidence:
+        """The turn that tells what the groups had from the round `first` to the one before `end`.
 
-    stages = draw.balanced("evidence template", words.evidence)
-    turns = [
-        stages.set.turn(draw, "set", {"bindings": [item(entity, 0) for entity in set_order]}),
-        *(
-            stages.single.turn(draw, "single", {"item": item(0, when)})
-            for when in range(1, overwrites)
-        ),
-        stages.change.turn(
-            draw, "change", {"bindings": [item(entity, -1) for entity in change_order]}
-        ),
-    ]
-    others = [value for value in values if value not in (latest_a, latest_b)]
-    shuffled = draw.stream("options").shuffled(others)
-    candidates = draw.listed([latest_a, latest_b, *shuffled])
+        Templates write either `chains`, the values by group, or `rounds`, the changes by round.
+        """
+        order = _order(draw, stage)
+        others = draw.stream(f"other orders in {stage}")
+        orders = {
+            when: order if when == end - 1 else others.shuffled(order) for when in range(first, end)
+        }
+        times = sorted(orders, reverse=newest_first)
+        context: dict[str, Any] = {
+            "newest_first": newest_first,
+            "more": len(times) > 1,
+            "chains": [
+                {"say": owners[i].say, "held": [histories[i][when] for when in times]}
+                for i in order
+            ],
+            "rounds": [
+                [{"say": owners[i].say, "value": histories[i][when]} for i in orders[when]]
+                for when in times
+            ],
+        }
+        return templates.turn(draw, stage, context)
+
+    forms = words.pasted if brief.pastes else words.evidence
+    turns = draw.balanced("evidence template", forms)
+    evidence = (
+        told(turns.set, "set", 0, middle),
+        told(turns.change, "change", middle, overwrites + 1),
+    )
+    ranked = four_to_rank(draw, (in_a[-1], in_b[-1]), (in_a[-2], in_b[-2]), ())
     suffix = words.value_suffix
-    aliases = {
-        value: (value.removesuffix(suffix),) for value in candidates if suffix and value != suffix
-    }
-    last = len(turns) - 1
-    asks = (("latest", over_time[0][-1], (last,)), ("previous", over_time[0][-2], (last - 1, last)))
+    aliases = {value: (value.removesuffix(suffix),) for value in values if suffix}
+    # The value before the latest stands in the second turn if that tells of two rounds or more.
+    before = (1,) if overwrites - 1 >= middle else (0, 1)
+    asks = (("latest", asked[-1], (1,)), ("previous", asked[-2], before))
     return Instance(
-        evidence=tuple(turns),
-        questions=tuple(
+        evidence,
+        tuple(
             Question(
                 family=family,
                 name=name,
-                context={"asked": owners[0].model_dump()},
+                context={"asked": {"say": groups[0].say, "ask": groups[0].ask or groups[0].say}},
                 gold=gold,
-                candidates=candidates,
+                candidates=tuple(values),
                 needs=needs,
                 aliases=aliases,
-                key_words=(owners[0].say,),
+                templates=brief.wording,
+                rank_candidates=ranked,
+                key_words=(groups[0].say,),
             )
             for family, (name, gold, needs) in zip(brief.families, asks, strict=False)
         ),
@@ -118,9 +141,9 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
 
 
 def _order(draw: Draw, stage: str) -> list[int]:
-    """Order of the entities in a turn, the asked one (0) at a balanced place."""
+    """Order of the groups in the newest round of a turn, the asked one (0) at a balanced place."""
     others = draw.stream(f"order in {stage}").shuffled([1, 2])
-    return with_first_at([0, *others], draw.counted(f"asked place in {stage}", ENTITIES))
+    return with_first_at([0, *others], draw.counted(f"asked place in {stage}", GROUPS))
 
 
 BUILDER = Builder(UpdateWords, build)
