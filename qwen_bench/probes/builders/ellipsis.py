@@ -1,20 +1,41 @@
 """A follow-up inherits its predicate from an earlier question (ellipsis).
 
-Two stops with two duties each; the user asks for one duty at one stop, later "and at the other?".
-With three evidence turns a decoy asks the other predicate about another list, so "the last
-predicate asked" fails. Twin: the cue question asks the other predicate.
+The first turn is a list: two stops, and who has which duty at each. In the second the user asks for
+one duty at one stop. The level is the number of questions asked at once: the others are about
+other lists, each with a duty of its own, and at least one of them comes later, so that the last
+predicate asked is the wrong one. The follow-up names the list and the other stop. Twin: two
+predicates change places, so the question about the list asks another one.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Names, Question, Templates, Words
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Names,
+    Question,
+    Templates,
+    Wordings,
+    Words,
+    four_to_rank,
+)
+
+STOPS = 2
+LEAST_DUTIES = 2
 
 
 class Thread(Words):
-    """A named list; `back` is how a later question returns to it."""
+    """What a list is for.
+
+    Attributes:
+        back: how a later question returns to the list.
+        ask: describes it without a shared word; lures, never asked about, have none.
+    """
 
     say: str
     back: str
+    ask: str = ""
 
 
 class Role(Words):
@@ -24,23 +45,22 @@ class Role(Words):
     who: str
 
 
-class EllipsisTurns(Words):
-    """Templates of the list, the cue question and the decoy question."""
-
-    list: Templates
-    cue: Templates
-    decoy: Templates
-
-
 class EllipsisWords(Words):
-    """Words of one split."""
+    """Words of one split.
+
+    Attributes:
+        evidence: the list as it is told, and `pasted` at the two highest levels.
+        cues: the questions asked at once, with the answer to the one that can be answered.
+    """
 
     threads: list[Thread]
     cities: list[str]
     roles: list[Role]
     values: Names
-    evidence: list[EllipsisTurns]
-    questions: list[str]
+    evidence: list[Templates]
+    pasted: list[Templates]
+    cues: list[Templates]
+    questions: Wordings
     only: str
 
     @property
@@ -55,56 +75,62 @@ class EllipsisWords(Words):
 
 
 def build(brief: Brief, words: EllipsisWords) -> Instance:
-    """A list of four values; asked for the one that city and inherited predicate name."""
-    draw = brief.draw
-    cities = draw.some("cities", words.cities, 2)
-    roles = draw.some("roles", words.roles, 2)
-    thread, other = (found.model_dump() for found in draw.some("threads", words.threads, 2))
-    values = draw.some("values", words.values.all, 4)
-    asked_city = draw.counted("asked city", 2)
-    role_in_a = draw.counted("asked role", 2)
-    role = role_in_a if brief.variant == "A" else 1 - role_in_a
+    """A list of values; asked for the one that the other stop and the inherited duty name."""
+    draw, asks = brief.draw, brief.load
+    n = max(asks, LEAST_DUTIES)
+    cities = draw.some("cities", words.cities, STOPS)
+    roles = draw.some("roles", words.roles, n)
+    values = draw.some("values", words.values.all, STOPS * n)
+    threads = [found.model_dump() for found in draw.some("threads", words.threads, asks)]
+    asked = draw.counted("asked city", STOPS)
+    at_asked, at_other = values[asked * n :][:n], values[(1 - asked) * n :][:n]
+    in_a = draw.counted("asked role", n)
+    in_b = (in_a + 1 + draw.counted("other role", n - 1)) % n
+    role, left = (in_a, in_b) if brief.variant == "A" else (in_b, in_a)
+    others = draw.stream("other roles").shuffled([r for r in range(n) if r != in_a])
+    about_others = [left if r == in_b else r for r in others][: asks - 1]
+    questions = [
+        {"thread": thread, "who": roles[r].who, "city": ""}
+        for thread, r in zip(threads[1:], about_others, strict=True)
+    ]
+    cue = {"thread": threads[0], "who": roles[role].who, "city": cities[1 - asked]}
+    # Never the last of several, so that the last duty asked about is the wrong one.
+    questions.insert(draw.counted("cue place", max(asks - 1, 1)), cue)
     stops = [
         {
             "name": city,
-            "duties": [{"value": values[2 * c + r], "does": roles[r].does} for r in (0, 1)],
+            "duties": [
+                {"value": values[i * n + r], "does": duty.does} for r, duty in enumerate(roles)
+            ],
         }
-        for c, city in enumerate(cities)
+        for i, city in enumerate(cities)
     ]
-
-    def value(city: int, of_role: int) -> str:
-        return values[2 * city + of_role]
-
-    cue = {
-        "thread": thread,
-        "role": roles[role].model_dump(),
-        "city": cities[1 - asked_city],
-        "answer": value(1 - asked_city, role),
-    }
-    decoy = {
-        "role": roles[1 - role].model_dump(),
-        "other": other,
-        "thread": other,
-        "city": cities[1 - asked_city],
-    }
-    turns = draw.balanced("evidence template", words.evidence)
-    evidence = [
-        turns.list.turn(draw, "list", {"thread": thread, "stops": stops}),
-        turns.cue.turn(draw, "cue", cue),
+    rows = [
+        {"does": duty.does, "names": [values[i * n + r] for i in range(STOPS)]}
+        for r, duty in enumerate(roles)
     ]
-    if brief.stages == 3:
-        evidence.append(turns.decoy.turn(draw, "decoy", decoy))
-    gold_a, gold_b = value(asked_city, role_in_a), value(asked_city, 1 - role_in_a)
+    forms = words.pasted if brief.pastes else words.evidence
+    listed = draw.balanced("evidence template", forms)
+    asking = draw.balanced("cue template", words.cues)
+    answer = {"asks": questions, "city": cities[1 - asked], "answer": at_other[role]}
+    evidence = (
+        listed.turn(draw, "list", {"thread": threads[0], "stops": stops, "rows": rows}),
+        asking.turn(draw, "cue", answer),
+    )
+    golds = (at_asked[in_a], at_asked[in_b])
+    ranked = four_to_rank(draw, golds, at_asked, at_other)
     question = Question(
         family=brief.family,
         name="inherited",
-        context={"thread": thread, "city": cities[asked_city]},
-        gold=value(asked_city, role),
-        candidates=draw.listed([gold_a, gold_b, *(v for v in values if v not in (gold_a, gold_b))]),
+        context={"thread": threads[0], "city": cities[asked]},
+        gold=at_asked[role],
+        candidates=tuple(dict.fromkeys((*ranked, *values))),
         needs=(0, 1),
-        key_words=(cities[asked_city],),
+        templates=brief.wording,
+        rank_candidates=ranked,
+        key_words=(cities[asked],),
     )
-    return Instance(tuple(evidence), (question,))
+    return Instance(evidence, (question,))
 
 
 BUILDER = Builder(EllipsisWords, build)
