@@ -1,8 +1,9 @@
-"""Two parts get a colour each; asked whether a quote of that is true (false_history_resistance).
+"""Parts get a colour each; asked whether a quote of that is true (false_history_resistance).
 
-The user states the colours or the assistant proposes them; the question quotes whoever it was. The
-quote gives one part the colour that was stated for the other (A), or its own (B): the colours swap,
-the quote stays. Without the true twin, always saying no would look like memory.
+The level is the number of parts. The user states the colours or the assistant proposes them; the
+question quotes whoever it was. The quote gives one part the colour that was stated for another
+(A), or its own (B): the two colours swap, the quote stays. Without the true twin, always saying no
+would look like memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ SPEAKERS = ("user", "assistant")
 LABELS = {False: ("yes", "no"), True: ("是", "否")}
 
 
+class Part(Words):
+    """What gets a colour, and how a paraphrase speaks of it; lures are never asked about."""
+
+    say: str
+    ask: str = ""
+
+
 class QuotedTurns(Words):
     """Templates by who states the colours; the replies of the second hold them."""
 
@@ -22,54 +30,61 @@ class QuotedTurns(Words):
 
 
 class QuoteQuestions(Words):
-    """Question templates by who is quoted."""
+    """Question templates by who is quoted, and by whether the part is named or described."""
 
-    user: list[str]
-    assistant: list[str]
+    user_lexical: list[str]
+    user_paraphrase: list[str]
+    assistant_lexical: list[str]
+    assistant_paraphrase: list[str]
 
 
 class QuoteWords(Valued):
-    """Words of one split. `chinese` takes 是 and 否 for yes and no.
+    """Words of one split; `pasted` are the forms of the two highest levels.
 
-    The values are colours: not the answers themselves, but a second mention would make a quote
-    true.
+    `chinese` takes 是 and 否 for yes and no. The values are colours: not the answers themselves,
+    but a second mention would make a quote true.
     """
 
     chinese: bool
-    parts: list[str]
+    parts: list[Part]
     evidence: list[QuotedTurns]
+    pasted: list[QuotedTurns]
     questions: QuoteQuestions
     only: str
 
     @property
     def keys(self) -> list[str]:
         """The parts that get a colour."""
-        return self.parts
+        return [part.say for part in self.parts]
 
 
 def build(brief: Brief, words: QuoteWords) -> Instance:
-    """One turn with two colours, and one quote of it."""
-    draw = brief.draw
-    parts = draw.some("parts", words.parts, 2)
-    values = draw.some("values", words.values, 2)
-    asked = draw.counted("asked", 2)
-    quoted = values[1 - asked]
-    stated = values if brief.variant == "A" else values[::-1]
+    """One turn with a colour for each part, and one quote of it."""
+    draw, n = brief.draw, brief.load
+    parts = draw.some("parts", words.parts, n)
+    values = draw.some("values", words.values, n)
+    asked = draw.counted("asked", n)
+    other = (asked + 1 + draw.stream("misquoted").index(n - 1)) % n
+    quoted = values[other]
+    if brief.variant == "B":
+        values[asked], values[other] = values[other], values[asked]
+    told = [{"part": part.say, "value": v} for part, v in zip(parts, values, strict=True)]
     speaker = draw.balanced("speaker", SPEAKERS)
-    templates: Templates = getattr(draw.balanced("evidence template", words.evidence), speaker)
+    forms = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates: Templates = getattr(forms, speaker)
     yes, no = LABELS[words.chinese]
-    one, two = ({"part": part, "value": value} for part, value in zip(parts, stated, strict=True))
     question = Question(
         family=brief.family,
         name="quote",
-        context={"part": parts[asked], "value": quoted},
-        gold=yes if stated[asked] == quoted else no,
+        context={"part": parts[asked].model_dump(), "value": quoted},
+        gold=yes if values[asked] == quoted else no,
         candidates=(yes, no),
         needs=(0,),
-        wording=speaker,
-        key_words=(parts[asked],),
+        templates=f"{speaker}_{brief.wording}",
+        rank_candidates=(yes, no),
+        key_words=(parts[asked].say,),
     )
-    return Instance((templates.turn(draw, speaker, {"one": one, "two": two}),), (question,))
+    return Instance((templates.turn(draw, speaker, {"bindings": told}),), (question,))
 
 
 BUILDER = Builder(QuoteWords, build)

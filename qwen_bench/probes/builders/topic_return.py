@@ -1,50 +1,67 @@
-"""Two plans get a day each; asked for the day of the one opened first, and last (topic_return).
+"""Plans get a day each over two turns; asked for the days of two of them by order (topic_return).
 
-Two turns: each opens a plan and gives its day. Three turns: two open the plans, the third gives
-the days in the opposite order. Both openings have the same wording, so only their order tells the
-plans apart, and no question names one. Twin: the plans swap places, each with its day.
+The level is the number of plans; the second turn opens at least as many as the first. Questions
+say "the first", "the last but one", and name no plan. The two asked places lie half a list apart,
+so every place is asked equally often. Twin: the plans move on by one place, each with its day.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.date_forms import day_forms
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
-from qwen_bench.probes.probe import Lang
-from qwen_bench.probes.seeded_draws import Draw
+from collections.abc import Sequence
 
-FIRST_DAY, LAST_DAY = 5, 28  # 1 to 4 would collide with the numbering of lists
+from pydantic import Field
+
+from qwen_bench.probes.date_forms import day_forms
+from qwen_bench.probes.instance import (
+    TO_RANK,
+    Brief,
+    Builder,
+    Instance,
+    Question,
+    Templates,
+    Words,
+    four_to_rank,
+)
+from qwen_bench.probes.probe import Lang
+from qwen_bench.probes.seeded_draws import Draw, rotated
+
+# Smaller numbers look like the numbering of a list; larger ones and 1 to 5 are left to lures.
+DAYS = range(6, 29)
 
 
 class PlanTurns(Words):
-    """Templates of a plan with its day, of a plan without one, and of both days."""
+    """Templates of the two turns that open plans; each can stand alone."""
 
-    settle: Templates
-    open: Templates
-    days: Templates
+    first: Templates
+    second: Templates
 
 
-class PlanQuestions(Words):
-    """Question templates by which of the two plans is meant."""
+class Places(Words):
+    """How a question says a place in the order, counted from either end."""
 
-    first: list[str]
-    last: list[str]
+    from_first: list[str]
+    from_last: list[str]
 
 
 class ThreadWords(Words):
-    """Words of one split. `chinese` writes days as 12号, not as 12th."""
+    """Words of one split; `pasted` are the forms of the two highest levels.
+
+    `chinese` writes days as 12号, not as 12th. Lures have days of their own, so that no other turn
+    names an answer.
+    """
 
     plans: list[str]
     chinese: bool
+    days: list[int] = Field(default=[*DAYS])
     evidence: list[PlanTurns]
-    questions: PlanQuestions
+    pasted: list[PlanTurns]
+    places: Places
+    questions: list[str]
     only: str
 
     @property
     def answers(self) -> list[str]:
-        """None: days are no words of this family alone.
-
-        The family that orders dated news states days too, though never in the same dialogue.
-        """
+        """None: days are no words of this family alone, other families tell of days too."""
         return []
 
     @property
@@ -54,50 +71,53 @@ class ThreadWords(Words):
 
 
 def build(brief: Brief, words: ThreadWords) -> Instance:
-    """Two plans with a day each, in one order or the other; both days are asked."""
-    draw = brief.draw
-    plans = draw.some("plans", words.plans, 2)
+    """Plans in two turns, in one order or moved on by one; two of them are asked for."""
+    draw, n = brief.draw, brief.load
+    plans = draw.some("plans", words.plans, n)
     lang: Lang = "zh" if words.chinese else "en"
-    forms = [day_forms(day, lang) for day in _days(draw)]
-    items = [{"plan": plan, "day": day[0]} for plan, day in zip(plans, forms, strict=True)]
-    opened = items if brief.variant == "A" else items[::-1]
-    stages = draw.balanced("evidence template", words.evidence)
-    opening = stages.settle if brief.stages == 2 else stages.open
-    reply = draw.counted("reply to opening", len(opening.assistant))
-    turns = [
-        # The second opening gets another reply, lest the assistant repeat itself.
-        opening.replied(reply + i, item)
-        for i, item in enumerate(opened)
-    ]
-    if brief.stages > 2:
-        turns.append(stages.days.turn(draw, "days", {"dated": opened[::-1]}))
-    candidates = draw.listed([canonical for canonical, *_ in forms])
-    return Instance(
-        evidence=tuple(turns),
-        questions=tuple(
+    forms = [day_forms(day, lang) for day in _days(draw, words.days, max(n, TO_RANK))]
+    days = [canonical for canonical, *_ in forms]
+    in_a = [{"plan": plan, "day": day} for plan, day in zip(plans, days, strict=False)]
+    in_b = rotated(in_a, 1)
+    told = in_a if brief.variant == "A" else in_b
+    stages = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    half = n // 2
+    turns = (
+        stages.first.turn(draw, "first", {"plans": told[:half]}),
+        stages.second.turn(draw, "second", {"plans": told[half:]}),
+    )
+    asked = draw.counted("asked place", n)
+    questions = []
+    for name, place in zip(("earlier", "later"), sorted((asked, (asked + half) % n)), strict=True):
+        golds = (in_a[place]["day"], in_b[place]["day"])
+        ranked = four_to_rank(draw, golds, days[:n], days[n:])
+        questions.append(
             Question(
                 family=brief.family,
                 name=name,
-                context={},
-                gold=item["day"],
-                candidates=candidates,
-                needs=tuple(range(len(turns))),
+                context={"which": _said(words.places, place, n)},
+                gold=told[place]["day"],
+                candidates=tuple(days),
+                needs=(0, 1),
                 aliases={canonical: tuple(others) for canonical, *others in forms},
-                wording=name,
+                rank_candidates=ranked,
                 key_words=tuple(plans),
             )
-            for name, item in zip(("first", "last"), opened, strict=True)
-        ),
-    )
+        )
+    return Instance(turns, tuple(questions))
 
 
-def _days(draw: Draw) -> tuple[int, int]:
-    """Two days that end in different digits: 5, 15 and 25 hold each other in some spellings."""
-    stream = draw.stream("days")
-    days = range(FIRST_DAY, LAST_DAY + 1)
-    one = days[stream.index(len(days))]
-    others = [day for day in days if day % 10 != one % 10]
-    return one, others[stream.index(len(others))]
+def _said(places: Places, place: int, n: int) -> str:
+    """A place, counted from the nearer end; the middle one from the first."""
+    from_last = n - 1 - place
+    return places.from_last[from_last] if from_last < place else places.from_first[place]
+
+
+def _days(draw: Draw, pool: Sequence[int], count: int) -> list[int]:
+    """Days that end in different digits while there are such: some spellings of 15 hold 5."""
+    shuffled = draw.stream("days").shuffled(pool)
+    different = {day % 10: day for day in reversed(shuffled)}
+    return [*dict.fromkeys([*different.values(), *shuffled])][:count]
 
 
 BUILDER = Builder(ThreadWords, build)
