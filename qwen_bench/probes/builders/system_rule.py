@@ -6,7 +6,9 @@ or at the start of a reply. The question says who asks and wants no sign; the ru
 
 from __future__ import annotations
 
-from qwen_bench.probes.builders.instruction_retention import (
+from qwen_bench.probes.instance import Brief, Builder, Instance, Wordings, Words
+from qwen_bench.probes.probe import RuleKind
+from qwen_bench.probes.told_rules import (
     FormSource,
     Governed,
     Known,
@@ -14,8 +16,6 @@ from qwen_bench.probes.builders.instruction_retention import (
     question_about,
     tell_rules,
 )
-from qwen_bench.probes.instance import Brief, Builder, Instance, Wordings, Words
-from qwen_bench.probes.probe import RuleKind
 
 KINDS: tuple[RuleKind, ...] = ("suffix", "prefix")
 JOINED: tuple[tuple[RuleKind, RuleKind], ...] = (("prefix", "suffix"), ("suffix", "prefix"))
