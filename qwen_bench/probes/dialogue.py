@@ -235,7 +235,7 @@ def system_text(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) 
     for item in placed:
         if item.instance.system is not None:
             join = sources.families[item.group].joins[lang]
-            return render(item.instance.system, item.instance.system_context, join)
+            return render(item.instance.system, item.instance.system_context, join, lines=True)
     return None
 
 

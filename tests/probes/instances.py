@@ -107,7 +107,9 @@ def told(name, lang, split, variant, rotation, *, level=1, wording="lexical", sl
         )
         for e in instance.evidence
     )
-    system = render(instance.system, instance.system_context, join) if instance.system else ""
+    system = ""
+    if instance.system:
+        system = render(instance.system, instance.system_context, join, lines=True)
     factors = dict(draw.factors)
     return Told(host, lang, split, factors, instance, turns, asked, phrasings, system)
 
