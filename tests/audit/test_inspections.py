@@ -24,6 +24,7 @@ class TestLexicon:
             (("Isadora", "gym"), "'gym' stands in 'the gym' of fact_recall en eval"),
             (("the stepladder", "Margot's ladder"), "'Margot' stands in 'Margot's ladder' of"),
             (("Edith", "Margot"), "eval and lures share the word 'Margot'"),
+            (("has gone to", "left the gym for"), "the key 'gym' stands in 'Note to self"),
             (("Isadora, ", ""), "23 female and 24 male names"),
             (("Isadora, ", ""), "47 values, 48 are needed"),
         ],
@@ -99,7 +100,8 @@ class TestParser:
 
     def test_a_value_that_reads_as_an_abstention(self, doctored):
         suite = small("fact_recall", suite="core", limit=6, lengths=(8,), langs=("en",))
-        suite = doctored(suite, "fact_recall", "en", ("Isadora", "Unknown"))
+        gold = next(suite.dialogues()).probes[0].probe.gold
+        suite = doctored(suite, "fact_recall", "en", (gold, "Unknown"))
 
         line = parser(suite)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from qwen_bench.audit.findings import AuditLine, Findings
+from qwen_bench.audit.leaks import bare_keys
 from qwen_bench.audit.trees import strings_of, tree_of
 from qwen_bench.probes.bank import without
 from qwen_bench.probes.definitions import Family
@@ -75,6 +76,8 @@ def lexicon(sources: Sources, families: Sequence[str]) -> AuditLine:
             if place.lang == lang and place.part in {sources.split, "lures"}
         }
         _clashes(findings, lang, here, (hosts, programme_of))
+        for name in sorted(hosts):
+            _keys_in_lures(findings, name, here)
         answers = [a for p, w in here.items() if p.part != "lures" for a in w.answers]
         _bank(findings, sources, lang, answers)
     count = sum(len(set(w.answers)) for p, w in words.items() if p.family in hosts)
@@ -95,8 +98,7 @@ def _parts(family: Family) -> Iterator[tuple[_Place, Words]]:
 def _sizes(findings: Findings, place: _Place, words: Words) -> None:
     answers, keys = set(words.answers), set(words.keys)
     fewest_answers, fewest_keys = FEWEST[place.part]
-    # A family that asks who said what has the many words among its keys.
-    if answers and max(len(answers), len(keys)) < fewest_answers:
+    if answers and len(answers) < fewest_answers:
         findings.add(str(place), f"{len(answers)} values, {fewest_answers} are needed")
     if keys and len(keys) < fewest_keys:
         findings.add(str(place), f"{len(keys)} keys, {fewest_keys} are needed")
@@ -213,6 +215,19 @@ def _clashes(
             itself = answer == text and place.family in owners[answer]
             if not apart and not itself and hosts & {owner, place.family}:
                 findings.add(f"{owner} {lang}", f"'{answer}' stands in '{said}' of {place}")
+
+
+def _keys_in_lures(findings: Findings, family: str, words: Mapping[_Place, Words]) -> None:
+    """No lure of a family speaks of what the family asks about."""
+    asked = [w for p, w in words.items() if p.family == family and p.part != "lures"]
+    keys = bare_keys(tuple(key for found in asked for key in found.keys))
+    for place, found in words.items():
+        if place.family != family or place.part != "lures":
+            continue
+        for template in sorted({*strings_of(tree_of(found))} - {*strings_of(tree_of(asked))}):
+            said = _TEMPLATE.sub(" ", template).strip()
+            for mention in find_mentions(plain(said), keys, {}):
+                findings.add(str(place), f"the key '{mention.candidate}' stands in '{said}'")
 
 
 def _owners(words: Mapping[_Place, Words]) -> dict[str, list[str]]:
