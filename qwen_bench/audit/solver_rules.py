@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -100,6 +101,8 @@ class JudgedTable:
         for level, share in cell.levels.items():
             due = cell.due[level]
             error, clusters = self._spread[solver, family, level]
+            if due is not None:
+                error = max(error, _error_by_construction(due, clusters))
             allowed = None if clusters < ENOUGH_AT_A_LEVEL else TOLERANCE + 2 * error
             if due is not None and _is_off(share.value, due, allowed):
                 where = f"{share.value:.3f} ({share.right} of {share.n}) at level {level}"
@@ -122,6 +125,14 @@ class JudgedTable:
     def _fail(self, findings: Findings, solver: str, family: str, what: str) -> None:
         self.failed.add((solver, family))
         findings.add(family, what)
+
+
+def _error_by_construction(due: Due, clusters: int) -> float:
+    """Standard error of what is due, were each cluster two answers of their own.
+
+    What is measured is too small where hardly anything, or nearly all, is right.
+    """
+    return math.sqrt(due.value * (1 - due.value) / (2 * clusters))
 
 
 def _is_off(value: float, due: Due, allowed: float | None) -> bool:

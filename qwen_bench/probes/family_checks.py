@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from qwen_bench.errors import DataError, QwenBenchError
-from qwen_bench.probes.definitions import Family, line_of, load_own_families, read_yaml
+from qwen_bench.probes.definitions import Family, Join, line_of, load_own_families, read_yaml
 from qwen_bench.probes.instance import Question
-from qwen_bench.probes.probe import LANGS, VARIANTS, Lang
+from qwen_bench.probes.probe import LANGS, LEVELS, VARIANTS, WORDINGS, Lang
 from qwen_bench.probes.programmes import PlacedInstance, Sources, own_programme, place
 from qwen_bench.probes.word_templates import pattern_of, render
 
-_TRIAL_ROTATIONS = 4
+# Every level of memory load in both wordings.
+_TRIAL_ROTATIONS = LEVELS * len(WORDINGS)
 _Location = tuple[str | int, ...]
 
 
@@ -107,8 +108,8 @@ def _check_instance(sources: Sources, item: PlacedInstance, path: Path, lang: La
     join = sources.families[item.group].joins[lang]
     evidence = ""
     for stage in item.instance.evidence:
-        evidence += _rendered(path, stage.user, stage.context, join)
-        evidence += "\n" + _rendered(path, stage.assistant, stage.context, join) + "\n"
+        for text in (stage.user, stage.assistant):
+            evidence += _rendered(path, text, stage.context, join, lines=True) + "\n"
     for question in item.instance.questions:
         template, context, joined = sources.phrasing(item, question, lang)
         asked = _rendered(path, template, context, joined)
@@ -144,9 +145,16 @@ def _holds(text: str, answer: str, question: Question) -> bool:
     return bool(pattern and pattern.search(text))
 
 
-def _rendered(path: Path, template: str, context: Mapping[str, Any], join: Any) -> str:  # noqa: ANN401
+def _rendered(
+    path: Path,
+    template: str,
+    context: Mapping[str, Any],
+    join: Join,
+    *,
+    lines: bool = False,
+) -> str:
     try:
-        return render(template, context, join)
+        return render(template, context, join, lines=lines)
     except QwenBenchError as error:
         raise DataError(
             path,
@@ -157,7 +165,7 @@ def _rendered(path: Path, template: str, context: Mapping[str, Any], join: Any) 
 
 
 def _is_template(location: _Location) -> bool:
-    return location[1] in {"evidence", "questions", "only"}
+    return location[1] in {"evidence", "pasted", "questions", "only"}
 
 
 def _texts(content: object, location: _Location) -> Iterator[tuple[_Location, str]]:

@@ -296,8 +296,8 @@ class TestMetamorphic:
     def test_a_gold_that_depends_on_the_name_of_an_entity(self):
         def by_name(question, _):
             longest = max(question.candidates, key=len)
-            asked = question.key_words[0]
-            return replace(question, gold=longest) if asked < "the h" else question
+            odd = sum(map(ord, question.key_words[0])) % 2
+            return replace(question, gold=longest) if odd else question
 
         line = metamorphic(
             requestioned(small("fact_recall", langs=("en",)), "fact_recall", by_name)

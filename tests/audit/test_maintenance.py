@@ -140,10 +140,9 @@ def prompter(*pairs, opening=""):
 
 
 class TestTokens:
-    suite = small("false_history_resistance", suite="full", lengths=(4,), langs=("en",))
-
     def lines(self, *models):
-        return {line.name: line for line in token_lines(self.suite, models)}
+        suite = small("false_history_resistance", suite="full", lengths=(4,), langs=("en",))
+        return {line.name: line for line in token_lines(suite, models)}
 
     def test_without_a_model_they_say_what_they_need(self):
         lines = self.lines()

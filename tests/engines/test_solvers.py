@@ -301,8 +301,10 @@ def test_an_unknown_solver_names_the_nearest(name, near):
 
 
 def test_a_probe_that_a_wider_run_of_the_suite_asks_is_answered_too():
-    narrow = Selection((1,), ("fact_recall",), ("main",), ("en",), 1)
-    wide = build_suite("quick", Selection((1, 3), (), (), None, 2))
+    narrow = Selection(
+        lengths=(1,), families=("fact_recall",), conditions=("main",), langs=("en",), limit=1
+    )
+    wide = build_suite("quick", Selection(lengths=(1, 3), limit=2))
     engine = SolverEngine("oracle", build_suite("quick", narrow))
     whole = SolverEngine("oracle", wide)
 
