@@ -1,36 +1,58 @@
 """An item, the container it is in, and so on to a place; asked for the place (alias_chain).
 
-Three equally long chains, so that following none, or following the wrong one, names a wrong place.
-Two hops, or three in slots of eight or more turns: then every item lies in a small container
-inside the large one.
+The level is the number of hops: with one, the item itself stands in a place; with more, it lies in
+a container, that in a larger one, and the largest in a place. Three equally long chains, so that
+following none, or following the wrong one, names a wrong place.
 
-Statements stand in random order. Twin: the places keep their order in the text and the large
-containers named beside them rotate by one, so all three chains end elsewhere and the link to the
-right place moves by one. What reads only items and places sees the same text twice, and can be
+Statements stand in random order. Twin: the places keep their order in the text and what is said to
+be in them rotates by one, so all three chains end elsewhere and the link to the right place moves
+by one. From two hops on, what reads only items and places sees the same text twice, and can be
 right in one variant at most.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Question,
+    Templates,
+    Wordings,
+    Words,
+    four_to_rank,
+)
 from qwen_bench.probes.seeded_draws import Draw, rotated
 
 CHAINS = 3
-ROOMY_SLOT = 8
 GAPS = CHAINS + 1
 
 
-class ChainWords(Words):
-    """Words of one split: what is stored, in what, in what larger container, and where."""
+class StoredItem(Words):
+    """What is stored: as the evidence says it, and as a paraphrase asks for it."""
 
-    items: list[str]
-    inner: list[str]
-    outer: list[str]
+    say: str
+    ask: str = ""
+
+
+class ChainWords(Words):
+    """Words of one split.
+
+    Attributes:
+        containers: names of each kind, from the smallest kind to the largest; those of the
+            largest are equally long, so that variants put every other word at one place.
+        pasted: the forms of the two highest levels, as lists of lines.
+    """
+
+    items: list[StoredItem]
+    containers: list[list[str]]
     places: list[str]
     evidence: list[Templates]
-    questions: list[str]
+    pasted: list[Templates]
+    questions: Wordings
     only: str
 
     @property
@@ -41,15 +63,11 @@ class ChainWords(Words):
     @property
     def keys(self) -> list[str]:
         """What is stored, and the containers."""
-        return [*self.items, *self.inner, *self.outer]
+        return [*(item.say for item in self.items), *(name for k in self.containers for name in k)]
 
 
 class Link(NamedTuple):
-    """`what` is in `where`; `kind` says what of the two that is.
-
-    `item`: an item in a container; `inner`: a small container in a large one; `place`: a large
-    container in a place.
-    """
+    """`what` is in `where`; `kind` is `place` where that is a place, else `container`."""
 
     kind: str
     what: str
@@ -58,47 +76,53 @@ class Link(NamedTuple):
 
 def build(brief: Brief, words: ChainWords) -> Instance:
     """Three chains in one turn; asked where one item ends up."""
-    draw = brief.draw
+    draw, hops = brief.draw, brief.load
     items = draw.some("items", words.items, CHAINS)
-    inner = draw.some("inner", words.inner, CHAINS)
-    outer = draw.some("outer", words.outer, CHAINS)
+    kinds = words.containers[len(words.containers) + 1 - hops :]
+    steps = [[item.say for item in items]]
+    steps += [draw.some(f"containers {n}", names, CHAINS) for n, names in enumerate(kinds)]
     places = draw.some("places", words.places, CHAINS)
     # Chain 0 is asked. In A its last link is the place link of number `gold`, in B the next one.
     # One factor for both, because a solver that takes the place nearest to the asked item is right
     # by how the two meet.
     gold, gap = divmod(draw.counted("gold link and asked item", CHAINS * GAPS), GAPS)
-    at = gold if brief.variant == "A" else (gold + 1) % CHAINS
+    following = (gold + 1) % CHAINS
+    at = gold if brief.variant == "A" else following
     placed = [
-        Link("place", container, place)
-        for container, place in zip(rotated(outer, -at), places, strict=True)
+        Link("place", name, place)
+        for name, place in zip(rotated(steps[-1], -at), places, strict=True)
     ]
-    if brief.slot_turns < ROOMY_SLOT:
-        stored = [Link("item", *pair) for pair in zip(items, outer, strict=True)]
-    else:
-        stored = [Link("item", *pair) for pair in zip(items, inner, strict=True)]
-        stored += [Link("inner", *pair) for pair in zip(inner, outer, strict=True)]
-    templates = draw.balanced("evidence template", words.evidence)
+    stored = [
+        Link("container", *pair)
+        for inner, outer in pairwise(steps)
+        for pair in zip(inner, outer, strict=True)
+    ]
+    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
     links = [link._asdict() for link in _order(draw, placed, stored, gap)]
-    evidence = templates.turn(draw, "state", {"links": links})
+    ranked = four_to_rank(draw, (places[gold], places[following]), places, words.places)
     question = Question(
         family=brief.family,
         name="place",
-        context={"asked": items[0]},
+        context={"asked": items[0].model_dump()},
         gold=places[at],
-        # Text order of the places, the right one of A first, then that of B.
-        candidates=draw.listed(rotated(places, gold)),
+        candidates=ranked,
         needs=(0,),
-        key_words=(items[0],),
+        templates=brief.wording,
+        rank_candidates=ranked,
+        key_words=(items[0].say,),
     )
-    return Instance((evidence,), (question,))
+    return Instance((templates.turn(draw, "state", {"links": links}),), (question,))
 
 
 def _order(draw: Draw, placed: list[Link], stored: list[Link], gap: int) -> list[Link]:
     """The links in random order: place links as given, the asked item after `gap` of them.
 
     Over all gaps every order is equally likely, so a chain is told from item to place as often as
-    by chance. The order does not depend on the variant.
+    by chance. The order does not depend on the variant. With one hop the items stand in the place
+    links themselves.
     """
+    if not stored:
+        return placed
     asked, *others = stored
     links = [*placed[:gap], asked, *placed[gap:]]
     stream = draw.stream("order of statements")

@@ -1,83 +1,83 @@
-"""The assistant names four like items; asked for the i-th (ordinal_ref).
+"""The assistant lists like items on request; asked for the i-th of them (ordinal_ref).
 
-One evidence turn holds all four, or four turns with one and the same request hold one each, so no
-lexical cue tells them apart (MRCR). Nothing is numbered. Twin: the list rotates by one place.
+The level is the length of the list. Nothing in it is numbered, and every rank is asked equally
+often: those of the first half by counting from the start, those of the second half from the end,
+as a person would. Twin: the list rotates by one place, so the same rank names the next item.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Instance,
+    Question,
+    Templates,
+    Valued,
+    Wordings,
+    Words,
+    four_to_rank,
+)
 from qwen_bench.probes.seeded_draws import rotated
 
-ITEMS = 4
-THIRD = 2
 
+class Occasion(Words):
+    """What items are wanted for: as the request says it, and as a paraphrase asks for it."""
 
-class ListingTurns(Words):
-    """Templates of the one turn with all items and of the repeated turn with one item."""
-
-    packed: Templates
-    spread: Templates
-
-
-class RankQuestions(Words):
-    """Question templates by wording: the rank from the start, or the one before the last."""
-
-    nth: list[str]
-    before_last: list[str]
+    say: str
+    ask: str = ""
 
 
 class OrdinalWords(Valued):
-    """Words of one split. `ranks` are the four noun phrases from the first item to the fourth."""
+    """Words of one split.
 
-    games: list[str]
-    ranks: list[str]
-    evidence: list[ListingTurns]
-    questions: RankQuestions
+    Attributes:
+        counts: how many items are wanted, by level, as the request says it.
+        from_start: noun phrases from the first item on.
+        from_end: noun phrases from the last item back.
+        pasted: the forms of the two highest levels, in which the reply is a list of lines.
+    """
+
+    games: list[Occasion]
+    counts: list[str]
+    from_start: list[str]
+    from_end: list[str]
+    evidence: list[Templates]
+    pasted: list[Templates]
+    questions: Wordings
     only: str
 
     @property
     def keys(self) -> list[str]:
         """The occasions items are named for."""
-        return self.games
+        return [game.say for game in self.games]
 
 
 def build(brief: Brief, words: OrdinalWords) -> Instance:
-    """Four items in one turn or in four, and one question."""
-    draw = brief.draw
+    """One request with the list as its reply, and one question."""
+    draw, length = brief.draw, brief.load
     game = draw.one("game", words.games)
-    listed_in_a = draw.some("values", words.values, ITEMS)
-    listed = listed_in_a if brief.variant == "A" else rotated(listed_in_a, 1)
-    rank = draw.counted("rank", ITEMS)
-    # Every block of four rotations asks for the third item once, so its wording changes by block.
-    from_the_end = rank == THIRD and draw.counted("before the last", 2, every=ITEMS) == 1
-    turns = draw.balanced("evidence template", words.evidence)
-    packed = brief.stages == 1
-    templates = turns.packed if packed else turns.spread
-    # All requests get one and the same reply.
-    reply = draw.counted("reply to request", len(templates.assistant))
+    in_a = draw.some("values", words.values, length)
+    in_b = rotated(in_a, 1)
+    listed = in_a if brief.variant == "A" else in_b
+    place = draw.counted("rank", length)
+    behind = length - 1 - place
+    rank = words.from_start[place] if place <= behind else words.from_end[behind]
+    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    told = {"game": game.say, "count": words.counts[brief.level - 1], "listed": listed}
+    ranked = four_to_rank(draw, (in_a[place], in_b[place]), in_a, words.values)
     question = Question(
         family=brief.family,
         name="rank",
-        context={"game": game, "rank": words.ranks[rank]},
-        gold=listed[rank],
-        candidates=draw.listed(rotated(listed_in_a, rank)),
-        needs=(0,) if packed else _needed(rank, from_the_end=from_the_end),
-        wording="before_last" if from_the_end else "nth",
-        key_words=(game,),
+        context={"game": game.model_dump(), "rank": rank},
+        gold=listed[place],
+        candidates=tuple(dict.fromkeys((*in_a, *ranked))),
+        needs=(0,),
+        templates=brief.wording,
+        rank_candidates=ranked,
+        key_words=(game.say,),
     )
-    return Instance(
-        evidence=tuple(
-            templates.replied(reply, {"game": game, "listed": part})
-            for part in ([listed] if packed else [[item] for item in listed])
-        ),
-        questions=(question,),
-    )
-
-
-def _needed(rank: int, *, from_the_end: bool) -> tuple[int, ...]:
-    """Turns that settle a rank: all up to it, or from it to the last when counted from the end."""
-    return tuple(range(rank, ITEMS) if from_the_end else range(rank + 1))
+    return Instance((templates.turn(draw, "request", told),), (question,))
 
 
 BUILDER = Builder(OrdinalWords, build)

@@ -1,15 +1,26 @@
-"""Two pieces of news in two turns, each with a day; asked for their order (temporal_order).
+"""News told in two turns, each with a day; asked for the order of two of them (temporal_order).
 
-An instance asks for the order of telling or for the order of the days, once for the earlier and
-once for the later, so a fixed pick gets exactly one of the two right. Twin: the news told swap
-their turns, the news asked by day swap their days; either turns agreement of the two orders into
-disagreement.
+The level is the number of pieces, half of them in each turn. An instance asks for the order of
+telling or for the order of the days, once for the earlier and once for the later, so a fixed pick
+gets exactly one of the two right. Of the two asked for one stands in each turn. Twin: they change
+places where telling is asked for, and days where days are; either turns agreement of the two
+orders into disagreement. The other pieces stay as they are.
 """
 
 from __future__ import annotations
 
-from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Words
-from qwen_bench.probes.seeded_draws import Stream
+from typing import NamedTuple
+
+from qwen_bench.probes.instance import (
+    Brief,
+    Builder,
+    Evidence,
+    Instance,
+    Question,
+    Templates,
+    Words,
+)
+from qwen_bench.probes.seeded_draws import Draw, rotated
 
 KINDS = ("told", "happened")
 FEWEST_DAYS_BETWEEN = 5
@@ -17,27 +28,38 @@ MOST_DAYS_BETWEEN = 14
 
 
 class News(Words):
-    """A thing and what was done to it."""
+    """A thing, what was done to it, and how a paraphrase asks for the thing."""
 
     thing: str
     event: str
+    ask: str = ""
 
 
 class OrderQuestions(Words):
-    """Question templates by order asked for, and for the earlier or the later of the two."""
+    """Question templates by order asked for, by the earlier or the later of two, by wording."""
 
-    told_first: list[str]
-    told_last: list[str]
-    happened_first: list[str]
-    happened_last: list[str]
+    told_first_lexical: list[str]
+    told_first_paraphrase: list[str]
+    told_last_lexical: list[str]
+    told_last_paraphrase: list[str]
+    happened_first_lexical: list[str]
+    happened_first_paraphrase: list[str]
+    happened_last_lexical: list[str]
+    happened_last_paraphrase: list[str]
 
 
 class OrderWords(Words):
-    """Words of one split. `days` are consecutive days of a month, the earliest first."""
+    """Words of one split.
+
+    Attributes:
+        days: consecutive days of a month, the earliest first.
+        pasted: the forms of the two highest levels, as lists of dated lines.
+    """
 
     entities: list[News]
     days: list[str]
     evidence: list[Templates]
+    pasted: list[Templates]
     questions: OrderQuestions
     only: str
 
@@ -52,59 +74,77 @@ class OrderWords(Words):
         return [entity.event for entity in self.entities]
 
 
+class Piece(NamedTuple):
+    """One piece of news and the number of its day."""
+
+    news: News
+    day: int
+
+
 def build(brief: Brief, words: OrderWords) -> Instance:
-    """Two turns of one frame; the earlier and the later of the two, by telling or by day."""
+    """Two turns of one frame; the earlier and the later of two pieces, by telling or by day."""
     draw = brief.draw
     kind = draw.balanced("kind", KINDS)
-    told = draw.some("entities", words.entities, 2)
-    days = _two_days(draw.stream("days"), len(words.days))
-    if draw.counted("orders disagree", 2):
-        days.reverse()
-    ordered_in_a = _things(told, days, kind)
+    asked, others = _pieces(draw, words, brief.load)
+    in_a = _ordered(asked, kind)
     if brief.variant == "B":
-        days.reverse()
-        if kind == "told":
-            told.reverse()
-    ordered = _things(told, days, kind)
-    templates = draw.balanced("evidence template", words.evidence)
-    replies = len(templates.assistant)
-    first = draw.counted("reply to first", replies)
-    second = first + 1 + draw.counted("reply to second", replies - 1)
-    options = ordered_in_a if draw.counted("gold place", 2) == 0 else ordered_in_a[::-1]
+        (one, day), (two, other) = asked
+        asked = [Piece(one, other), Piece(two, day)] if kind == "happened" else asked[::-1]
+    offered = in_a if draw.counted("gold place", 2) == 0 else in_a[::-1]
+    options = tuple(news.thing for news in offered)
     return Instance(
-        evidence=tuple(
-            templates.replied(reply, {"item": {**entity.model_dump(), "day": words.days[day]}})
-            for entity, day, reply in zip(told, days, (first, second), strict=True)
-        ),
+        evidence=_turns(brief, words, asked, others),
         questions=tuple(
             Question(
                 family=brief.family,
                 name=f"{kind}_{end}",
-                context={"options": options},
-                gold=gold,
+                context={"options": [news.model_dump() for news in offered]},
+                gold=gold.thing,
                 candidates=options,
                 needs=(0, 1),
-                wording=f"{kind}_{end}",
+                templates=f"{kind}_{end}_{brief.wording}",
+                rank_candidates=options,
                 key_words=options,
             )
-            for end, gold in zip(("first", "last"), ordered, strict=True)
+            for end, gold in zip(("first", "last"), _ordered(asked, kind), strict=True)
         ),
     )
 
 
-def _two_days(stream: Stream, count: int) -> list[int]:
-    """Indices of two days that lie clearly apart, the earlier first."""
+def _pieces(draw: Draw, words: OrderWords, count: int) -> tuple[list[Piece], list[Piece]]:
+    """The two pieces asked for, as variant A tells them, their days clearly apart; the others."""
+    first, second, *others = draw.some("entities", words.entities, count)
+    stream = draw.stream("days")
     gap = FEWEST_DAYS_BETWEEN + stream.index(MOST_DAYS_BETWEEN - FEWEST_DAYS_BETWEEN + 1)
-    first = stream.index(count - gap)
-    return [first, first + gap]
+    early = stream.index(len(words.days) - gap)
+    days = rotated([early, early + gap], draw.counted("orders disagree", 2))
+    free = stream.shuffled([day for day in range(len(words.days)) if day not in days])
+    asked = [Piece(first, days[0]), Piece(second, days[1])]
+    return asked, [Piece(news, day) for news, day in zip(others, free, strict=False)]
 
 
-def _things(told: list[News], days: list[int], kind: str) -> tuple[str, ...]:
-    """The two things in the order asked for."""
-    things = [entity.thing for entity in told]
-    if kind == "happened" and days[0] > days[1]:
-        things.reverse()
-    return tuple(things)
+def _turns(
+    brief: Brief, words: OrderWords, asked: list[Piece], others: list[Piece]
+) -> tuple[Evidence, ...]:
+    """Both turns, with the piece asked for at a counterbalanced place among the others."""
+    draw, half = brief.draw, len(others) // 2
+    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    replies = len(templates.assistant)
+    reply = draw.counted("reply to first", replies)
+    following = reply + 1 + draw.counted("reply to second", replies - 1)
+    turns = []
+    for number, (piece, said) in enumerate(zip(asked, (reply, following), strict=True)):
+        told = others[number * half : (number + 1) * half]
+        told.insert(draw.counted(f"place in turn {number}", half + 1), piece)
+        news = [{**p.news.model_dump(), "day": words.days[p.day]} for p in told]
+        turns.append(templates.replied(said, {"news": news}))
+    return tuple(turns)
+
+
+def _ordered(told: list[Piece], kind: str) -> list[News]:
+    """The two pieces asked for, in the order asked for."""
+    ordered = told if kind == "told" else sorted(told, key=lambda piece: piece.day)
+    return [piece.news for piece in ordered]
 
 
 BUILDER = Builder(OrderWords, build)
