@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ from qwen_bench.probes.programmes import PlacedInstance, Programme, Sources, pla
 from qwen_bench.probes.remarks import PLAIN_TURNS, Remark, lures, remark_of, turn_of
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.word_templates import render
+
+_NUMBER = re.compile(r"\d+|[零一二两三四五六七八九十]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ def write_turns(
     """
     seed = (*sources.scope, sources.dialogues + programme.name, number, lang)
     evidence = _evidence(sources, placed, lang)
-    threads = without(sources.banks[lang], _barred(placed))
+    threads = without(sources.banks[lang], _barred(sources, placed))
     asked = requests(sources.banks[lang], threads, Stream(*seed, "requests"), length)
     others = lures(sources, programme, number, lang)
     turns = []
@@ -215,18 +218,21 @@ def write_turns(
     return tuple(turns)
 
 
-def _barred(placed: Sequence[PlacedInstance]) -> list[str]:
+def _barred(sources: Sources, placed: Sequence[PlacedInstance]) -> list[str]:
     """Words that no request or answer of the bank may hold: answers, and what is asked about.
 
-    Bare numbers are left: a day may be written as one, and the bank is full of them.
+    Words of every conversation stay: yes and no, what a rule's reply speaks of, and bare numbers,
+    as which a day may be written.
     """
     found: dict[str, None] = {}
     for item in placed:
         found |= dict.fromkeys(item.instance.barred)
         for question in item.instance.questions:
-            forms = (form for of_one in question.aliases.values() for form in of_one)
-            words = (*question.candidates, *question.key_words, *forms)
-            found |= dict.fromkeys(word for word in words if not word.isdecimal())
+            found |= dict.fromkeys(question.key_words)
+            if sources.families[question.family].task.answer not in {"yesno", "rule"}:
+                forms = (form for of_one in question.aliases.values() for form in of_one)
+                words = (*question.candidates, *forms)
+                found |= dict.fromkeys(word for word in words if not _NUMBER.fullmatch(word))
     return [*found]
 
 
