@@ -89,8 +89,8 @@ def _abstention(probe: Probe) -> str:
 
 
 def never_abstain(probe: Probe, messages: Conversation) -> str:
-    """The oracle, but a blind pick where the right answer is to abstain."""
-    return blind(probe, messages) if probe.gold_abstains else oracle(probe, messages)
+    """The oracle, but a value picked blindly where the right answer is to abstain."""
+    return hashed(probe, probe.candidates) if probe.gold_abstains else oracle(probe, messages)
 
 
 def yes(probe: Probe, _: Conversation) -> str:

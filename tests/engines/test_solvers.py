@@ -266,6 +266,20 @@ def test_the_solver_with_prejudices_gains_nothing_on_pronouns():
     assert all(len(answers) == 1 for answers in found.values())
 
 
+def test_who_never_abstains_names_a_value_where_the_phrase_is_ranked_and_right():
+    phrase = "not mentioned"
+
+    for number in range(20):
+        probe = a_probe(
+            answer_kind="abstain",
+            gold=phrase,
+            gold_abstains=True,
+            rank_candidates=(*ROOMS, phrase),
+            question_text=f"Which room has choir {number}?",
+        )
+        assert find_solver("never-abstain")(probe, HISTORY) in ROOMS
+
+
 def test_a_solver_applies_to_the_kinds_it_has_something_to_say_about():
     rule = a_probe(answer_kind="rule", rule=Rule("suffix", ("roger",)))
 
