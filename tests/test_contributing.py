@@ -100,7 +100,7 @@ def qwen_bench(checkout, command):
 def other_words(lang):
     """Words that no family has: syllables, or pairs of Chinese characters."""
     if lang == "en":
-        return [f"zo{a}a{b}u{c}" for a, b, c in product("bdgkz", repeat=3)]
+        return [f"zo{a}a{b}u{c}o{d}" for a, b, c, d in product("bdgkz", repeat=4)]
     known = "".join(path.read_text("utf-8") for path in ROOT.glob("tasks/*/zh.yaml"))
     free = [chr(code) for code in range(0x9000, 0x9FA0) if chr(code) not in known]
     return ["".join(pair) for pair in zip(free[::2], free[1::2], strict=False)]
@@ -112,6 +112,7 @@ def add_family(tasks, name, like):
     family = load_families(data_folder("tasks"))[like]
     for lang in ("en", "zh"):
         splits = [words for (of, _), words in family.words.items() if of == lang]
+        splits += [words for of, words in family.lures.items() if of == lang]
         known = dict.fromkeys(word for words in splits for word in (*words.answers, *words.keys))
         renaming = dict(zip(known, other_words(lang), strict=False))
         assert len(renaming) == len(known)

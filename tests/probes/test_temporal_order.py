@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from .adjacent_solvers import HISTORY_READERS, declared_at, keeps_to, share_right
 from .instances import EVERY, LANGS, family, named, pair, told
+from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, keeps_to, share_right
 
 NAME = "temporal_order"
 PIECES = {1: 2, 2: 4, 3: 6, 4: 8, 5: 12}
@@ -220,3 +220,16 @@ def test_shortcuts_score_what_the_family_declares(solver, level):
         ]
         declared = declared_at(items[0], solver, level)
         assert keeps_to(share_right(solver, items), declared), (lang, split, wording)
+
+
+@pytest.mark.parametrize("level", PIECES)
+@pytest.mark.parametrize("solver", PICKERS)
+def test_a_pick_without_reading_scores_chance(solver, level):
+    items = [
+        told(NAME, lang, split, variant, rotation, level=level, slot=slot)
+        for (lang, split), variant, rotation, slot in itertools.product(
+            EVERY, "AB", range(12), range(5)
+        )
+    ]
+    assert keeps_to(share_right(solver, items), declared_at(items[0], solver, level))
+    assert declared_at(items[0], solver, level) == items[0].family.task.chance
