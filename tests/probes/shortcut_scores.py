@@ -9,6 +9,7 @@ from functools import cache
 from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.probes.probe import WORDINGS, Probe, ProbeId
 from qwen_bench.solvers.fixed_choice import blind, constant, longest
+from qwen_bench.solvers.gender_prejudice import gender
 from qwen_bench.solvers.history_reading import frequency, last_entity, primacy, recency
 from qwen_bench.solvers.word_overlap import overlap
 
@@ -22,9 +23,13 @@ READING = {
     "last-entity": last_entity,
     "overlap": overlap,
 }
+# Those of one family alone.
+SPECIAL = {"gender": gender}
 FIXED = {"blind": blind, "constant": constant, "longest": longest}
 # As many rotations as a factor has values at most, so that counterbalanced factors are complete.
 ROTATIONS, SLOTS = 16, 8
+# So many that picks by a hash come near their chance.
+MANY_ROTATIONS = 48
 
 
 def as_probe(item: Told, variant: str) -> tuple[Probe, Conversation]:
@@ -67,7 +72,9 @@ def as_probe(item: Told, variant: str) -> tuple[Probe, Conversation]:
 
 
 @cache
-def twins(name: str, lang: str, level: int) -> list[tuple[tuple[Probe, Conversation], ...]]:
+def twins(
+    name: str, lang: str, level: int, rotations: int
+) -> list[tuple[tuple[Probe, Conversation], ...]]:
     """Both variants of many instances of a level, in alternating wordings."""
     return [
         tuple(
@@ -87,7 +94,7 @@ def twins(name: str, lang: str, level: int) -> list[tuple[tuple[Probe, Conversat
             for variant in "AB"
         )
         for slot in range(SLOTS)
-        for rotation in range(ROTATIONS)
+        for rotation in range(rotations)
     ]
 
 
@@ -95,18 +102,22 @@ def right(solver: str, probe: Probe, messages: Conversation) -> bool:
     """Whether a solver finds the gold; those that read nothing pick from the four to rank."""
     if solver in FIXED:
         return FIXED[solver](replace(probe, candidates=probe.rank_candidates), ()) == probe.gold
-    return READING[solver](probe, messages) == probe.gold
+    return {**READING, **SPECIAL}[solver](probe, messages) == probe.gold
 
 
-def score(name: str, solver: str, lang: str, level: int) -> float:
+def score(name: str, solver: str, lang: str, level: int, rotations: int = ROTATIONS) -> float:
     """Share of right answers."""
-    found = [right(solver, *asked) for pair in twins(name, lang, level) for asked in pair]
+    found = [
+        right(solver, *asked) for pair in twins(name, lang, level, rotations) for asked in pair
+    ]
     return sum(found) / len(found)
 
 
-def group_score(name: str, solver: str, lang: str, level: int) -> float:
+def group_score(name: str, solver: str, lang: str, level: int, rotations: int = ROTATIONS) -> float:
     """Share of twin groups with both answers right."""
-    found = [all(right(solver, *one) for one in pair) for pair in twins(name, lang, level)]
+    found = [
+        all(right(solver, *one) for one in pair) for pair in twins(name, lang, level, rotations)
+    ]
     return sum(found) / len(found)
 
 
@@ -118,12 +129,12 @@ def declared(name: str, solver: str, level: int) -> tuple[float, bool]:
     return float(value.removeprefix("<=") if gate else value), gate
 
 
-def undeclared(name: str, lang: str, level: int) -> Iterator[str]:
+def undeclared(name: str, lang: str, level: int, rotations: int = ROTATIONS) -> Iterator[str]:
     """Solvers whose score is not what task.yaml says, with what they score."""
     for solver in family(name).task.shortcuts:
-        if solver not in {**FIXED, **READING}:
+        if solver not in {**FIXED, **READING, **SPECIAL}:
             continue
         expected, gate = declared(name, solver, level)
-        found = score(name, solver, lang, level)
+        found = score(name, solver, lang, level, rotations)
         if found - expected > TOLERANCE or (not gate and expected - found > TOLERANCE):
             yield f"{solver}: {found:.3f}, declared {expected}"
