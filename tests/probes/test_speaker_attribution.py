@@ -14,7 +14,7 @@ LEVELS = range(1, 6)
 SPEAKERS = (2, 3, 4, 6, 8)
 ROTATIONS = range(12)
 SECTIONS = [*EVERY, ("en", "lures"), ("zh", "lures")]
-SMALL_WORDS = {"a", "an", "the", "of", "on", "in", "with", "for", "to", "that", "and", "by", "up"}
+SMALL_WORDS = {"", "a", "the", "of", "on", "in", "with", "for", "to", "that", "and", "by", "up"}
 
 
 def pairs(lang, split, level, **form):
