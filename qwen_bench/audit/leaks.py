@@ -11,7 +11,7 @@ from qwen_bench.audit.questions import AskedQuestion, label_free, questions_of
 from qwen_bench.audit.told import Tell, rest_of
 from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import Family
-from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split, apply_rule
+from qwen_bench.probes.probe import Dialogue, Probe, Rule, Split
 from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.solvers.history_reading import Aliases, aliases_of, mentions_in, plain
 
@@ -40,12 +40,12 @@ class Leaks(Check):
             for asked in questions_of([dialogue]):
                 self._checked += 1
                 self._question(asked.probe)
+                own = [(turn, rests[turn]) for turn in asked.own_turns if turn in rests]
+                texts = [(turn, message.content) for turn, message in asked.others] + own
                 if asked.probe.rule is not None:
-                    self._rule(asked, asked.probe.rule)
+                    self._marks(asked.probe, texts)
                 elif candidates := label_free(asked.probe):
-                    own = ((turn, rests[turn]) for turn in asked.own_turns if turn in rests)
-                    others = [(turn, message.content) for turn, message in asked.others]
-                    self._values(asked.probe, candidates, [*others, *own])
+                    self._values(asked.probe, candidates, texts)
 
     def summary(self) -> str:
         """What was looked at."""
@@ -53,10 +53,9 @@ class Leaks(Check):
         return f"{self._checked} questions: no {where} has a value"
 
     def _rests(self, dialogue: Dialogue) -> dict[int, str]:
-        """What stands in evidence turns beside the evidence; replies under a rule are changed."""
+        """What stands in evidence turns beside the evidence."""
         rests: dict[int, str] = {}
-        ruled = any(asked.probe.rule is not None for asked in dialogue.probes)
-        for turn, told in (self._tell(dialogue) if self._tell and not ruled else {}).items():
+        for turn, told in (self._tell(dialogue) if self._tell else {}).items():
             if turn < 1 or turn > len(dialogue.turns):
                 continue
             said = dialogue.turns[turn - 1]
@@ -85,27 +84,15 @@ class Leaks(Check):
         if named and named != set(candidates):
             some = ", ".join(sorted(named))
             self._findings.add(probe.id, f"the question names {some} but not all options")
-        if probe.rule is not None and _holds(probe.rule, probe.question_text):
-            self._findings.add(probe.id, "the question holds the mark of the rule")
+        if any(_holds(rule, probe.question_text) for rule in _forms(probe)):
+            self._findings.add(probe.id, "the question holds the mark of a rule")
 
-    def _rule(self, asked: AskedQuestion, rule: Rule) -> None:
-        """The mark stands in replies that obey the rule, and there in all or in none."""
-        first = max(asked.own_turns, default=0)
-        obeying: list[bool] = []
-        for turn, message in asked.messages:
-            if message.role == "assistant" and turn >= first:
-                obeying.append(
-                    apply_rule(rule, message.content, asked.probe.lang) == message.content
-                )
-                if obeying[-1]:
-                    continue
-            elif turn in asked.own_turns:
-                continue
-            if _holds(rule, message.content):
-                self._findings.add(asked.probe.id, f"the mark {rule.marks} leaks", turn)
-        if len(set(obeying)) > 1:
-            turn = first + obeying.index(not obeying[0])
-            self._findings.add(asked.probe.id, "some replies obey the rule and some do not", turn)
+    def _marks(self, probe: Probe, texts: Sequence[tuple[int, str]]) -> None:
+        """The marks of the forms that rules ask for stand where the rules are told."""
+        for turn, text in texts:
+            for rule in _forms(probe):
+                if _holds(rule, text):
+                    self._findings.add(probe.id, f"the mark {rule.marks} leaks", turn)
 
 
 def _but_numbers(candidates: Sequence[str], aliases: Aliases) -> tuple[tuple[str, ...], Aliases]:
@@ -114,6 +101,11 @@ def _but_numbers(candidates: Sequence[str], aliases: Aliases) -> tuple[tuple[str
         (name, tuple(form for form in forms if not form.isdecimal())) for name, forms in aliases
     )
     return tuple(name for name in candidates if not name.isdecimal()), kept
+
+
+def _forms(probe: Probe) -> tuple[Rule, ...]:
+    """The forms that the rules about a probe ask for; none of another kind."""
+    return probe.forms or ((probe.rule,) if probe.rule else ())
 
 
 def _holds(rule: Rule, text: str) -> bool:

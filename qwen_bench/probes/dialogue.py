@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from qwen_bench.probes.bank import requests, without
 from qwen_bench.probes.conditions import History, ShownHistory, ask, prompts
@@ -19,10 +19,8 @@ from qwen_bench.probes.probe import (
     Lang,
     Probe,
     ProbeId,
-    Rule,
     Turn,
     Variant,
-    apply_rule,
 )
 from qwen_bench.probes.programmes import PlacedInstance, Programme, Sources, place
 from qwen_bench.probes.remarks import PLAIN_TURNS, Remark, lures, remark_of, turn_of
@@ -212,9 +210,6 @@ def write_turns(
         user, reply = turn_of(remark, requested, sources.pace, stream, lang)
         group = remark.group if remark else None
         turns.append(Turn(user, reply, group, requested.place))
-    for item in placed:
-        if item.instance.marked is not None:
-            turns = _marked(turns, item.instance.marked, max(item.turns[-1], 1), lang)
     return tuple(turns)
 
 
@@ -255,11 +250,3 @@ def _evidence(sources: Sources, placed: Sequence[PlacedInstance], lang: Lang) ->
         for number, stage in zip(item.turns, item.instance.evidence, strict=True):
             remarks[number] = remark_of(stage, join, item.group)
     return remarks
-
-
-def _marked(turns: Sequence[Turn], rule: Rule, first: int, lang: Lang) -> list[Turn]:
-    """The turns with every reply from turn `first` on obeying the rule."""
-    return [
-        turn if number < first else replace(turn, assistant=apply_rule(rule, turn.assistant, lang))
-        for number, turn in enumerate(turns, start=1)
-    ]

@@ -143,8 +143,6 @@ class Instance:
 
     Attributes:
         system: template of the system message, rendered with `system_context`.
-        marked: rule that every scripted reply obeys from the last evidence turn on (from the first
-            turn if the evidence is the system message); None leaves them plain.
         barred: words that no filler of the dialogue may hold; the same in both variants.
     """
 
@@ -152,7 +150,6 @@ class Instance:
     questions: tuple[Question, ...]
     system: str | None = None
     system_context: Mapping[str, Any] = field(default_factory=dict)
-    marked: Rule | None = None
     barred: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ from qwen_bench.audit.shape import Lengths, Nesting
 from qwen_bench.audit.solvability import Solvability
 from qwen_bench.audit.told import teller
 from qwen_bench.chat.messages import Message
-from qwen_bench.probes.probe import Rule, Turn, apply_rule
+from qwen_bench.probes.probe import Rule, Turn
 
 from . import toy
 from .conftest import requestioned, small, watch
@@ -143,21 +143,19 @@ class TestLeaks:
             "the mark ('roger',) leaks"
         )
 
-    def test_replies_of_which_only_some_obey_the_rule(self):
-        plain = ruled(lambda n, t: t if n < 4 else Turn(t.user, "That is a plain one."))
+    def test_a_rule_whose_mark_stands_in_a_reply_after_it(self):
+        late = ruled(lambda n, t: t if n < 4 else Turn(t.user, "That is a plain one, roger."))
 
-        line = watched(Leaks(), toy.renderings(2, change=plain))
+        assert broken(Leaks(), late).what == "the mark ('roger',) leaks"
 
-        assert any("some replies obey" in found.what for found in line.findings)
-
-    def test_replies_that_all_obey_the_rule_from_where_it_is_given(self):
-        line = watched(Leaks(told), toy.renderings(2, change=ruled(lambda _, turn: turn)))
+    def test_a_rule_whose_mark_stands_where_it_is_told_alone(self):
+        line = watched(Leaks(), toy.renderings(2, change=ruled(lambda _, turn: turn)))
 
         assert line.status == "ok"
 
 
 def ruled(change):
-    """A change that makes the evidence a rule that all later replies obey, then changes turns."""
+    """A change that makes the evidence a rule, then changes turns."""
     rule = Rule("suffix", ("roger",))
     asks = toy.asked_with(
         lambda _: {
@@ -173,12 +171,11 @@ def ruled(change):
     def changed(dialogue):
         (first,) = (n for n, turn in enumerate(dialogue.turns, 1) if turn.group is not None)
 
-        def obeyed(number, turn):
-            reply = apply_rule(rule, turn.assistant, "en") if number >= first else turn.assistant
+        def told_there(number, turn):
             user = "End with roger." if number == first else turn.user
-            return change(number, Turn(user, reply, turn.group))
+            return change(number, Turn(user, turn.assistant, turn.group))
 
-        return toy.turned(obeyed)(asks(dialogue))
+        return toy.turned(told_there)(asks(dialogue))
 
     return changed
 

@@ -448,6 +448,16 @@ class TestWords:
                 assert judge_text(probe, apply_rule(rule, said, lang)).score == 1, said
 
     @pytest.mark.parametrize(("name", "lang", "split"), EVERYWHERE)
+    def test_no_question_and_no_remark_never_asked_about_holds_a_mark(self, name, lang, split):
+        words = family(name).words[lang, split]
+        keys = words.occasions if name == TOLD else words.guests
+        texts = [words.questions, *keys, *words.things, family(TOLD).lures[lang]]
+        texts = "\n".join(str(text.model_dump()) for text in texts).casefold()
+
+        for rule in rules_of(name, lang, split):
+            assert not [mark for mark in rule.marks if mark.casefold() in texts], rule
+
+    @pytest.mark.parametrize(("name", "lang", "split"), EVERYWHERE)
     def test_no_mark_changes_what_a_reply_says(self, name, lang, split):
         things = family(name).words[lang, split].things
         options = [option for thing in things for option in (thing.answer, *thing.others)]
