@@ -28,7 +28,7 @@ def test_nothing_misses_its_demand(results):
 
 
 def test_every_part_says_that_it_begins(results, said):
-    assert len(said) == 4
+    assert len(said) == 5
     assert results.findings
 
 
@@ -84,6 +84,26 @@ def test_a_window_of_eight_turns_loses_exactly_what_the_specification_says(resul
     assert (whole.difference, whole.history, whole.half_life) == (0.0, ">= 32", "> 31")
 
 
+def test_memory_is_seldom_called_changed_where_it_did_not(results):
+    found = rates(results.memory, "memory called changed")
+
+    assert len(found) == 2
+    assert max(item.share.rate for item in results.memory if item.demand.most) <= 0.13
+
+
+def test_planted_forgetting_is_called_memory_and_planted_incompetence_ability(results):
+    found = rates(results.memory, ("called memory", "called ability"))
+
+    assert len(found) == 2
+    assert min(found.values()) >= 0.95
+
+
+def test_what_a_window_loses_is_memory_and_no_ability(results):
+    for window in results.windows[1:]:
+        assert window.ability == pytest.approx(0, abs=1e-12)
+        assert window.memory == pytest.approx(window.difference, abs=1e-12)
+
+
 def test_flat_curves_are_censored_and_floor_curves_not_measurable(results):
     found = {item.name: item.share.rate for item in results.curves}
 
@@ -96,7 +116,7 @@ def test_the_page_holds_every_line_and_the_seed(results):
 
     assert f"seed {SEED}" in text
     assert "demands are met.**" in text
-    for item in (*results.planned, *results.curves):
+    for item in (*results.planned, *results.memory, *results.curves):
         assert f"| {item.name} | {item.clusters:,} | {100 * item.share.rate:.1f} % |" in text
     for name in pictures(results):
         assert f"]({name})" in text

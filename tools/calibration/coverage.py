@@ -21,6 +21,7 @@ from qwen_bench.stats.retention import curve
 from tools.calibration.clustered import even_layout, simulated_pairs, true_accuracy
 from tools.calibration.counting import Demand, Finding, Share
 from tools.calibration.curves import answers, chances, curve_rows
+from tools.calibration.memory import MIXED, decompositions, truths
 from tools.calibration.sizes import Size
 
 CLUSTERS = (12, 20, 60, 100)
@@ -40,6 +41,8 @@ DEMANDS = {
     "no change seen (exact bound)": _UNSEEN,
     "retention R": _COVERED,
     "change of R": _COVERED,
+    "ability": _COVERED,
+    "memory": _COVERED,
     "half-life": _FITTED,
     "ratio of half-lives": _FITTED,
 }
@@ -141,6 +144,14 @@ class _Run:
             self.tallies["retention R"].add(point.low, point.high, before)
             self.tallies["change of R"].add(change.low, change.high, after - before)
 
+    def parts(self) -> None:
+        """Ability and memory of readers that differ in both."""
+        ability, memory = truths(MIXED)
+        runs = self.size.coverage // self.part
+        for found in decompositions(self.clusters, MIXED, runs, self.size, self.seed):
+            self.tallies["ability"].add(found.ability.low, found.ability.high, ability)
+            self.tallies["memory"].add(found.memory.low, found.memory.high, memory)
+
     def half_lives(self) -> None:
         """Half-lives of two models and their ratio."""
         rows = curve_rows(self.clusters)
@@ -177,6 +188,7 @@ def coverage(size: Size, seed: int) -> list[Finding]:
         run.shares()
         run.pairs()
         run.retention()
+        run.parts()
         run.half_lives()
         found += run.findings()
     return found

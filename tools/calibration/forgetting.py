@@ -74,6 +74,7 @@ class Planted:
         history: effective history length.
         half_life: as it is printed.
         gained: probes that only the window answers.
+        ability, memory: parts of the difference.
         clusters: number compared.
         expected: exact figures; None where the specification has none.
     """
@@ -88,6 +89,8 @@ class Planted:
     history: str
     half_life: str
     gained: int
+    ability: float
+    memory: float
     clusters: int
     expected: Expected | None
 
@@ -107,6 +110,8 @@ class Planted:
             and self.word == self.expected.word
             and self.history == self.expected.history
             and self.half_life.startswith(self.expected.half_life)
+            and abs(self.ability) < 1e-12
+            and abs(self.memory - self.difference) < 1e-12
         )
         return inside and outside and exact and self.gained == 0
 
@@ -132,6 +137,7 @@ def _planted(window: int, comparison: Comparison) -> Planted:
     """The figures of one comparison."""
     cells, mode = comparison.verdict, comparison.modes["generate"]
     retained = mode.retention["all"].candidate
+    parts = cells.parts
     lengths = mode.by_length
     return Planted(
         window=window,
@@ -144,6 +150,8 @@ def _planted(window: int, comparison: Comparison) -> Planted:
         history="-" if retained.history.ehl is None else retained.history.ehl.text,
         half_life=retained.half_life.text,
         gained=cells.gained,
+        ability=np.nan if parts is None else parts.ability.value,
+        memory=np.nan if parts is None else parts.memory.value,
         clusters=cells.clusters,
         expected=EXPECTED.get(window),
     )

@@ -6,6 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from tools.calibration.coverage import CLUSTERS, H_BASE, H_CANDIDATE, JUDGED
+from tools.calibration.memory import HISTORIES, QUESTIONS
 from tools.calibration.pictures import COVERED, EQUAL
 from tools.calibration.results import Results, by_name
 
@@ -43,7 +44,7 @@ Share of 95 % intervals that hold the true value, by number of skeletons. Betwee
 demanded at {judged}. Half-lives and their ratio rest on {fits:,} fits of {fit_replicates}
 replicates, and a sixth of that at the other numbers of skeletons. The bound without any change is
 exact at 97.5 %. Differences: true loss of 6.5 points. Retention and half-lives: true half-lives of
-{base:g} and {candidate:g} turns.
+{base:g} and {candidate:g} turns. Ability and memory: readers that differ in both.
 
 ![Coverage of intervals]({picture})"""
 _PLANNED = """\
@@ -52,6 +53,13 @@ _PLANNED = """\
 `qwen-bench plan --effect 5` with its defaults (15 % of the answers change, correlation 0.1
 inside a skeleton) names a size; at that size a true drop of 5 points must be found in 80 % of
 the comparisons, within 4 %."""
+_MEMORY = """\
+## Ability and memory
+
+Simulated readers with {questions} questions a skeleton, each asked next to its evidence and behind
+{histories} histories. Memory is called changed where its interval excludes 0 and p is at most
+alpha; at most 6 % of false alarms are demanded. A planted loss is called by its larger part, if
+that is significant; at least 95 % right are demanded."""
 _WINDOWS = """\
 ## Planted forgetting: solvers
 
@@ -59,7 +67,7 @@ _WINDOWS = """\
 remembers all. Suite `core`, {rotations} rotations. Expected without tolerance: the difference of
 window-8 is -911/2052, nothing is lost inside a window, every longer history is called regressed,
 the effective history length is the window, and what is longer than the suite is censored, not
-extrapolated."""
+extrapolated. All that is lost is memory, nothing ability."""
 _CURVES = """\
 ## Planted forgetting: curves
 
@@ -88,6 +96,8 @@ def page(results: Results) -> str:
         _coverage_note(results.covered),
         _PLANNED,
         _plain_table(results.planned, slack, "planned size", "difference found"),
+        _MEMORY.format(questions=QUESTIONS, histories=HISTORIES),
+        _plain_table(results.memory, slack, "readers", "said"),
         _WINDOWS.format(rotations=results.size.rotations),
         _window_table(results.windows),
         _CURVES,

@@ -9,6 +9,7 @@ from tools.calibration.counting import Finding
 from tools.calibration.coverage import coverage
 from tools.calibration.equal import equal_models
 from tools.calibration.forgetting import Planted, planted_curves, planted_windows
+from tools.calibration.memory import ability_and_memory
 from tools.calibration.planned import planned
 from tools.calibration.sizes import Size
 
@@ -23,6 +24,7 @@ class Results:
         equal: equal models.
         covered: intervals.
         planned: comparisons of the planned size.
+        memory: what is said of simulated ability and memory.
         windows: solvers that know the last turns only.
         curves: simulated decays.
     """
@@ -32,13 +34,14 @@ class Results:
     equal: tuple[Finding, ...]
     covered: tuple[Finding, ...]
     planned: tuple[Finding, ...]
+    memory: tuple[Finding, ...]
     windows: tuple[Planted, ...]
     curves: tuple[Finding, ...]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All counted lines."""
-        return (*self.equal, *self.covered, *self.planned, *self.curves)
+        return (*self.equal, *self.covered, *self.planned, *self.memory, *self.curves)
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -67,11 +70,20 @@ def calibrate(size: Size, seed: int, say: Callable[[str], None]) -> Results:
     covered = coverage(size, seed)
     say("power at the planned size")
     sized = planned(size, seed)
+    say("ability and memory")
+    memory = ability_and_memory(size, seed)
     say("planted forgetting")
     windows = planted_windows(size)
     curves = planted_curves(size, seed)
     return Results(
-        size, seed, tuple(equal), tuple(covered), tuple(sized), tuple(windows), tuple(curves)
+        size=size,
+        seed=seed,
+        equal=tuple(equal),
+        covered=tuple(covered),
+        planned=tuple(sized),
+        memory=tuple(memory),
+        windows=tuple(windows),
+        curves=tuple(curves),
     )
 
 
