@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from .instances import EVERY, LANGS, family, mentions, named, pair, told
 from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, keeps_to, share_right
+from .instances import EVERY, LANGS, family, mentions, named, pair, told
 
 NAME = "alias_chain"
 HOPS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6}

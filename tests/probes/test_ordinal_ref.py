@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from .instances import EVERY, LANGS, family, named, pair, told
 from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, keeps_to, share_right
+from .instances import EVERY, LANGS, family, named, pair, told
 
 NAME = "ordinal_ref"
 LENGTHS = {1: 2, 2: 4, 3: 6, 4: 9, 5: 12}
