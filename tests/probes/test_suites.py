@@ -54,24 +54,45 @@ def probes_of(suite):
     return [asked for dialogue in suite.dialogues() for asked in dialogue.probes]
 
 
-def test_the_demo_suite_asks_whole_rotations_at_every_length():
-    probes = [asked.probe for asked in probes_of(build_suite("demo"))]
+def test_the_demo_suite_asks_whole_rotations_of_every_level_at_every_length():
+    probes = [a.probe for a in probes_of(build_suite("demo")) if a.probe.condition == "main"]
 
-    main = Counter(p.length for p in probes if p.condition == "main")
+    shares = defaultdict(Counter)
     clusters = defaultdict(set)
     for p in probes:
-        if p.condition == "main":
-            clusters[p.length].add(p.cluster)
-    assert main == {1: 24, 2: 24, 4: 48, 8: 72, 16: 60}
-    assert {length: len(found) for length, found in clusters.items()} == {
-        1: 12,
-        2: 10,
-        4: 14,
-        8: 16,
-        16: 10,
-    }
-    assert Counter(p.condition for p in probes)["adjacent"] == 60
-    assert Counter(p.condition for p in probes)["blind"] == 60
+        shares[p.family, p.length][p.level] += 1
+        clusters[p.length].add(p.cluster)
+    assert all(found[1] == found[2] > 0 for found in shares.values())
+    assert len(clusters[16]) == 10
+
+
+def test_a_suite_without_twins_asks_one_variant_of_a_skeleton_in_turn():
+    dialogues = list(build_suite("demo").dialogues())
+
+    assert len({d.cluster for d in dialogues}) == len(dialogues)
+    assert {d.variant for d in dialogues} == {"A", "B"}
+    assert all("AB"[int(d.cluster.rpartition("-")[2]) % 2] == d.variant for d in dialogues)
+
+
+@pytest.mark.parametrize("suite", ["demo", "quick", "core"])
+def test_every_main_instance_has_its_adjacent_and_its_blind_probe(suite):
+    asked = defaultdict(set)
+    for item in probes_of(build_suite(suite)):
+        p = item.probe
+        asked[p.condition].add((p.cluster, p.variant, p.lang, p.family, p.question))
+
+    assert asked["main"]
+    assert asked["main"] <= asked["adjacent"]
+    assert asked["main"] <= asked["blind"]
+
+
+def test_levels_narrow_what_is_asked_and_leave_the_dialogues_as_they_are():
+    whole = {a.probe.id: a for a in probes_of(build_suite("quick"))}
+    part = {a.probe.id: a for a in probes_of(build_suite("quick", Selection(levels=(2,))))}
+
+    assert {a.probe.level for a in part.values()} == {2}
+    assert len(part) == sum(a.probe.level == 2 for a in whole.values())
+    assert all(whole[name] == asked for name, asked in part.items())
 
 
 def test_ids_are_unique_and_lengths_count_user_turns():
@@ -105,11 +126,13 @@ def test_smaller_limits_are_nested_in_larger_ones():
     assert all(two[name] == asked for name, asked in one.items())
 
 
-def test_suites_share_their_skeletons():
-    quick = {a.probe.id: a.messages for a in probes_of(build_suite("quick"))}
+def test_core_and_full_share_their_skeletons_and_the_others_name_theirs_apart():
     core = {a.probe.id: a.messages for a in probes_of(build_suite("core", Selection(limit=1)))}
+    full = {a.probe.id: a.messages for a in probes_of(build_suite("full", Selection(limit=1)))}
+    quick = {a.probe.id for a in probes_of(build_suite("quick"))}
 
-    assert all(core[name] == messages for name, messages in quick.items())
+    assert all(full[name] == messages for name, messages in core.items())
+    assert not quick & {*core, *full}
 
 
 def test_another_seed_gives_other_dialogues():
@@ -150,12 +173,13 @@ def test_both_languages_share_every_latent_draw():
             assert one.probe.needs == two.probe.needs
             assert one.probe.factors == two.probe.factors
             assert one.probe.gold_abstains == two.probe.gold_abstains
-            if one.probe.gold in one.probe.rank_candidates:
+            assert (one.probe.level, one.probe.wording) == (two.probe.level, two.probe.wording)
+            if one.probe.answer_kind == "rule":
+                assert one.probe.gold == two.probe.gold
+            else:
                 assert one.probe.rank_candidates.index(one.probe.gold) == (
                     two.probe.rank_candidates.index(two.probe.gold)
                 )
-            else:
-                assert (one.probe.gold, one.probe.answer_kind) == (two.probe.gold, "rule")
 
 
 def test_blind_prompts_of_both_variants_are_identical():
@@ -179,12 +203,13 @@ def test_an_adjacent_prompt_holds_only_the_evidence_of_its_instance():
 
 
 def test_a_probe_is_found_by_its_id():
-    wanted = probes_of(build_suite("quick"))[17]
+    for suite in ("demo", "quick", "full"):
+        wanted = probes_of(build_suite(suite, Selection(limit=1)))[17]
 
-    dialogue, asked = find_probe(wanted.probe.id)
+        dialogue, asked = find_probe(wanted.probe.id)
 
-    assert asked == wanted
-    assert dialogue.cluster == wanted.probe.cluster
+        assert asked == wanted
+        assert dialogue.cluster == wanted.probe.cluster
 
 
 def test_the_definition_hash_does_not_depend_on_the_selection():
@@ -205,6 +230,7 @@ def test_the_definition_hash_does_not_depend_on_the_selection():
         ("core", Selection(lengths=(0,)), "below 1"),
         ("core", Selection(lengths=(128,)), "above 64"),
         ("core", Selection(lengths=(8, 8)), "8 is repeated"),
+        ("quick", Selection(levels=(3,)), "the suite asks no level 3; it has 2, 4"),
     ],
 )
 def test_an_unknown_choice_names_the_nearest_one(suite, selection, message):
