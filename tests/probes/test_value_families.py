@@ -3,11 +3,14 @@
 Readings of their own golds are in the test file of each.
 """
 
+import itertools
+import re
+
 import pytest
 
 from qwen_bench.audit.shortcuts import ZERO_GROUPS_FROM
 from qwen_bench.probes.definitions import read_yaml
-from qwen_bench.probes.probe import LANGS, LEVELS
+from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
 
 from .instances import EVERY, TASKS, family, mentions, named, pair, told
 from .measured_shortcuts import groups_right, undeclared
@@ -157,3 +160,24 @@ def test_no_twin_group_is_won_without_reading(name, level, lang):
 
     for solver in ("blind", "constant", "longest", *reading):
         assert groups_right(name, solver, lang, level) == 0, solver
+
+
+@each_family
+def test_the_examples_of_the_readme_are_what_the_words_give(name):
+    told_texts = {
+        text
+        for lang, level, wording, rotation, variant in itertools.product(
+            LANGS, (1, LEVELS), WORDINGS, range(4), "AB"
+        )
+        for item in [told(name, lang, "eval", variant, rotation, level=level, wording=wording)]
+        for text in (*item.users, *item.replies, *item.asked.values())
+    }
+    readme = (TASKS / name / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```text\n(.*?)\n```", readme, flags=re.DOTALL)
+
+    assert len(blocks) == 4
+    for block in blocks:
+        spoken = re.split(
+            r"(?m)^(?:[AB]\n|…\n|(?:User|Assistant|Question): |(?:用户|助手|问题)：|gold .*)", block
+        )
+        assert {one.strip() for one in spoken if one.strip()} <= told_texts
