@@ -15,12 +15,13 @@ from qwen_bench.scoring.normalise import normalise
 
 # Looked for in normalised text, where full-width marks are plain ones.
 _CLAUSE_END = re.compile(r"[,.;:!?\n。、]|(?<!anyone )(?<!anywhere )(?<!anything )\bbut\b|但")
+_SENTENCE_END = re.compile(r"[.;!?\n。]")
 _NUMERAL = "〇零一二两廿三四五六七八九十百千万"
 # A numeral behind the first or before the second of these is part of another word; one of a single
 # character stands alone or before one of the third.
 _ORDER = "第周期"
 _CALENDAR = "月点"
-_MEASURES = "个位人号日元块分"
+_MEASURES = "个位人名号日元块分"
 _NUMBER_WORDS = (*ONES, *TENS, *ORDINALS, "hundred", "thousand")
 # Words that are spelled in two ways.
 SPELLINGS = (
@@ -121,10 +122,13 @@ def is_denied(text: str, mention: Mention) -> bool:
 def is_former(text: str, mentions: Sequence[Mention], number: int) -> bool:
     """Whether a later mention is named as what holds no longer.
 
-    A word such as formerly stands before or behind it in its clause, with no other mention between.
+    A word such as formerly stands before or behind it in its clause, with no other mention between,
+    or is its label ("previously: Cedar").
     """
     mention = mentions[number]
     if is_taken_back(text, mentions, number):
+        return True
+    if phrases.PATTERNS.former_label.search(text, mentions[number - 1].end, mention.start):
         return True
     start = max(_clause_start(text, mention.start), mentions[number - 1].end)
     for turn in phrases.PATTERNS.turning.finditer(text, start, mention.start):
@@ -151,11 +155,18 @@ def is_taken_back(text: str, mentions: Sequence[Mention], number: int) -> bool:
 
 
 def is_changed_into(text: str, old: Mention, new: Mention) -> bool:
-    """Whether one clause says that the old value was changed into the new one, named next.
+    """Whether one sentence says that the old value was changed into the new one, named next.
 
-    A word for the change keeps ranges apart ("from 2 to 12").
+    A word for the change keeps ranges apart ("from 2 to 12"), and the new value from one that is
+    named beside the old one ("it was 2, now 12"). In a clause of its own it must be what the change
+    led to ("it was 2, but was moved to 12").
     """
     patterns, start = phrases.PATTERNS, _clause_start(text, new.start)
+    if old.end <= start:
+        one_sentence = _SENTENCE_END.search(text, old.end, start) is None
+        chosen = patterns.choosing.search(text, old.end, new.start) is not None
+        led_to = patterns.into.search(text, start, new.start) is not None
+        return one_sentence and led_to and not chosen
     return (
         start <= old.start
         and patterns.leaving.search(text, start, old.start) is not None

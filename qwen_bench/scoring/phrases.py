@@ -38,7 +38,7 @@ class Phrases:
     )
     # Behind such a mention.
     former_behind: tuple[str, ...] = (
-        *("originally", "before", "was the old", "out", "removed"),
+        *("originally", "before", "was the old", "out", "removed", "no longer", "不再"),
         *(
             "取消",
             "已经不",
@@ -56,10 +56,11 @@ class Phrases:
     )
     # A change of one value into another is told with one word of each of these three.
     changing: tuple[str, ...] = (
-        *("moved", "changed", "raised", "rescheduled", "变更", "提前", "延", "调整", "更新", "改"),
+        *("moved", "changed", "raised", "rescheduled", "pushed", "bumped"),
+        *("变更", "提前", "推迟", "延", "调整", "更新", "改", "换", "加"),
     )
-    leaving: tuple[str, ...] = ("from", "由", "从")
-    reaching: tuple[str, ...] = ("to", "为", "至", "到")
+    leaving: tuple[str, ...] = ("from", "由", "从", "把")
+    reaching: tuple[str, ...] = ("to", "为", "至", "到", "成")
     # A list joined with one of them is a choice.
     choosing: tuple[str, ...] = ("or", "或")
     # What stands before them says nothing of what stands behind.
@@ -123,9 +124,9 @@ class Phrases:
     saying: tuple[str, ...] = (
         *("mention", "mentioned", "mentioning", "say", "said", "tell", "told", "telling"),
         *("state", "stated", "specify", "specified", "provide", "provided", "given", "informed"),
-        *("shared", "saying"),
+        *("shared", "saying", "gave", "disclosed"),
         *("information", "record", "come up", "came up", "idea"),
-        *("提", "说", "讲", "告诉", "告知", "起过", "起名", "信息", "记录"),
+        *("提", "说", "讲", "聊", "告诉", "告知", "起过", "起名", "信息", "记录"),
     )
     # Phrases that say so by themselves.
     abstaining: tuple[str, ...] = (
@@ -144,10 +145,12 @@ class Patterns:
 
     negators: re.Pattern[str]
     former: re.Pattern[str]
+    former_label: re.Pattern[str]
     former_behind: re.Pattern[str]
     changing: re.Pattern[str]
     leaving: re.Pattern[str]
     reaching: re.Pattern[str]
+    into: re.Pattern[str]
     choosing: re.Pattern[str]
     turning: re.Pattern[str]
     idioms: re.Pattern[str]
@@ -169,10 +172,14 @@ def compiled(lists: Phrases) -> Patterns:
     return Patterns(
         negators=re.compile(_any(lists.negators)),
         former=re.compile(_any(lists.former)),
+        former_label=re.compile(rf"(?:{_any(lists.former)}|\bwas) *: *\Z"),
         former_behind=re.compile(_any(lists.former_behind)),
         changing=re.compile(_any(lists.changing)),
         leaving=re.compile(_any(lists.leaving)),
         reaching=re.compile(_any(lists.reaching)),
+        into=re.compile(
+            rf"(?:{_any(lists.changing)}).*?(?:{_any(lists.reaching)})了?(?: the)? *\Z"
+        ),
         choosing=re.compile(_any(lists.choosing)),
         turning=re.compile(_any(lists.turning)),
         idioms=re.compile(_any(lists.idioms)),

@@ -11,6 +11,7 @@ from qwen_bench.scoring.mentions import without_idioms
 _CLAUSE = re.compile(r"[^,.;:!?\n。、/…~～]+")
 _BOTH = re.compile(
     r"\byes (?:and |or )?no\b|\bno (?:and |or )?yes\b"
+    r"|\b(?:maybe|perhaps) (?:yes|no)\b[^.;!?\n]*\b(?:maybe|perhaps) (?:yes|no)\b"
     r"|(?:也许|可能)[^,.;:!?\n。、]*(?:也许|也?可能)|也可能|也不是"
 )
 

@@ -453,6 +453,12 @@ class TestWords:
         keys = words.occasions if name == TOLD else words.guests
         texts = [words.questions, *keys, *words.things, family(TOLD).lures[lang]]
         texts = "\n".join(str(text.model_dump()) for text in texts).casefold()
+        options = [option for thing in words.things for option in (thing.answer, *thing.others)]
+        options += [form for thing in words.things for form in thing.also]
+        asked = [*words.questions.lexical, *words.questions.paraphrase]
+        asked += [text for key in keys for text in (key.say, key.ask)]
+
+        assert not mentions(re.sub(r"\{\{.*?\}\}", "", "\n".join(asked)), options)
 
         for rule in rules_of(name, lang, split):
             assert not [mark for mark in rule.marks if mark.casefold() in texts], rule

@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
 from qwen_bench.probes.date_forms import ORDINALS, day_forms
+from qwen_bench.probes.definitions import load_family
 from qwen_bench.probes.number_forms import ONES, TENS
 from qwen_bench.probes.probe import Rule
 from qwen_bench.scoring import normalise as normalise_module
@@ -92,9 +92,10 @@ ABSTAINING = [
     "There is no information on it.",
     "The room is unknown.",
     "I am not sure which it is.",
+    *("I don't think you gave a room.", "The room has not been disclosed."),
 ]
 ABSTAINING_ZH = [
-    *("您不曾提这事", "不晓得", "无法确定", "没有", "无"),
+    *("我们没聊到这事", "您不曾提这事", "不晓得", "无法确定", "没有", "无"),
     *(
         "您没提过。",
         "您没有提过。",
@@ -123,12 +124,21 @@ SET_ASIDE = [
     "Willow (Cedar before).",
     "Willow rather than Cedar.",
     "Willow, not Cedar or Hazel.",
-    "It was moved from Cedar to Willow.",
+    *(f"It was {word} from Cedar to Willow." for word in ("moved", "pushed", "bumped")),
+    "It was Cedar, but they were moved to Willow.",
+    "They had Cedar, which was changed to the Willow Room.",
+    "Willow (was: Cedar)",
+    "Room: Willow\nPreviously: Cedar",
+    "Willow, Cedar is no longer free.",
 ]
 SET_ASIDE_ZH = [
     "望江厅，原来是听泉厅",
     "望江厅（听泉厅取消了）",
-    "从听泉厅调整到望江厅",
+    *(f"从听泉厅{word}到望江厅" for word in ("调整", "推迟", "加")),
+    "您把听泉厅换成了望江厅",
+    "之前是听泉厅，后来改到望江厅",
+    "望江厅（原：听泉厅）",
+    "望江厅，听泉厅不再用",
     "望江厅而不是听泉厅",
 ]
 SECOND = [
@@ -136,10 +146,15 @@ SECOND = [
     *("Willow, Cedar.", "Willow (Cedar).", "Willow; now Cedar.", "Somewhere from Cedar to Willow."),
     *("Willow. No wait Cedar.", "Willow. No sorry Cedar."),
     *("Not Cedar, Willow.", "Formerly Cedar, Willow.", "It was moved from Willow to Cedar."),
+    *("It was Cedar, now Willow.", "It was Willow, but they were moved to Cedar."),
+    *("It was Cedar. They moved to Willow.", "It was Cedar, moved to the back, now Willow."),
+    "It was Cedar, or they were moved to Willow.",
+    *("Previously: Cedar\nNow: Willow", "Cedar, moved to Hazel, moved to Willow."),
 ]
 SECOND_ZH = [
     *(f"望江厅原来{turn}听泉厅" for turn in ("现在", "后来", "和", "或")),
     *("望江厅，哦不是听泉厅", "望江厅，听泉厅", "从望江厅调整到听泉厅", "从听泉厅到望江厅"),
+    *("原来是听泉厅，现在是望江厅", "之前是望江厅，后来改到听泉厅", "把望江厅换成了听泉厅"),
 ]
 # They hold a denial and deny nothing.
 IDIOMS = ["No doubt Willow.", "If I am not mistaken Willow.", "No problem Willow."]
@@ -183,6 +198,7 @@ NEITHER_SENTENCES = [
     *("是否说过", "有没有说过", "是不是说过", "对不对，我没印象"),
 ]
 BOTH_SENTENCES = ["Yes. Well no.", "Yes, actually no.", "Yes. Oh no.", "Yes/no", "也许是也许不是"]
+BOTH_SENTENCES += ["Maybe yes, maybe no.", "Perhaps no - or perhaps yes, who can tell."]
 EIGHT = a_probe("8", ("8", "9"), "zh")
 # Sentences of this page that every list is tried on, beside the phrasings.
 SENTENCES = [
@@ -374,7 +390,7 @@ def test_no_numeral_is_found_inside_a_longer_one():
         assert not find_mentions(normalise(f"是{longer}。").text, [day], {})
 
 
-@pytest.mark.parametrize("measure", "个位人号日元块分")
+@pytest.mark.parametrize("measure", "个位人名号日元块分")
 def test_a_numeral_of_one_character_counts_alone_or_before_a_measure(measure):
     assert judge_text(EIGHT, f"买八{measure}。").reason == "correct"
     assert judge_text(EIGHT, "八。").reason == "correct"
@@ -537,7 +553,7 @@ def test_an_answer_in_traditional_characters_is_the_same_answer(traditional, sim
 
 
 # Simplified in form and used as they are, or with another meaning, in traditional texts.
-WITHOUT_A_TRADITIONAL_FORM = set("着幺芪")
+WITHOUT_A_TRADITIONAL_FORM = set("着幺芪嘞")
 
 
 def simplified_only(text):
@@ -552,15 +568,26 @@ def in_big5(char):
         return False
 
 
-def test_every_word_of_the_word_files_and_lists_is_found_in_traditional_characters():
-    known = set(normalise_module._SIMPLIFIED) | WITHOUT_A_TRADITIONAL_FORM
-    for path in sorted(TASKS.glob("*/zh.yaml")):
-        words = yaml.safe_load(path.read_text("utf-8"))
-        for split in ("eval", "train"):
-            for key in set(words[split]) - {"evidence", "questions", "only"}:
-                assert not simplified_only(str(words[split][key])) - known, (path, split, key)
+KNOWN = set(normalise_module._SIMPLIFIED) | WITHOUT_A_TRADITIONAL_FORM
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent for path in TASKS.glob("*/task.yaml")))
+def test_every_answer_of_a_family_is_found_in_traditional_characters(folder):
+    family = load_family(folder)
+    for split in ("eval", "train"):
+        words = family.words["zh", split]
+        said = [text for thing in getattr(words, "things", ()) for text in answers_of(thing)]
+        assert not simplified_only("".join([*words.answers, *said])) - KNOWN, (folder, split)
+
+
+def answers_of(thing):
+    """What may be said to a question of common knowledge; nothing of things that are no such."""
+    return [thing.answer, *thing.also, *thing.others] if hasattr(thing, "also") else []
+
+
+def test_every_word_of_the_lists_is_found_in_traditional_characters():
     for name, word in ENTRIES:
-        assert not simplified_only(word) - known, (name, word)
+        assert not simplified_only(word) - KNOWN, (name, word)
 
 
 def test_the_table_of_traditional_characters_holds_none_without_a_word():

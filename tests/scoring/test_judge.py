@@ -8,7 +8,7 @@ from qwen_bench.probes.date_forms import date_forms, day_forms
 from qwen_bench.probes.probe import Cluster, Probe, ProbeId
 from qwen_bench.protocol import Reply
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
-from qwen_bench.scoring.score import judge_ranking, judge_text, score_reply
+from qwen_bench.scoring.score import Judgement, judge_ranking, judge_text, score_reply
 from qwen_bench.scoring.yes_no import said_yes_or_no
 
 ROOMS = ("Willow", "Cedar", "Hazel")
@@ -299,12 +299,12 @@ class TestSets:
         assert judge_text(LIST, "Rope, tarp and compass. Yes: the rope too.").reason == "correct"
 
     def test_a_list_without_items_is_no_match(self):
-        assert judge_text(LIST, "You never told me.") == (0, "set_mismatch", None)
+        assert judge_text(LIST, "You never told me.") == Judgement(0, "set_mismatch")
 
     def test_ranking_chooses_among_whole_sets(self):
         right = [-1.0, -2.0, -3.0, -4.0]
 
-        assert judge_ranking(LIST, right) == ("rope, compass, tarp", (1, "correct", None))
+        assert judge_ranking(LIST, right) == ("rope, compass, tarp", Judgement(1, "correct"))
         assert judge_ranking(LIST, right[::-1])[1].reason == "set_mismatch"
 
 
@@ -325,7 +325,7 @@ class TestYesAndNo:
     )
     def test_words_that_only_begin_like_an_answer_are_none(self, raw):
         for probe in (NO, NO_ZH, YES_ZH):
-            assert judge_text(probe, raw) == (0, "no_candidate", None)
+            assert judge_text(probe, raw) == Judgement(0, "no_candidate")
 
     @pytest.mark.parametrize("raw", ["yes, no", "Yes and no", "no or yes", "Yes.\nNo."])
     def test_saying_both_is_no_answer(self, raw):
@@ -353,9 +353,9 @@ def test_no_text_breaks_the_judge(raw):
 
 
 def test_a_tie_in_the_ranking_is_wrong():
-    assert judge_ranking(WILLOW, [-1.0, -1.0, -2.0]) == ("Willow", (0, "tie", None))
-    assert judge_ranking(WILLOW, [-1.0, -1.5, -2.0]) == ("Willow", (1, "correct", None))
-    assert judge_ranking(WILLOW, [-1.6, -1.5, -2.0]) == ("Cedar", (0, "wrong_candidate", None))
+    assert judge_ranking(WILLOW, [-1.0, -1.0, -2.0]) == ("Willow", Judgement(0, "tie"))
+    assert judge_ranking(WILLOW, [-1.0, -1.5, -2.0]) == ("Willow", Judgement(1, "correct"))
+    assert judge_ranking(WILLOW, [-1.6, -1.5, -2.0]) == ("Cedar", Judgement(0, "wrong_candidate"))
 
 
 @pytest.mark.parametrize("raw", ["Answer:\nuser", "**Answer:**\n\nuser", "The answer is:\n\nuser"])

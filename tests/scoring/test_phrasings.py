@@ -116,9 +116,9 @@ def test_a_table_holds_at_least_250_phrasings_in_five_styles_and_none_twice(name
         assert len(said) == len(set(said)), context["question"]
 
 
-def test_phrasings_that_the_lists_were_not_made_for_are_scored_as_marked_in_19_of_20():
-    # Written apart from the tables and looked at after the lists were closed: 95.5 % of 560, with
-    # one wrong answer taken for a right one. Scorer 1.0 had 84.6 %.
+def test_phrasings_written_apart_from_the_tables_are_scored_as_marked_in_49_of_50():
+    # Looked at after the lists were closed: 95.5 % of 560 then, 84.6 % with scorer 1.0. Kinds of
+    # phrasing that they showed were mended since, so they are no proof of the unknown any more.
     found = [
         (mark, said, judge_text(probe, said).score == (mark == "right"))
         for name in FILES
@@ -127,7 +127,5 @@ def test_phrasings_that_the_lists_were_not_made_for_are_scored_as_marked_in_19_o
     missed = [(mark, said) for mark, said, agreed in found if not agreed]
 
     assert len(found) == 560
-    assert len(missed) <= 0.05 * len(found), missed
-    assert [said for mark, said in missed if mark == "wrong"] == [
-        "Maybe yes, maybe no – I really can't tell."
-    ]
+    assert len(missed) <= 0.02 * len(found), missed
+    assert not [said for mark, said in missed if mark == "wrong"]
