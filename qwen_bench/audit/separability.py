@@ -27,7 +27,7 @@ from qwen_bench.solvers.word_overlap import best_texts
 MOST = 0.60
 # Fewer clusters, or evidence turns, than this and an AUC of 0.60 is chance.
 ENOUGH_CLUSTERS = 40
-ENOUGH_EVIDENCE = 60
+ENOUGH_EVIDENCE = 40
 # Features named of each programme and language.
 STRONGEST = 3
 SEED = 0

@@ -115,6 +115,14 @@ class TestPresence:
         assert said == ["single", "abstain"]
 
 
+def test_never_abstain_names_a_value_though_abstaining_is_among_the_options():
+    options = ("not mentioned", "Cedar")
+    probe = a_probe(gold="not mentioned", gold_abstains=True, rank_candidates=options)
+
+    assert find_solver("never-abstain")(probe, HISTORY) in ROOMS
+    assert find_solver("never-abstain")(a_probe(rank_candidates=options), HISTORY) == "Willow"
+
+
 def test_blind_says_the_same_to_both_variants():
     blind = find_solver("blind")
 

@@ -135,25 +135,26 @@ def _names(findings: Findings, place: _Place, words: Words) -> None:
 
 
 def _apart(findings: Findings, family: Family) -> None:
-    """No two parts of a word file share a value, a key, or a template of evidence."""
+    """No two parts of a word file share a value or a key, and the splits no template."""
     for lang in LANGS:
         parts = [(place.part, words) for place, words in _parts(family) if place.lang == lang]
         pools = [
-            (part, set(words.answers) | set(words.keys), _templates(words, part))
+            (part, set(words.answers) | set(words.keys), _templates(words))
             for part, words in sorted(parts)
         ]
         for number, (one, of_one, said_by_one) in enumerate(pools):
             for other, of_other, said_by_other in pools[number + 1 :]:
                 shared = [("word", text) for text in of_one & of_other]
-                shared += [("template", text) for text in said_by_one & said_by_other]
+                if "lures" not in {one, other}:
+                    shared += [("template", text) for text in said_by_one & said_by_other]
                 for kind, text in sorted(shared):
                     what = f"{one} and {other} share the {kind} '{text}'"
                     findings.add(f"{family.name} {lang}", what)
 
 
-def _templates(words: Words, part: Part) -> set[str]:
-    """Templates of a part; lures ask nothing, and have the questions of eval."""
-    names = ("evidence", "pasted") if part == "lures" else ("evidence", "pasted", "questions")
+def _templates(words: Words) -> set[str]:
+    """Templates of evidence and questions."""
+    names = ("evidence", "pasted", "questions")
     texts = {text for name in names for text in strings_of(tree_of(getattr(words, name, None)))}
     return {text for text in texts if len(_TEMPLATE.sub("", text).strip()) > 3}
 
