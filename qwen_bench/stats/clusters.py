@@ -187,10 +187,11 @@ class ModelRows:
     adjacent: Controls
     blind: Controls
 
-    def by_cluster(self, weights: Floats) -> Floats:
-        """(clusters,) sums of some (rows,) weights."""
+    def by_cluster(self, places: Ints, weights: Floats) -> Floats:
+        """(clusters,) sums of the weights of some rows."""
         clusters = sum(size for _, size in self.strata)
-        return np.bincount(self.cluster, weights=weights, minlength=clusters).astype(np.float64)
+        found = np.bincount(self.cluster[places], weights=weights, minlength=clusters)
+        return np.asarray(found, dtype=np.float64)
 
 
 def make_rows(outcomes: Iterable[Outcome]) -> ModelRows:

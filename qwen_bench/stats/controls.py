@@ -47,17 +47,35 @@ class Controls:
         """Whether every chosen main row has something to be held against."""
         return bool(((self.own[chosen] != _NONE) | (self.group[chosen] != _NONE)).all())
 
+    def standing_for(self, chosen: Bools) -> tuple[Ints, Floats]:
+        """The controls that stand for some main rows.
+
+        Args:
+            chosen: (rows,) mask.
+
+        Returns:
+            Their places and how often each counts; a place may be repeated. The weights sum to the
+            number of chosen main rows that have something to be held against.
+        """
+        places = self.own[chosen]
+        lacking = self.group[chosen][places == _NONE]
+        places = places[places != _NONE]
+        weights = np.ones(len(places))
+        lacking = lacking[lacking != _NONE]
+        if not len(lacking):
+            return places, weights
+        share = np.bincount(lacking, minlength=len(self.sizes)) / self.sizes
+        others = [np.flatnonzero(members != _NONE) for members in self.members]
+        shares = [
+            share[members[found]] for members, found in zip(self.members, others, strict=True)
+        ]
+        return np.concatenate([places, *others]), np.concatenate([weights, *shares])
+
     def weights(self, chosen: Bools) -> Floats:
-        """(rows,) how often each control counts for the chosen main rows; sums to their number."""
-        own = self.own[chosen]
-        found = np.bincount(own[own != _NONE], minlength=len(chosen)).astype(np.float64)
-        lacking = self.group[chosen & (self.own == _NONE) & (self.group != _NONE)]
-        if len(lacking):
-            share = np.bincount(lacking, minlength=len(self.sizes)) / self.sizes
-            for members in self.members:
-                places = members != _NONE
-                found[places] += share[members[places]]
-        return found
+        """(rows,) how often each control counts for the chosen main rows."""
+        places, weights = self.standing_for(chosen)
+        found = np.bincount(places, weights=weights, minlength=len(chosen))
+        return np.asarray(found, dtype=np.float64)
 
 
 def match_controls(rows: Sequence[Outcome]) -> tuple[Controls, Controls]:

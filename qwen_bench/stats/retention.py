@@ -22,7 +22,7 @@ from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from qwen_bench.stats.arrays import Bools, Floats
+    from qwen_bench.stats.arrays import Bools, Floats, Ints
     from qwen_bench.stats.bootstrap import Multiplicities, Resampler
     from qwen_bench.stats.controls import Controls
 
@@ -126,12 +126,14 @@ class Totals:
     """
 
     def __init__(self, rows: ModelRows, masks: Sequence[Bools]) -> None:
-        value = rows.value.astype(np.float64)
         columns = []
         for mask in masks:
-            asked = mask.astype(np.float64)
-            for weights in (asked, _weights(rows.blind, mask), _weights(rows.adjacent, mask)):
-                columns += [rows.by_cluster(weights * value), rows.by_cluster(weights)]
+            asked = np.flatnonzero(mask)
+            sides = [(asked, np.ones(len(asked)))]
+            sides += [_standing_for(control, mask) for control in (rows.blind, rows.adjacent)]
+            for places, weights in sides:
+                right = weights * rows.value[places]
+                columns += [rows.by_cluster(places, right), rows.by_cluster(places, weights)]
         clusters = sum(size for _, size in rows.strata)
         self.columns = np.column_stack(columns) if columns else np.empty((clusters, 0))
 
@@ -150,9 +152,9 @@ class Totals:
         return Rates(ratios[..., 0], ratios[..., 1], ratios[..., 2])
 
 
-def _weights(controls: Controls, mask: Bools) -> Floats:
-    """(rows,) how often each control counts for a slice; 0 where a row of it has none."""
-    return controls.weights(mask) if controls.cover(mask) else np.zeros(len(mask))
+def _standing_for(controls: Controls, mask: Bools) -> tuple[Ints, Floats]:
+    """The controls of a slice and their weights; nothing where a row of it has none."""
+    return controls.standing_for(mask if controls.cover(mask) else np.zeros_like(mask))
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -149,7 +149,7 @@ def test_every_output_says_the_same_sentences(check):
     called = check("mock:oracle", "mock:window-4")
 
     said = compared()["candidates"][0]["sentences"]
-    assert len(said) == 2
+    assert len(said) == 3
     junit = ET.parse("qwen-bench-report/junit.xml").findtext(".//system-out")  # noqa: S314 - ours
     page = html.unescape(Path("qwen-bench-report/report.html").read_text())
     for sentence in said:
