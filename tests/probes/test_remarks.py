@@ -114,11 +114,12 @@ class TestBank:
                 assert len(exchange.answer("chat")) > len(exchange.answer("brief"))
 
 
-class TestLures:
-    @pytest.fixture(scope="class")
-    def suite(self):
-        return build_suite("core", Selection(limit=2))
+@pytest.fixture(scope="module")
+def suite():
+    return build_suite("core", Selection(limit=2))
 
+
+class TestLures:
     def test_both_variants_have_the_same_ones(self, suite):
         of_a = {d.id: d for d in suite.dialogues() if d.variant == "A"}
         for dialogue in suite.dialogues():
