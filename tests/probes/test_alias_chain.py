@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, keeps_to, share_right
+from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, is_right, keeps_to, share_right
 from .instances import EVERY, LANGS, family, mentions, named, pair, told
 
 NAME = "alias_chain"
@@ -248,3 +248,11 @@ def test_a_pick_without_reading_scores_chance(solver, level):
     ]
     assert keeps_to(share_right(solver, items), declared_at(items[0], solver, level))
     assert declared_at(items[0], solver, level) == items[0].family.task.chance
+
+
+@pytest.mark.parametrize("level", [2, 3, 4, 5])
+def test_a_solver_that_tells_variants_apart_by_nothing_wins_no_whole_group(level):
+    for solver, (lang, split) in itertools.product(family(NAME).task.zero_groups, EVERY):
+        for both in pairs(lang, split, level):
+            right = [is_right(solver, item, q) for item in both for q in item.instance.questions]
+            assert not all(right), solver
