@@ -16,6 +16,8 @@ from qwen_bench.scoring.mentions import find_mentions
 from qwen_bench.solvers.history_reading import Aliases, aliases_of, mentions_in, plain
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
+_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"(?:\d+|[零〇一二三四五六七八九十百两]+|[a-z]+(?:[- ][a-z]+)?)$")
 _ARTICLE = re.compile(r"^(?:the|my|our|your|his|her|their|an?) ")
 
 
@@ -96,9 +98,13 @@ class Leaks(Check):
 
 
 def _but_numbers(candidates: Sequence[str], aliases: Aliases) -> tuple[tuple[str, ...], Aliases]:
-    """Candidates and aliases that are no bare number: one may stand for anything."""
+    """Candidates and aliases that are no bare number, as a word or in digits.
+
+    One may stand for anything: six of a day is six of everything else.
+    """
     kept = tuple(
-        (name, tuple(form for form in forms if not form.isdecimal())) for name, forms in aliases
+        (name, tuple(form for form in forms if not (_DIGIT.search(name) and _NUMBER.match(form))))
+        for name, forms in aliases
     )
     return tuple(name for name in candidates if not name.isdecimal()), kept
 

@@ -138,6 +138,17 @@ class TestLeaks:
 
         assert "but not all options" in broken(Leaks(), toy.asked_with(named)).what
 
+    def test_a_bare_number_is_no_leak_of_a_day_and_the_day_itself_is(self):
+        days = toy.asked_with(
+            lambda _: {"candidates": ("6号",), "aliases": {"6号": ("6日", "六号", "6", "六")}}
+        )
+
+        def seen(text):
+            told = others_say(user=text)
+            return watched(Leaks(), toy.renderings(1, change=lambda d: days(told(d)))).status
+
+        assert [seen("6 个，六个。"), seen("6日见。"), seen("六号见。")] == ["ok", "fail", "fail"]
+
     def test_a_rule_whose_mark_stands_in_a_turn_before_it(self):
         assert broken(Leaks(), ruled(lambda n, t: t if n > 1 else Turn("Roger!", "Hm."))).what == (
             "the mark ('roger',) leaks"
