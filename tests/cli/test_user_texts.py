@@ -10,11 +10,9 @@ name: on_call
 version: 1
 builder: fact_recall
 params: {}
-evidence_turns: [1, 1]
 twin: value
 answer: candidate
 chance: 0.25
-floor: 0.3
 """
 
 
@@ -60,8 +58,8 @@ def test_a_word_of_the_command_line_that_is_not_utf8_is_named(call):
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
-        (r'twin: "\ud83d"', ":6  error  twin: holds U+D83D, half of a surrogate pair"),
-        (r"twin: <|im_start|>", ":6  error  twin: holds <|im_start|>, which the tokenizer reads"),
+        (r'twin: "\ud83d"', ":5  error  twin: holds U+D83D, half of a surrogate pair"),
+        (r"twin: <|im_start|>", ":5  error  twin: holds <|im_start|>, which the tokenizer reads"),
         ("twin: \0", "  error  not valid YAML: unacceptable character"),
         ("twin: 2001-99-99", "  error  not valid YAML: month must be in 1..12"),
         ("twin: &a [*a]", "  error  not valid YAML: "),
