@@ -167,8 +167,17 @@ def _with_at(items: Sequence[Any], item: object, place: int) -> list[Any]:
     return [*items[:place], item, *items[place:]]
 
 
-def question_about(brief: Brief, told: RulesTold, things: Sequence[Known]) -> Question:
-    """The question that a rule governs, about something that everybody knows."""
+def question_about(
+    brief: Brief, told: RulesTold, things: Sequence[Known], needs: tuple[int, ...]
+) -> Question:
+    """The question that a rule governs, about something that everybody knows.
+
+    Args:
+        brief: wording and draws.
+        told: the rules.
+        things: to ask about.
+        needs: evidence turns that tell the rules; none where the system message does.
+    """
     thing = brief.draw.balanced("thing", things)
     options = brief.draw.listed((thing.answer, *thing.others))
     return Question(
@@ -177,7 +186,7 @@ def question_about(brief: Brief, told: RulesTold, things: Sequence[Known]) -> Qu
         context={"key": told.asked.model_dump(), "thing": thing.ask},
         gold=told.right.gold,
         candidates=options,
-        needs=(),
+        needs=needs,
         aliases={thing.answer: tuple(thing.also)} if thing.also else {},
         templates=brief.wording,
         rank_candidates=(),

@@ -76,7 +76,7 @@ def build(brief: Brief, words: RuleWords) -> Instance:
     texts = words.evidence.of(brief.level)
     user = draw.balanced("evidence template", texts.users)
     reply = draw.balanced("reply", texts.assistant)
-    question = question_about(brief, told, words.things)
+    question = question_about(brief, told, words.things, (0,))
     return Instance((Evidence(user, reply, told.context),), (question,))
 
 

@@ -76,7 +76,7 @@ def build(brief: Brief, words: SystemRuleWords) -> Instance:
     told = tell_rules(brief, source, words.guests, (KINDS, JOINED))
     who = draw.balanced("persona", words.who)
     system = draw.balanced("system template", words.systems.of(brief.level))
-    question = question_about(brief, told, words.things)
+    question = question_about(brief, told, words.things, ())
     return Instance((), (question,), system, {"who": who, **told.context})
 
 
