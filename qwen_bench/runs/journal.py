@@ -29,8 +29,12 @@ MESSAGE_LIMIT = 500
 
 _OUTCOME = TypeAdapter(Outcome)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# Columns that only probes with levels and wordings have.
+_OF_LEVELS = ("level", "wording")
 _COLUMNS = tuple(
-    item.name for item in fields(Outcome) if item.name not in {"error_type", "error_message"}
+    item.name
+    for item in fields(Outcome)
+    if item.name not in {"error_type", "error_message", *_OF_LEVELS}
 )
 
 
@@ -48,6 +52,7 @@ def encode(outcome: Outcome) -> bytes:
     """
     row: dict[str, Any] = {"v": ROW_VERSION}
     row |= {name: getattr(outcome, name) for name in _COLUMNS}
+    row |= {name: value for name in _OF_LEVELS if (value := getattr(outcome, name))}
     row["error"] = None
     if outcome.error_type is not None:
         message = (outcome.error_message or "")[:MESSAGE_LIMIT]

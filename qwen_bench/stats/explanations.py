@@ -28,10 +28,13 @@ def failures(mode: ModeComparison) -> str:
     cell, other = mode.overall, mode.without_failures
     if not cell.failed:
         return ""
+    errors = "error" if cell.error == 1 else "errors"
     counts = (
-        (cell.too_long, "too long"), (cell.error, "errors"), (cell.refused, "refused"),
+        (cell.too_long, "too long"),
+        (cell.error, errors),
+        (cell.refused, "refused"),
         (cell.empty, "empty"),
-    )  # fmt: skip
+    )
     named = ", ".join(f"{number} {name}" for number, name in counts if number)
     start = f"{cell.failed} of {cell.n} pairs failed on a side and count as wrong ({named})"
     if other is None:
@@ -64,8 +67,8 @@ def ability_and_memory(comparison: Comparison) -> str:
     parts = mode.overall.parts
     if parts is None:
         return (
-            "What of it is ability and what is memory is not known: not every question was asked "
-            "with the evidence directly before it."
+            "What of the difference is ability and what is memory is not known: not every question "
+            "was asked with the evidence directly before it."
         )
     return (
         f"Ability, with the evidence directly before the question, changes by "

@@ -140,6 +140,6 @@ def test_a_run_without_adjacent_probes_has_no_parts_and_says_so(sample):
 
     text = "\n".join(comparison_lines(found, runs[0].manifest.suite, sentences(found)))
 
-    assert "What of it is ability and what is memory is not known" in text
+    assert "What of the difference is ability and what is memory is not known" in text
     assert not re.search(r"^ points", text, re.MULTILINE)
-    assert "Ability and memory" not in sample.page(runs, suite)
+    assert "Ability and memory by history" not in sample.page(runs, suite)

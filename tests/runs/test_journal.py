@@ -77,6 +77,19 @@ def test_keys_of_a_later_version_are_ignored(outcome):
     assert decode(json.dumps(row).encode()) == outcome
 
 
+def test_a_row_has_level_and_wording_where_its_suite_has_them(outcome):
+    row = replace(outcome, level=3, wording="paraphrase")
+
+    assert decode(encode(row)) == row
+    assert not {"level", "wording"} & json.loads(encode(outcome)).keys()
+
+
+def test_a_row_of_a_suite_without_levels_has_none(outcome):
+    found = decode(encode(outcome))
+
+    assert (found.level, found.wording) == (None, "")
+
+
 def test_a_last_line_cut_at_any_byte_is_dropped(tmp_path, three):
     path = tmp_path / "r"
     write(path, three)

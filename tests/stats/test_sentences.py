@@ -387,7 +387,7 @@ def test_a_better_model_at_distance_zero_is_not_said_to_keep_more_context():
 def test_without_the_controls_it_is_said_that_the_parts_are_not_known():
     said = sentences(comparison(WORSE, {}))[1]
 
-    assert said.startswith("What of it is ability and what is memory is not known")
+    assert said.startswith("What of the difference is ability and what is memory is not known")
 
 
 fractions = st.floats(-1, 1).map(lambda number: round(number, 3))
