@@ -32,6 +32,10 @@ class Exchange(NamedTuple):
     request: str
     answers: tuple[str, ...]
 
+    def length(self, pace: Pace) -> int:
+        """Characters of the request and its answer."""
+        return len(self.request) + len(self.answer(pace))
+
     def answer(self, pace: Pace) -> str:
         """The answer at a pace; the longest there is, if it has none so long."""
         return self.answers[min(PACES.index(pace), len(self.answers) - 1)]

@@ -199,6 +199,11 @@ def write_turns(
     seed = (*sources.scope, sources.dialogues + programme.name, number, lang)
     evidence = _evidence(sources, placed, lang)
     threads = without(sources.banks[lang], _barred(sources, placed))
+    if sources.longest_exchange is not None:
+        most = sources.longest_exchange
+        threads = tuple(
+            t for t in threads if all(e.length(sources.pace) <= most for e in t.exchanges)
+        )
     asked = requests(sources.banks[lang], threads, Stream(*seed, "requests"), length)
     others = lures(sources, programme, number, lang)
     turns = []

@@ -174,6 +174,7 @@ class Sources:
     Attributes:
         dialogues: begins the names of the clusters, and seeds them.
         pace: length of the replies.
+        longest_exchange: characters of the longest request with its answer; None takes all.
         levels: of memory load that the suite asks, increasing.
         forced: values of factors to use instead of the counterbalanced ones; none in suites.
     """
@@ -184,6 +185,7 @@ class Sources:
     scope: tuple[object, ...]
     dialogues: str = ""
     pace: Pace = "chat"
+    longest_exchange: int | None = None
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)
 

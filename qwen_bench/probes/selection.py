@@ -34,6 +34,8 @@ class SuiteFile(BaseModel):
     Attributes:
         dialogues: begins the names of its skeletons; suites that share it share their dialogues.
         pace: length of the replies.
+        longest_exchange: characters of the longest request with its answer; None takes all. Keeps
+            a small suite small.
         levels: of memory load, increasing.
         twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
             tokens and leaves no twin groups.
@@ -50,6 +52,7 @@ class SuiteFile(BaseModel):
     langs: tuple[Lang, ...]
     dialogues: str = ""
     pace: Pace
+    longest_exchange: int | None = None
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
     twins: bool = True

@@ -188,7 +188,7 @@ def build_suite(
     langs = chosen_langs(selection.langs, file.langs)
     major = file.version.split(".", maxsplit=1)[0]
     sources = make_sources(tasks, known, (major, seed), file.pace, file.levels)
-    sources = replace(sources, dialogues=file.dialogues)
+    sources = replace(sources, dialogues=file.dialogues, longest_exchange=file.longest_exchange)
     screened = None
     if own.filler is not None:
         from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
@@ -321,6 +321,8 @@ def _definition_sha256(
         "families": {name: family.sha256 for name, family in built_in.items()} | own,
         "levels": file.levels,
         "pace": file.pace,
+        "longest_exchange": file.longest_exchange,
+        "twins": file.twins,
         "filler": all_banks_sha256(banks),
     }
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
