@@ -23,6 +23,21 @@ KINDS = {
 }
 TOKENS = {"request": (4, 220), "brief": (10, 90), "chat": (110, 270), "long": (430, 950)}
 MARKS = re.compile(r"<\|[^|<>]*\|>|</?think>")
+AMERICAN = re.compile(
+    r"\b("
+    r"(dis|water)?color(s|ed|ing|ful)?|flavor\w*|favor(s|ed|ing|ites?|abl[ey])?"
+    r"|honor(s|ed|ing)?|humor|labor|harbors?"
+    r"|neighbor\w*|behavior\w*|center(s|ed)?|theaters?|fibers?|(kilo|centi|milli)meters?|liters?"
+    r"|gray|aluminum|cozy|mold|toward|practiced|practicing|canceled|labeled|modeling"
+    r"|traveled|travelers?|traveling"
+    r"|(organ|recogn|real|optim|random|normal|stabil|apolog|minim|maxim|summar)iz\w+|analyz\w+"
+    r"|apartments?|flashlights?|faucets?|drywall|trash|garbage|gasoline|sidewalks?|elevators?"
+    r"|airplanes?|roommates?|paychecks?|baseboards?|countertops?|movies?|mom"
+    r"|cell ?phones?|downtown|sneakers"
+    r")\b",
+    re.IGNORECASE,
+)
+CODE = re.compile(r"^ *```.*?^ *```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
 
 def content(file):
@@ -87,3 +102,12 @@ def test_no_request_and_no_answer_occurs_twice(lang):
     )
 
     assert [text for text, count in texts.items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file.parent.name == "en"], ids=lambda file: file.stem
+)
+def test_english_is_british_in_every_topic(file):
+    prose = CODE.sub("", file.read_text("utf-8"))
+
+    assert [found.group(0) for found in AMERICAN.finditer(prose)] == []
