@@ -190,8 +190,16 @@ def visibility(rows: Sequence[Outcome]) -> Visibility:
 
 
 def summary_as_dict(summary: Mapping[str, ModeSummary]) -> dict[str, Any]:
-    """A run's summary by scorer; history lengths become text keys."""
-    return {mode: _text_keys(asdict(summary[mode])) for mode in sorted(summary)}
+    """A run's summary by scorer; history lengths become text keys.
+
+    What there is of levels is left out where the suite has none.
+    """
+    found = {mode: _text_keys(asdict(summary[mode])) for mode in sorted(summary)}
+    for cells in found.values():
+        for name in ("by_level", "spans"):
+            if not cells[name]:
+                del cells[name]
+    return found
 
 
 def _text_keys(value: Any) -> Any:  # noqa: ANN401 - a tree of JSON values
