@@ -16,7 +16,7 @@ from qwen_bench.stats.paired_comparison import compare
 from qwen_bench.stats.pairing import pair
 
 WINDOW = 8
-TOTAL = Fraction(-911, 2052)
+TOTAL = Fraction(-949, 2052)
 FAMILIES = {
     "fact_recall": Fraction(-9, 19),
     "assistant_recall": Fraction(-9, 19),
@@ -29,7 +29,7 @@ FAMILIES = {
     "state_tracking": Fraction(-1, 2),
     "temporal_order": Fraction(-1, 2),
     "abstention": Fraction(-9, 38),
-    "instruction_retention": Fraction(-2, 9),
+    "instruction_retention": Fraction(-4, 9),
 }
 MIXED = sorted(set(FAMILIES) - {"instruction_retention"})
 
@@ -68,6 +68,8 @@ def compared(probes, outcome, run):
                 distance=probe.distance,
                 condition=probe.condition,
                 variant=probe.variant,
+                level=probe.level,
+                wording=probe.wording,
             )
             for probe in probes
         ]
@@ -100,7 +102,17 @@ def test_planted_forgetting_regresses_overall(compared):
     assert cell.difference == pytest.approx(float(TOTAL), abs=1e-12)
     assert (cell.word, cell.note) == ("regressed", "by more than the margin")
     assert cell.p == 1 / 20_001
-    assert (cell.gained, cell.clusters) == (0, 168)
+    assert (cell.gained, cell.clusters) == (0, 140)
+
+
+def test_planted_forgetting_is_memory_and_no_ability_in_every_slice(compared):
+    mode = compared(1_000, WINDOW).modes["generate"]
+
+    slices = (mode.by_length, mode.by_family, mode.by_lang, mode.by_level, mode.by_distance)
+    for cell in (mode.overall, *(cell for found in slices for cell in found.values())):
+        assert cell.parts.ability.value == 0
+        assert cell.parts.memory.value == pytest.approx(cell.difference, abs=1e-12)
+    assert len(mode.by_level) == 5
 
 
 def test_every_lost_probe_has_its_evidence_outside_the_window(compared, probes):
@@ -109,7 +121,7 @@ def test_every_lost_probe_has_its_evidence_outside_the_window(compared, probes):
     hidden = [probe for probe in probes if probe.id in lost]
     assert len(hidden) == len(lost) > 0
     assert all(probe.length - min(probe.needs) >= WINDOW for probe in hidden)
-    assert len({probe.cluster for probe in hidden}) == 168
+    assert len({probe.cluster for probe in hidden}) == 140
 
 
 def test_planted_forgetting_starts_where_the_window_ends(probes):

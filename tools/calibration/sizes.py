@@ -36,6 +36,6 @@ class Size:
     slack: float
 
 
-FULL = Size("full", 2_000, 2_000, 1_800, 2_000, 10_000, 300, 6, 0.0)
+FULL = Size("full", 2_000, 2_000, 1_800, 2_000, 10_000, 300, 5, 0.0)
 SMALL = Size("small", 200, 150, 16, 200, 999, 199, 1, 3.3)
 SIZES = {size.name: size for size in (FULL, SMALL)}
