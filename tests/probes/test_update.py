@@ -33,7 +33,8 @@ NEWEST_FIRST = re.compile(
 OLDEST_FIRST = re.compile(
     r"and then|and after that|\(afterwards|, after which|oldest line at the top|earliest first|"
     r"read downwards|going forward in time|\(thereafter|, subsequently |, followed by|"
-    r", eventually to|from old to recent|start with the original|old rows above recent|first trip on top|"
+    r", eventually to|from old to recent|start with the original|old rows above recent|"
+    r"first trip on top|"
     r"接着[在搬]|后来用|随后换成|再往后|旧的在上|最早一轮写在头|越靠下越晚|从前往后|后来挪到|（之后|后一回|而后|"
     r"由远及近|首版放最前|先抓的行在后|顺着排"
 )
