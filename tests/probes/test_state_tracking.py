@@ -24,13 +24,13 @@ LONGEST = {"en": 1100, "zh": 420}
 READERS = ("recency", "primacy", "frequency", "last-entity", "overlap")
 # How a text says that the last edit of the user's list is taken back.
 TAKEN_BACK = re.compile(
-    r"last swap back|named last is cancelled|final exchange is off|reversed that latest change|"
-    r"last swap undone|row above cancelled|forget that last one|previous step reverted|"
-    r"fell through and was given back|disallowed that closing|ultimate correction was wrong|"
+    r"last swap back|last replacement is cancelled|last exchange is off|undone that last change|"
+    r"last swap undone|row above cancelled|undo my last change|previous step reverted|"
+    r"fell through and was given back|disallowed that closing|last correction was wrong|"
     r"last of these was annulled|latest trade given back|preceding row disallowed|"
     r"drop the correction one line up|swap before this annulled|"
-    r"last alteration is off again|at the end did not happen|last step is to be forgotten|"
-    r"called off that last step|last step back again|line above void|scrap the note before this|"
+    r"last alteration is off again|last exchange didn't happen|forget that last step|"
+    r"called off that last step|last step taken back|line above void|scrap the note before this|"
     r"the move before that reversed|"
     r"最后那个替换我又撤销|最后一处不改|末尾这一步不算数|后面这处取消|撤销上一步|上一行作废|上一条不改了|"
     r"刚才那条收回|过后这回动错了|末了那次不行|末了这一笔写错了|压轴那次事后作废|前面这笔退回|上面一行不准|"

@@ -24,16 +24,17 @@ SPLITS = ("eval", "train", "lures")
 LONGEST = {"en": 1100, "zh": 420}
 # Words by which a text says in which direction of time it tells.
 NEWEST_FIRST = re.compile(
-    r"and before that|, earlier |\(previously|, prior to which|newest line at the top|latest first|"
-    r"read upwards|going back in time|\(until then|, prior to it|, preceded by|, before that to|"
-    r"from recent to old|start with the youngest|recent rows above old|last trip on top|"
+    r"and before that|\(previously|, prior to which|newest line at the top|latest first|"
+    r"read upwards|going back in time|\(before that|, prior to it|, preceded by|, before that to|"
+    r"from recent to old|start with the newest|recent rows above old|last trip on top|"
     r"再之前|此前用|更早|再往前|新的在上|最近一轮写在头|越靠上越晚|从后往前|那之前在|早先|前一回|先头|"
     r"由近及远|末版放最前|后抓的行在前|倒着排"
 )
 OLDEST_FIRST = re.compile(
-    r"and then|, later |\(afterwards|, after which|oldest line at the top|earliest first|"
-    r"read downwards|in order of time|\(thereafter|, subsequently |, followed by|, eventually to|"
-    r"from old to recent|start with the original|old rows above recent|first trip on top|"
+    r"and then|and after that|\(afterwards|, after which|oldest line at the top|earliest first|"
+    r"read downwards|going forward in time|\(thereafter|, subsequently |, followed by|"
+    r", eventually to|from old to recent|start with the original|old rows above recent|"
+    r"first trip on top|"
     r"接着[在搬]|后来用|随后换成|再往后|旧的在上|最早一轮写在头|越靠下越晚|从前往后|后来挪到|（之后|后一回|而后|"
     r"由远及近|首版放最前|先抓的行在后|顺着排"
 )
