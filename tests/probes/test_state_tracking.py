@@ -32,9 +32,9 @@ TAKEN_BACK = re.compile(
     r"last alteration is off again|last exchange didn't happen|forget that last step|"
     r"called off that last step|last step taken back|line above void|scrap the note before this|"
     r"the move before that reversed|"
-    r"最后那个替换我又撤销|最后一处不改|末尾这一步不算数|后面这处取消|撤销上一步|上一行作废|上一条不改了|"
+    r"最后那处改动不算|最后一处不改|最后这一步不算数|最后这处不算|撤销上一步|上一行作废|上一条不改了|"
     r"刚才那条收回|过后这回动错了|末了那次不行|末了这一笔写错了|压轴那次事后作废|前面这笔退回|上面一行不准|"
-    r"上面那笔错了|前面那轮作废|最后那步又收回|末一处后来没改成|最后一步当我没说|最后那个又换回来|退回上一步|"
+    r"上面那笔错了|前面那轮作废|最后那处又收回|最后一处后来没改成|最后一步当我没说|最后那个又换回来|退回上一步|"
     r"上行不算|刚写的那条划掉|上一条撤回"
 )
 

@@ -27,7 +27,7 @@ NEWEST_FIRST = re.compile(
     r"and before that|\(previously|, prior to which|newest line at the top|latest first|"
     r"read upwards|going back in time|\(before that|, prior to it|, preceded by|, before that to|"
     r"from recent to old|start with the newest|recent rows above old|last trip on top|"
-    r"再之前|此前用|更早|再往前|新的在上|最近一轮写在头|越靠上越晚|从后往前|那之前在|早先|前一回|先头|"
+    r"再之前|此前用|先前|中间|更早|再往前|新的在上|最近一轮写在头|越靠上越晚|从后往前|那之前在|早先|前一回|先头|"
     r"由近及远|末版放最前|后抓的行在前|倒着排"
 )
 OLDEST_FIRST = re.compile(
@@ -219,7 +219,7 @@ def test_the_question_for_the_previous_value_speaks_of_the_last_change_or_the_pr
 ):
     times = {
         "en": "latest change|most recent|(it has|they have) now|final time|last move|current one",
-        "zh": "最近|末",
+        "zh": "最近|最后",
     }
     for wording in WORDINGS:
         for text in told(NAME, lang, split, "A", 0, wording=wording).phrasings["previous"]:
