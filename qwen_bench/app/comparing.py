@@ -238,10 +238,14 @@ def narrowed(runs: Sequence[Run], config: RunConfig) -> list[Run]:
         ),
         "langs": _found(config.lang, known["langs"], "no probes in '{}'; the runs have {}"),
     }
-    if config.level or known["levels"]:
-        lacking = "no probes of level {}; levels are {}"
-        kept["levels"] = _found(config.level, sorted(known["levels"]), lacking)
+    if config.level:
+        there = sorted(known["levels"])
+        lacking = "no probes of level {}; " + (
+            "levels are {}" if there else "the runs have no levels"
+        )
+        kept["levels"] = _found(config.level, there, lacking)
     else:
+        # Rows of suites without levels have none, and stay.
         del kept["levels"]
     return [_narrowed(run, kept) for run in runs]
 

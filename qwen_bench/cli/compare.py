@@ -17,6 +17,7 @@ Examples:
   qwen-bench compare runs/BASE runs/CANDIDATE
   qwen-bench compare runs/BASE runs/CANDIDATE --margin 3 --fail-on inconclusive --json -
   qwen-bench compare runs/BASE runs/CANDIDATE --family pronoun --lengths 8,16
+  qwen-bench compare runs/BASE runs/CANDIDATE --level 1
   qwen-bench compare runs/BASE runs/CANDIDATE --gate 'overall@16>=60' --junit junit.xml
 """
 

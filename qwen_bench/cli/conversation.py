@@ -128,10 +128,11 @@ def _header(asked: AskedProbe) -> list[str]:
     """Name of the probe, and what it is."""
     probe = asked.probe
     place = "" if probe.distance is None else f" · distance {probe.distance}"
+    wording = f" · {probe.wording}" if probe.wording else ""
     return [
         probe.id,
         (
-            f"{probe.family} · {probe.lang} · {probe.condition} · "
+            f"{probe.family} · level {probe.level}{wording} · {probe.lang} · {probe.condition} · "
             f"history length {probe.length}{place} · {probe.cluster}"
         ),
     ]

@@ -31,9 +31,11 @@ RAW_OPTIONS = (
     "system",
     "offline",
 )
+_ONE_WORDING = "one wording only"
 EXAMPLES = """\b
 Examples:
   qwen-bench probes list --suite quick --lang zh
+  qwen-bench probes list --suite core --level 1,2
   qwen-bench probes show mixed-0/A/en/fact_recall.value/T8/main
   qwen-bench probes show mixed-0/A/en/fact_recall.value/T8/main --raw --model Qwen/Qwen3-0.6B
 """
@@ -46,7 +48,7 @@ def probes() -> None:
 
 @command("list", *PROBES, shared("json", help="Write every probe as JSON; - is stdout."), "Display")
 def list_probes(call: Call) -> None:
-    """Count the probes of a suite by family, history length and condition."""
+    """Count the probes of a suite by family, level, wording, history length and condition."""
     from qwen_bench.app.asking import build
     from qwen_bench.app.outputs import check_outputs, targets_of, write_json
 
@@ -124,26 +126,30 @@ for part in (list_probes, show_probe, audit_probes):
 
 
 def _listing(suite: Suite, found: Iterable[Probe]) -> list[str]:
-    """One line a family: probes of the main condition by history length, then the controls."""
+    """One line a family, level and wording: main probes by history length, then the controls."""
     cells: Counter[tuple[str, str]] = Counter()
     first: dict[str, str] = {}
+    wordings: set[str] = set()
     for probe in found:
         column = str(probe.length) if probe.condition == "main" else probe.condition
-        cells[probe.family, column] += 1
-        cells["all", column] += 1
+        wording = probe.wording or _ONE_WORDING
+        wordings.add(wording)
+        for row in (probe.family, "all", f"level {probe.level}", wording):
+            cells[row, column] += 1
         first.setdefault(probe.family, probe.id)
     total = sum(count for (family, _), count in cells.items() if family == "all")
     columns = [str(length) for length in suite.lengths]
     columns += [name for name in suite.conditions if name != "main"]
-    width = max(len(name) for name in (*suite.families, "family"))
+    width = max(len(name) for name in (*suite.families, "family", _ONE_WORDING))
     lines = [
         f"suite {suite.name} {suite.version} · {total} probes · {', '.join(suite.langs)}",
         "",
         f" {'family':<{width}}  " + "".join(f"{name:>9}" for name in columns) + "    example",
     ]
-    for family in (*suite.families, "all"):
-        counts = "".join(f"{cells[family, column]:>9}" for column in columns)
-        lines.append(f" {family:<{width}}  {counts}    {first.get(family, '')}".rstrip())
+    levels = [f"level {level}" for level in suite.levels]
+    for row in (*suite.families, "all", "", *levels, "", *sorted(wordings)):
+        counts = "".join(f"{cells[row, column]:>9}" for column in columns) if row else ""
+        lines.append(f" {row:<{width}}  {counts}    {first.get(row, '')}".rstrip())
     lines += ["", " numbered columns: main condition by history length in user turns"]
     return lines
 
@@ -177,6 +183,8 @@ def _document(suite: Suite, found: Iterable[Probe]) -> dict[str, Any]:
                 "condition": probe.condition,
                 "length": probe.length,
                 "distance": probe.distance,
+                "level": probe.level,
+                "wording": probe.wording,
                 "cluster": probe.cluster,
                 "question": probe.question_text,
                 "gold": probe.gold,

@@ -19,9 +19,11 @@ EXAMPLES = """\b
 Examples:
   qwen-bench run --model ./out/lora --baseline Qwen/Qwen2.5-0.5B-Instruct --html report.html
   qwen-bench run --suite quick --lang zh --family 'update_*'
+  qwen-bench run --model ./out/lora --level 1,2
   qwen-bench run --model mock:window-8 --baseline mock:oracle
   qwen-bench run --resume
   qwen-bench run --resume runs/RUN --limit 20
+  qwen-bench run --resume runs/RUN --level 1,2,3
   qwen-bench run --model openai:qwen3 --base-url http://localhost:8000/v1 --mode generate
   qwen-bench run --model Qwen/Qwen3-8B --thinking on --temperature 0.6 --top-p 0.95 --top-k 20
   qwen-bench run --model Qwen/Qwen3-8B --device cuda --replicas 4

@@ -182,14 +182,16 @@ def chosen_levels(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tuple
     """Levels of memory load, increasing; the suite's own without a wish.
 
     Raises:
-        InputError: the suite asks no such level.
+        InputError: the suite asks no such level, or one is given twice.
     """
     if not wanted:
         return own
-    for level in wanted:
+    for i, level in enumerate(wanted):
         if level not in own:
             known = ", ".join(map(str, own))
             raise InputError(f"the suite asks no level {level}; it has {known}")
+        if level in wanted[:i]:
+            raise InputError(f"level {level} is repeated")
     return tuple(level for level in own if level in wanted)
 
 

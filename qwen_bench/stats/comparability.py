@@ -17,6 +17,7 @@ _ORDER: tuple[SettingClass, ...] = ("must match", "warn", "expected")
 _NONE = "none"
 _METHOD = "fingerprint method"
 _THOUGHTS = "generation.max_thinking_tokens"
+_VERSION = "suite.version"
 _TYPING_ERROR = 0.8
 
 
@@ -113,10 +114,18 @@ def refused(
 def fixes(differences: Sequence[SettingDifference], manifest: Manifest) -> tuple[str, ...]:
     """Lines that say how to make two runs comparable.
 
+    Suites of another major version ask other conversations under the same names, so no flag makes
+    them comparable.
+
     Args:
         differences: the refused ones.
         manifest: of the candidate.
     """
+    if any(
+        item.field == _VERSION and _major(item.base) != _major(item.candidate)
+        for item in differences
+    ):
+        return ("ask both models with one version of qwen-bench; no flag overrides this",)
     marks = {field.path: field for field in marked_fields(manifest)}
     typed = [_typed(item, marks.get(item.field)) for item in differences]
     flags = " ".join(text for text in typed if text)
@@ -133,6 +142,11 @@ def thinks(manifest: Manifest) -> bool:
     """Whether the prompts of a run asked for thoughts."""
     thinking = manifest.template.thinking
     return (thinking.effective or thinking.requested) == "on"
+
+
+def _major(version: str) -> str:
+    """The number of a suite's version that changes when an existing probe does."""
+    return version.partition(".")[0]
 
 
 def _typed(difference: SettingDifference, field: MarkedField | None) -> str | None:

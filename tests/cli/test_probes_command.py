@@ -68,6 +68,6 @@ def test_an_id_whose_family_is_not_asked_there_names_those_that_are(call):
 
 
 def test_a_rule_is_shown_as_what_the_reply_must_look_like(call):
-    out = call("probes", "show", "rule-1/B/en/instruction_retention.in_scope/T4/main").out
+    out = call("probes", "show", "rule-1/B/en/instruction_retention.form/T4/main").out
 
     assert re.search(r"^answer +a (reply that|reply between|JSON object)", out, re.MULTILINE)

@@ -308,10 +308,10 @@ def test_nothing_named_begins_nothing_and_shows_what_can_be_named(call):
     called = call("run")
 
     assert called.code == 2
-    assert "error: nothing is named; suite core has 22,176 probes" in called.err
+    assert "error: nothing is named; suite core has 17,600 probes" in called.err
     assert "hours on a CPU" in called.err
-    assert re.search(r"qwen-bench run --suite demo +# 348 probes", called.err)
-    assert re.search(r"qwen-bench run --suite core +# 22,176 probes", called.err)
+    assert re.search(r"qwen-bench run --suite demo +# 200 probes", called.err)
+    assert re.search(r"qwen-bench run --suite core +# 17,600 probes", called.err)
     assert not Path("runs").exists()
 
 
@@ -336,7 +336,7 @@ def test_the_time_of_the_embedded_model_is_said_before_a_long_run(call, monkeypa
     long = call("run", "--suite", "core", "--lang", "en")
     short = call("run", "--suite", "quick")
 
-    assert "11,088 answers of the embedded model take hours on a CPU; shorter: --suite quick" in (
+    assert "8,800 answers of the embedded model take hours on a CPU; shorter: --suite quick" in (
         long.err
     )
     assert "answers of the embedded model" not in short.err

@@ -33,12 +33,6 @@ def home(tmp_path, monkeypatch):
     cases.furnish(tmp_path)
 
 
-@pytest.fixture
-def recorded_scorer(monkeypatch):
-    """The version of the scorer that the recorded runs name."""
-    monkeypatch.setattr("qwen_bench.runs.draft_manifest.SCORER_VERSION", "1.0")
-
-
 @pytest.fixture(scope="session")
 def recorded():
     """The module `cases.py`."""

@@ -1,52 +1,47 @@
-"""Runs that an old version recorded are read, continued, made again and shown as it did.
+"""Runs of suites 1.x are read and shown as ever, not continued, not compared with newer ones.
 
 Everything goes through commands and the files they leave; see `tests/data/recorded/README.md`.
 """
 
 import json
-import shutil
 from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
+from qwen_bench.runs.store import read_run, readable_runs
+
 pytestmark = pytest.mark.usefixtures("home")
-# They were scored by 1.0, which a new run is not: what these tests look at is everything else.
-scored_as_before = pytest.mark.usefixtures("recorded_scorer")
 DATA = Path(__file__).resolve().parents[1] / "data" / "recorded"
 COMMANDS = tuple(json.loads((DATA / "cases.json").read_text("utf-8")))
-SOLVERS = (
-    *("oracle", "window-8", "recency", "free-oracle", "free-window", "full", "policy", "filler"),
-    *("family", "drawn", "settled", "narrow", "extended"),
-)
-# What differs between two processes that do the same.
-OF_THE_PROCESS = {"started", "finished", "host", "hardware", "packages", "efficiency"}
-OF_THE_MACHINE = {
-    *("version", "torch", "threads", "self_check_difference", "attention_kernel", "linear_layers"),
-}
+RUNS = tuple(sorted(path.name for path in (DATA / "runs").iterdir()))
+DIFFERING = ("suite.version", "suite.sha256", "suite.filler_sha256", "scorer.version")
 
 
 def manifest_of(name, store="runs"):
     return json.loads(Path(store, name, "manifest.json").read_text("utf-8"))
 
 
-def summary_of(name, store="runs"):
+def summary_of(name):
     """`summary.json` without the name of the run and what it took."""
-    summary = json.loads(Path(store, name, "summary.json").read_text("utf-8"))
+    summary = json.loads(Path("runs", name, "summary.json").read_text("utf-8"))
     return summary | {"run_id": None, "efficiency": None}
 
 
-def rows_of(name, store="runs"):
+def rows_of(name):
     """The rows in the order of the file, without the seconds they took."""
-    lines = Path(store, name, "results.jsonl").read_text("utf-8").splitlines()
+    lines = Path("runs", name, "results.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) | {"seconds": None} for line in lines]
 
 
-def settings_of(name, store="runs"):
-    """The manifest without the processes that wrote it, the program and the machine."""
-    manifest = manifest_of(name, store) | {"invocations": None, "tool": None}
-    machine = OF_THE_MACHINE & manifest["engine"].keys()
-    return manifest | {"engine": manifest["engine"] | dict.fromkeys(machine)}
+def settings_of(name):
+    """The manifest without the name of the run and the processes that wrote it."""
+    return manifest_of(name) | {"invocations": None, "run_id": None}
+
+
+def files_of(name):
+    """Bytes of a run folder by name of the file."""
+    return {path.name: path.read_bytes() for path in Path("runs", name).iterdir()}
 
 
 def changed(before, now, name="all"):
@@ -64,62 +59,11 @@ def changed(before, now, name="all"):
     return {} if before == now else {name: (before, now)}
 
 
-def lost(before, now):
-    """What differs, apart from numbers that a later version added and that are 0."""
-    found = changed(before, now)
-    return {name: pair for name, pair in found.items() if pair != ("absent", 0)}
-
-
-def assert_same_run(name, rows=lambda rows: rows):
-    """A run is the recorded one: its settings, rows and summary."""
-    was = DATA / "runs"
-    assert changed(settings_of(name, was), settings_of(name)) == {}
-    assert changed(rows(rows_of(name, was)), rows_of(name)) == {}
-    assert lost(summary_of(name, was), summary_of(name)) == {}
-
-
-def work_of(counters):
-    """Counters of an engine that do not depend on the machine."""
-    return {
-        name: value
-        for name, value in (counters or {}).items()
-        if "second" not in name and not name.startswith("peak_")
-    }
-
-
-def assert_same_invocations(name):
-    """The processes of a run were asked for the same, and counted the same."""
-    before, now = (manifest_of(name, store)["invocations"] for store in (DATA / "runs", "runs"))
-    assert len(before) == len(now)
-    for old, new in zip(before, now, strict=True):
-        assert old.keys() <= new.keys()
-        for field in old.keys() - OF_THE_PROCESS - {"args_effective"}:
-            assert new[field] == old[field], field
-        # A later version may have more flags and counters; those there were stay as they were.
-        for first, second in (
-            (old["args_effective"], new["args_effective"]),
-            (work_of(old["efficiency"]), work_of(new["efficiency"])),
-        ):
-            kept = {field: second.get(field, "absent") for field in first}
-            assert changed(first, kept) == {}
-
-
-def make_again(name, recorded):
-    """Call the commands that made a run, after it was removed."""
-    shutil.rmtree(Path("runs", name))
-    for invocation in manifest_of(name, DATA / "runs")["invocations"]:
-        said = recorded.call(invocation["argv"][1:])
-        assert said.startswith("exit 0"), said
-
-
-def nearly(rows):
-    """The rows of a model; log-probabilities may differ by what another number of threads does."""
-    return [
-        row
-        | {"margin": row["margin"] and pytest.approx(row["margin"], abs=1e-3)}
-        | {"logprobs": row["logprobs"] and [pytest.approx(x, abs=1e-3) for x in row["logprobs"]]}
-        for row in rows
-    ]
+def made(recorded, like, name, *more):
+    """Call the command that began a recorded run, as a run of today under another name."""
+    words = manifest_of(like, DATA / "runs")["invocations"][0]["argv"][1:]
+    said = recorded.call([*(name if word == like else word for word in words), *more])
+    assert said.startswith("exit 0"), said
 
 
 def cut(name, keep):
@@ -157,135 +101,142 @@ def test_a_command_on_recorded_runs_leaves_what_it_left_before(recorded, name):
         assert first_difference(data, now[file]) is None, file
 
 
-@scored_as_before
-@pytest.mark.parametrize("name", SOLVERS)
-def test_the_commands_of_a_recorded_run_make_it_again_today(recorded, name):
-    make_again(name, recorded)
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_of_suites_1_is_listed_and_read_with_rows_that_have_no_level(name):
+    run = read_run(Path("runs", name))
 
-    assert_same_run(name)
-    assert_same_invocations(name)
-    journal = Path("runs", name, "results.jsonl")
-    assert journal.read_bytes() == (DATA / journal).read_bytes()
+    assert name in {folder.name for folder, _ in readable_runs(Path("runs"))}
+    assert run.manifest.suite.version.startswith("1.")
+    assert run.manifest.suite.levels == ()
+    assert {(row.level, row.wording, row.form, row.content) for row in run.outcomes} == {
+        (None, "", None, None)
+    }
 
 
-@scored_as_before
-def test_a_run_without_a_name_ends_with_the_digits_of_the_recorded_identity(recorded):
+@pytest.mark.parametrize("name", ["base", "free-oracle", "server"])
+def test_a_run_of_suites_1_is_reported_and_says_its_version(recorded, name):
+    suite = manifest_of(name)["suite"]
+
+    said = recorded.call(["report", name, "-o", "page.html", "--markdown", "page.md"])
+
+    assert said.startswith("exit 0"), said
+    assert f"{suite['name']} {suite['version']}" in Path("page.md").read_text("utf-8")
+    assert "<caption>By level" not in Path("page.html").read_text("utf-8")
+
+
+def test_a_run_of_suites_1_is_not_compared_with_a_newer_one_whatever_is_allowed(recorded):
+    made(recorded, "narrow", "new")
+    allowed = [word for field in DIFFERING for word in ("--allow-mismatch", field)]
+
+    refused = recorded.call(["compare", "narrow", "new"])
+    insisted = recorded.call(["compare", "narrow", "new", *allowed])
+
+    assert refused.startswith("exit 5")
+    assert "suite.version        1.0  ->  2." in refused
+    assert all(f"{field} " in refused for field in DIFFERING)
+    assert "ask both models with one version of qwen-bench; no flag overrides this" in refused
+    assert "--allow-mismatch" not in refused
+    assert insisted.startswith("exit 5")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("narrow", ()),
+        ("narrow", ("--lengths", "1,4,8", "--lang", "en,zh")),
+        ("narrow", ("--level", "2")),
+        ("interrupted", ()),
+        ("crashed", ("--dry-run",)),
+        ("free-oracle", ("--limit", "2")),
+        ("family", ("--dry-run",)),
+    ],
+)
+def test_a_run_of_suites_1_is_not_continued_and_stays_as_it_is(recorded, name, words):
+    before = files_of(name)
+
+    said = recorded.call(["run", "-q", "--resume", name, *words])
+
+    assert said.startswith("exit 5"), said
+    assert "suite.version" in said
+    assert "fix: leave --resume out: that starts a new run" in said
+    assert {file: data for file, data in files_of(name).items() if file != ".lock"} == before
+
+
+def test_a_baseline_of_suites_1_is_refused_before_anything_is_asked(recorded):
     words = manifest_of("narrow")["invocations"][0]["argv"][1:-2]
-    shutil.rmtree("runs")
 
-    recorded.call(words)
+    said = recorded.call([*words, "--run-id", "new", "--baseline", "runs/narrow"])
 
-    (folder,) = Path("runs").iterdir()
-    identity = manifest_of("narrow", DATA / "runs")["identity"]
-    assert manifest_of(folder.name)["identity"] == identity
-    assert folder.name.endswith(f"Z-oracle-{identity[:6]}")
-    assert sorted(path.name for path in folder.iterdir()) == [
-        ".lock", "manifest.json", "results.jsonl", "summary.json",
-    ]  # fmt: skip
+    assert said.startswith("exit 5"), said
+    assert "this run could not be compared with the baseline narrow" in said
+    assert not Path("runs", "new").exists()
 
 
-@scored_as_before
-@pytest.mark.parametrize("name", ["narrow", "extended", "policy", "filler", "family", "drawn"])
-def test_resuming_a_finished_run_writes_nothing(recorded, name):
-    said = recorded.call(["run", "-q", "--resume", name])
+def test_a_plan_of_today_is_measured_on_runs_of_suites_1(recorded):
+    suite = ("--suite", "quick", "--lengths", "1", "--lang", "en")
+
+    said = recorded.call(["plan", "--from", "oracle", "--from", "window-8", *suite])
 
     assert said.startswith("exit 0"), said
-    for file in ("manifest.json", "results.jsonl", "summary.json"):
-        assert Path("runs", name, file).read_bytes() == (DATA / "runs" / name / file).read_bytes()
+    assert "measured on oracle and window-8" in said
 
 
-@scored_as_before
-@pytest.mark.parametrize("name", ["interrupted", "crashed"])
-def test_a_run_that_was_cut_off_is_finished_with_the_rows_of_an_undisturbed_one(recorded, name):
-    said = recorded.call(["run", "-q", "--resume", name])
+def test_logs_of_lm_eval_over_suites_1_are_not_imported(recorded):
+    said = recorded.call(["import-lm-eval", "-q", "lm_eval/plain", "--run-id", "new"])
 
-    assert said.startswith("exit 0"), said
-    assert changed(settings_of("narrow") | {"run_id": name}, settings_of(name)) == {}
-    assert changed(rows_of("narrow"), rows_of(name)) == {}
-    assert lost(summary_of("narrow"), summary_of(name)) == {}
-    first, second = manifest_of(name)["invocations"]
-    assert first == manifest_of(name, DATA / "runs")["invocations"][0]
-    assert (second["rows_written"], second["ended"]) == (20, "finished")
+    assert said.startswith("exit 1"), said
+    assert "made with other definitions of the suite quick" in said
+    assert not Path("runs", "new").exists()
 
 
-@scored_as_before
-def test_a_finished_run_is_extended_with_the_rows_it_was_extended_with_before(recorded):
-    words = manifest_of("extended")["invocations"][1]["argv"][1:]
+def test_a_run_that_was_cut_off_is_finished_with_the_rows_of_an_undisturbed_one(recorded):
+    made(recorded, "narrow", "whole")
+    made(recorded, "narrow", "part")
+    cut("part", 10)
 
-    said = recorded.call([word.replace("extended", "narrow") for word in words])
+    said = recorded.call(["run", "-q", "--resume", "part"])
 
     assert said.startswith("exit 0"), said
-    assert changed(settings_of("extended") | {"run_id": "narrow"}, settings_of("narrow")) == {}
-    assert changed(rows_of("extended"), rows_of("narrow")) == {}
-    assert lost(summary_of("extended"), summary_of("narrow")) == {}
+    assert changed(settings_of("whole"), settings_of("part")) == {}
+    assert changed(rows_of("whole"), rows_of("part")) == {}
+    assert changed(summary_of("whole"), summary_of("part")) == {}
+    assert manifest_of("part")["invocations"][1]["rows_written"] == len(rows_of("whole")) - 10
 
 
-@scored_as_before
-@pytest.mark.parametrize(("name", "failing"), [("server", False), ("failing", True)])
-def test_a_server_is_asked_as_before(recorded, serving, name, failing):
-    with serving(failing=failing):
-        make_again(name, recorded)
+def test_a_run_that_was_extended_has_the_rows_of_one_that_was_wide_from_the_start(recorded):
+    more = ("--lengths", "1,4,8", "--lang", "en,zh")
+    made(recorded, "narrow", "whole", *more)
+    made(recorded, "narrow", "part")
 
-    assert_same_run(name)
-    assert_same_invocations(name)
+    said = recorded.call(["run", "-q", "--resume", "part", *more])
+
+    assert said.startswith("exit 0"), said
+    by_name = [
+        sorted(rows_of(name), key=lambda row: (row["probe_id"], row["mode"]))
+        for name in ("whole", "part")
+    ]
+    assert changed(*by_name) == {}
+    assert changed(settings_of("whole"), settings_of("part")) == {}
+    assert changed(summary_of("whole"), summary_of("part")) == {}
 
 
-@scored_as_before
 def test_answers_that_failed_are_asked_again_and_the_others_kept(recorded, serving):
-    before = (DATA / "runs/failing/results.jsonl").read_bytes()
-    lost = [row for row in rows_of("failing") if row["status"] == "error"]
-    whole = {row["probe_id"]: row for row in rows_of("server")}
+    # Which answers fail is up to the words of a conversation, so many are asked.
+    many = ("--lengths", "1,2,4,8", "--lang", "en,zh")
+    with serving():
+        made(recorded, "server", "whole", *many)
+    with serving(failing=True):
+        made(recorded, "failing", "part", *many)
+    before = files_of("part")["results.jsonl"]
+    failed = [row for row in rows_of("part") if row["status"] == "error"]
+    whole = {row["probe_id"]: row for row in rows_of("whole")}
 
     with serving():
-        said = recorded.call(["run", "-q", "--resume", "failing", "--retry-errors"])
+        said = recorded.call(["run", "-q", "--resume", "part", "--retry-errors"])
 
     assert said.startswith("exit 0"), said
-    assert Path("runs/failing/results.jsonl").read_bytes().startswith(before)
-    mended = rows_of("failing")[-len(lost) :]
-    assert mended == [whole[row["probe_id"]] | {"attempt": 2} for row in lost]
-    assert manifest_of("failing")["identity"] == manifest_of("server")["identity"]
-
-
-@scored_as_before
-@pytest.mark.parametrize("name", ["imported", "imported-tuned"])
-def test_logs_of_lm_eval_are_imported_as_before(recorded, name):
-    make_again(name, recorded)
-
-    assert_same_run(name)
-    assert_same_invocations(name)
-
-
-@scored_as_before
-def test_a_model_that_thinks_is_asked_as_before(recorded, saying):
-    assert saying("<think>abc</think>red").name == "saying-0"
-
-    make_again("thinking", recorded)
-
-    assert_same_run("thinking", nearly)
-    assert_same_invocations("thinking")
-
-
-@scored_as_before
-@pytest.mark.model
-def test_the_embedded_model_gives_the_recorded_answers_under_the_recorded_identity(recorded):
-    words = manifest_of("base")["invocations"][0]["argv"][1:-2]
-    before = [r for r in rows_of("base") if (r["length"], r["condition"]) == (1, "main")]
-
-    said = recorded.call([*words, "--run-id", "new", "--lengths", "1", "--condition", "main"])
-
-    assert said.startswith("exit 0"), said
-    assert changed(nearly(before), rows_of("new")) == {}
-    selected = dict.fromkeys(("run_id", "suite", "expected", "counts"))
-    assert changed(settings_of("base") | selected, settings_of("new") | selected) == {}
-
-
-@scored_as_before
-@pytest.mark.model
-def test_a_cut_run_of_an_adapter_is_finished_with_the_recorded_answers(recorded):
-    shutil.copytree(DATA.parents[2] / "finetune" / "demo", "finetune/demo")
-    cut("adapter", len(rows_of("adapter")) - 4)
-
-    said = recorded.call(["run", "-q", "--resume", "adapter"])
-
-    assert said.startswith("exit 0"), said
-    assert_same_run("adapter", nearly)
+    assert files_of("part")["results.jsonl"].startswith(before)
+    assert failed
+    mended = rows_of("part")[-len(failed) :]
+    assert mended == [whole[row["probe_id"]] | {"attempt": 2} for row in failed]
+    assert manifest_of("part")["identity"] == manifest_of("whole")["identity"]
