@@ -3,7 +3,7 @@
 A conversation is a shortened dialogue: the evidence of some family groups in its order, each turn
 with its request, other turns in between (requests, and evidence of the same kind that is never
 asked about), and memory questions with their gold answers as assistant turns, some asked on the
-way, most at the end. Both variants of a cluster are made with the same plan, so that only the stated
+way, most at the end. Both variants of a cluster are made with the same plan: only the stated
 fact tells the answers of the two apart. Knows no tokens.
 """
 
