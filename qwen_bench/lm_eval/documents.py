@@ -176,6 +176,8 @@ def document(asked: AskedProbe, choice: ProbeChoice) -> dict[str, Any]:
         "family": probe.family,
         "lang": probe.lang,
         "length": probe.length,
+        "level": probe.level,
+        "wording": probe.wording,
         "position": float(probe.position or 0.0),
         "cluster": str(probe.cluster),
         "messages": as_dicts(asked.messages),

@@ -65,6 +65,8 @@ def dataset(
             "family": text,
             "lang": text,
             "length": number,
+            "level": number,
+            "wording": text,
             "position": datasets.Value("float64"),
             "cluster": text,
             "messages": [{"role": text, "content": text}],

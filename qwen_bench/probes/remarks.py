@@ -66,8 +66,11 @@ def lures(sources: Sources, programme: Programme, number: int, lang: Lang) -> It
 
     Every family of the programme at every level of the suite comes equally often, in random order;
     the turns of one lure follow each other, sooner or later. A programme without evidence in its
-    turns has the lures of `mixed`.
+    turns has the lures of `mixed`. Training has none: no word of a suite may stand there, and the
+    evidence that it does not ask about does the same.
     """
+    if sources.split == "train":
+        return
     groups = [g for g in programme.groups if lang in _lures_of(sources, g)]
     if not groups and programme.recipe:
         groups = [g for g in MIXED.groups if lang in _lures_of(sources, g)]

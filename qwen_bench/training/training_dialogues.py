@@ -1,8 +1,9 @@
 """Training conversations made from the train split: its words and requests, never those of eval.
 
-A conversation is a shortened dialogue: the evidence of some family groups in its order, other turns
-in between, and memory questions with their gold answers as assistant turns, some asked on the way,
-most at the end. Both variants of a cluster are made with the same plan, so that only the stated
+A conversation is a shortened dialogue: the evidence of some family groups in its order, each turn
+with its request, other turns in between (requests, and evidence of the same kind that is never
+asked about), and memory questions with their gold answers as assistant turns, some asked on the
+way, most at the end. Both variants of a cluster are made with the same plan: only the stated
 fact tells the answers of the two apart. Knows no tokens.
 """
 
@@ -16,7 +17,16 @@ from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
-from qwen_bench.probes.probe import MAX_TURNS, VARIANTS, AskedProbe, Dialogue, Lang, Turn, Variant
+from qwen_bench.probes.probe import (
+    LEVELS,
+    MAX_TURNS,
+    VARIANTS,
+    AskedProbe,
+    Dialogue,
+    Lang,
+    Turn,
+    Variant,
+)
 from qwen_bench.probes.programmes import MIXED, Sources
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.suites import make_sources
@@ -26,8 +36,9 @@ from qwen_bench.training.recipe import GenerateBlock
 # Named in every draw: changing how conversations are made must change their ids.
 CONSTRUCTION = "3"
 
-# Keys of a stated list that are asked for: all of them, so that one history holds many targets.
+# Keys of a stated list that are asked for, all of them at levels 1 to 3: one history, many targets.
 KEYS = 4
+ALL_LEVELS = tuple(range(1, LEVELS + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,8 @@ def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
     Fewer of them are the first of more.
 
     Raises:
-        InputError: an unknown family, or lengths outside 1 to 64.
+        InputError: an unknown family, lengths outside 1 to 64, or levels that are not increasing
+            numbers of 1 to 5.
         DataError: a file of tasks/ is unusable.
     """
     tasks = data_folder("tasks")
@@ -66,6 +78,12 @@ def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
     shortest, longest = wanted.lengths
     if not 1 <= shortest <= longest <= MAX_TURNS:
         raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
+    if not wanted.levels or [*wanted.levels] != sorted({*wanted.levels} & {*ALL_LEVELS}):
+        given = ", ".join(map(str, wanted.levels)) or "none"
+        raise InputError(
+            f"levels {given}: not increasing numbers of 1 to {LEVELS}",
+            fix=f"write them like levels: {[*ALL_LEVELS[:3]]}",
+        )
     sources = make_sources(
         tasks, families, (CONSTRUCTION, wanted.seed), "brief", wanted.levels, split="train"
     )

@@ -26,7 +26,7 @@ def test_every_answer_of_generated_data_ends_with_the_end_of_turn_token_that_is_
     settings = ChatSettings(choose_template(None, tokenizer.chat_template, "embedded"))
     wanted = GenerateBlock(n=20, lengths=(1, 8), langs=("en", "zh"), families=training_families())
 
-    rows, counts = make_rows(generate(wanted), settings, tokenizer, 2048)
+    rows, counts = make_rows(generate(wanted), settings, tokenizer, 8192)
 
     assert tokenizer.pad_token_id == tokenizer.eos_token_id
     assert counts.several_rows == 0

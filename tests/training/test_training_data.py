@@ -10,12 +10,13 @@ from qwen_bench.chat.jsonl import read_records, record_line
 from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.selection import Selection
-from qwen_bench.probes.suites import build_suite, make_sources
+from qwen_bench.probes.suites import build_suite
 from qwen_bench.resources import data_folder
 from qwen_bench.training.recipe import GenerateBlock
 from qwen_bench.training.training_dialogues import generate, training_families
 
 FAMILIES = training_families()
+ORDINALS = {"first", "second", "third", "fourth"}
 
 
 def make(n=40, lengths=(1, 10), langs=("en",), families=FAMILIES, **more):
@@ -127,11 +128,31 @@ def test_impossible_lengths_are_refused(lengths):
         make(lengths=lengths)
 
 
+@pytest.mark.parametrize("levels", [(), (0, 1), (2, 6), (3, 1), (2, 2)])
+def test_levels_that_are_not_increasing_numbers_of_1_to_5_are_refused(levels):
+    with pytest.raises(InputError, match="not increasing numbers of 1 to 5") as caught:
+        make(levels=levels)
+
+    assert caught.value.fix == ("write them like levels: [1, 2, 3]",)
+
+
+def test_a_higher_level_tells_more_between_the_questions():
+    def told(level):
+        """Characters of what the user says in the one turn before each conversation's questions."""
+        records = make(n=40, lengths=(1, 1), families=("fact_recall",), levels=(level,))
+        return sum(len(record.messages[0].content) for record in records)
+
+    sizes = [told(level) for level in (1, 2, 3, 4, 5)]
+    assert sizes == sorted(set(sizes))
+
+
 def strings_of(value):
+    """All texts in words of a family, but wrong answers to questions of common knowledge."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        yield from chain.from_iterable(strings_of(item) for item in value.values())
+        told = (item for key, item in value.items() if key != "others")
+        yield from chain.from_iterable(map(strings_of, told))
     elif isinstance(value, list | tuple):
         yield from chain.from_iterable(strings_of(item) for item in value)
 
@@ -142,33 +163,39 @@ def test_lexicons_and_wording_of_the_splits_share_no_string(lang):
         train, evaluation = (
             set(strings_of(family.words[lang, split].model_dump())) for split in ("train", "eval")
         )
-        # Neutral Jinja glue and one-word grammar (pronouns, genders) may coincide.
-        shared = {text for text in train & evaluation if len(text) > 4}
+        # Neutral Jinja glue and one-word grammar (pronouns, genders, ordinals) may coincide.
+        shared = {text for text in train & evaluation if len(text) > 4} - ORDINALS
         assert not shared, family.name
+
+
+def sentences_of(text):
+    """Its sentences and lines, but those that anybody writes: short ones, and rules of tables."""
+    parts = re.split(r"(?<=[.!?。！？])\s*|\n+", text)
+    return {part.strip() for part in parts if len(part.strip()) > 6 and re.search(r"\w", part)}
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_no_sentence_of_the_training_data_occurs_in_the_suite(lang):
-    records = make(n=200, langs=(lang,))
-    trained = {
+    records = make(n=200, langs=(lang,), levels=(1, 2, 3, 4, 5))
+    trained = [
         m.content
         for record in records
         for m, target in zip(record.messages, record.trained, strict=True)
         if not target
-    }
+    ]
     suite = build_suite("core", Selection(langs=(lang,)))
-    tasks = data_folder("tasks")
-    sources = make_sources(tasks, load_families(tasks), suite.version, 0, "eval")
-    filler = {m.content for t in sources.filler[lang].threads for turn in t for m in turn.messages}
-    asked, golds = set(), set()
-    for dialogue in islice(suite.dialogues(), 20):
-        filler |= {m.content for turn in dialogue.turns for m in turn.messages}
-        asked |= {p.probe.question_text for p in dialogue.probes}
+    exchanges = (e for t in suite.sources.banks[lang].threads for e in t.exchanges)
+    told = [text for e in exchanges for text in (e.request, *e.answers)]
+    golds = set()
+    for dialogue in islice(suite.dialogues(), 30):
+        told += [m.content for turn in dialogue.turns for m in turn.messages]
+        told += [p.probe.question_text for p in dialogue.probes]
         golds |= {p.probe.gold for p in dialogue.probes}
+    learned, asked = (set(chain.from_iterable(map(sentences_of, x))) for x in (trained, told))
 
-    assert trained
-    assert asked
-    assert not trained & (filler | asked)
-    learned = {a for record in records for a in answers(record)}
-    assert learned
-    assert not learned & golds
+    assert len(learned) > 1000
+    assert len(asked) > 1000
+    assert not learned & asked
+    answered = {a for record in records for a in answers(record)}
+    assert answered
+    assert not answered & golds
