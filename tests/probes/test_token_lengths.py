@@ -4,8 +4,8 @@ import statistics
 from collections import defaultdict
 
 import pytest
-
 from qwen_bench.probes.filler import load_filler
+
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
