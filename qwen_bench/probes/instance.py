@@ -188,6 +188,10 @@ class Brief(NamedTuple):
         """
         return self.level >= PASTED_FROM
 
+    def forms(self, words: Any) -> Sequence[Any]:  # noqa: ANN401 - each builder has its own
+        """The evidence templates of the level; words without pasted ones tell at every level."""
+        return (self.pastes and words.pasted) or words.evidence
+
 
 Build = Callable[[Brief, Any], Instance]
 

@@ -68,7 +68,10 @@ def test_dialogues_of_the_lowest_and_the_highest_level_read_as_recorded(name, re
 
 
 def dialogues_of(name):
-    """The first dialogue of four turns of either level, by language and variant, briefly told."""
+    """The first dialogue of four turns of either level, by language and variant, briefly told.
+
+    Of variant B those messages stand there that are not as in A.
+    """
     levels = (LOWEST, HIGHEST)
     selection = Selection(families=(name,), conditions=("main",), lengths=(4,), levels=levels)
     suite = build_suite("full", selection)
@@ -89,6 +92,14 @@ def dialogues_of(name):
         if len(found) == len(levels) * len(LANGS) * 2:
             break
     assert len(found) == len(levels) * len(LANGS) * 2
+    for key, of_b in found.items():
+        if key.endswith("B"):
+            of_a = found[f"{key[:-1]}A"]["chat"]
+            same = [one == two for one, two in zip(of_a, of_b["chat"], strict=True)]
+            of_b["chat"] = [
+                "as in A" if known else message
+                for known, message in zip(same, of_b["chat"], strict=True)
+            ]
     return dict(sorted(found.items()))
 
 
