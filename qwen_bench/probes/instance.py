@@ -190,7 +190,8 @@ class Brief(NamedTuple):
 
     def forms(self, words: Any) -> Sequence[Any]:  # noqa: ANN401 - each builder has its own
         """The evidence templates of the level; words without pasted ones tell at every level."""
-        return (self.pastes and words.pasted) or words.evidence
+        found: Sequence[Any] = (self.pastes and words.pasted) or words.evidence
+        return found
 
 
 Build = Callable[[Brief, Any], Instance]
