@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +19,8 @@ from qwen_bench.probes.seeded_draws import Draw
 # Lowest level whose evidence is pasted rather than told in a sentence.
 PASTED_FROM = 4
 TO_RANK = 4
+# Places of the golds of variants A and B among the candidates to rank.
+_GOLD_PLACES = tuple(permutations(range(TO_RANK), 2))
 
 
 class Words(BaseModel):
@@ -185,6 +188,11 @@ class Brief(NamedTuple):
         """
         return self.level >= PASTED_FROM
 
+    def forms(self, words: Any) -> Sequence[Any]:  # noqa: ANN401 - each builder has its own
+        """The evidence templates of the level; words without pasted ones tell at every level."""
+        found: Sequence[Any] = (self.pastes and words.pasted) or words.evidence
+        return found
+
 
 Build = Callable[[Brief, Any], Instance]
 
@@ -202,7 +210,7 @@ def four_to_rank(
     """Four candidates to rank, the same in both variants, so that chance is 1/4 at every level.
 
     Args:
-        draw: of the instance; the gold of variant A stands at a counterbalanced place.
+        draw: of the instance; the places of both golds are one counterbalanced factor.
         golds: of variants A and B.
         in_history: values of the same type that the history holds, in both variants.
         lexicon: foils, taken only where the history has too few.
@@ -215,4 +223,8 @@ def four_to_rank(
     found = list(dict.fromkeys((*golds, *others)))[:TO_RANK]
     if len(found) < TO_RANK:
         raise ValueError(f"{TO_RANK} values to rank wanted, there are {len(found)}")
-    return draw.listed([found[0], *stream.shuffled(found[1:])])
+    places = draw.balanced("gold places", _GOLD_PLACES)
+    foils = iter(stream.shuffled(found[2:]))
+    return tuple(
+        golds[places.index(place)] if place in places else next(foils) for place in range(TO_RANK)
+    )

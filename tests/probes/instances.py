@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 from qwen_bench.probes.definitions import Family, load_family
 from qwen_bench.probes.instance import Brief, Instance, Question
@@ -26,8 +26,7 @@ class Told:
 
     Attributes:
         turns: (user, assistant) of each evidence turn.
-        asked: text of each question by its name, in the phrasing that was drawn.
-        phrasings: by name of a question, the same in every phrasing there is.
+        numbers: of the phrasing that was drawn, by name of a question.
         system: text of the system message, empty without one.
     """
 
@@ -37,9 +36,32 @@ class Told:
     factors: Mapping[str, str]
     instance: Instance
     turns: tuple[tuple[str, str], ...]
-    asked: Mapping[str, str]
-    phrasings: Mapping[str, tuple[str, ...]]
+    numbers: Mapping[str, int]
     system: str
+
+    @cached_property
+    def asked(self) -> Mapping[str, str]:
+        """Text of each question by its name, in the phrasing that was drawn."""
+        return {
+            question.name: self._phrased(question, self._templates(question)[number])
+            for question, number in zip(self.instance.questions, self.numbers.values(), strict=True)
+        }
+
+    @cached_property
+    def phrasings(self) -> Mapping[str, tuple[str, ...]]:
+        """The questions by their names, each in every phrasing there is."""
+        return {
+            question.name: tuple(self._phrased(question, t) for t in self._templates(question))
+            for question in self.instance.questions
+        }
+
+    def _phrased(self, question: Question, template: str) -> str:
+        words = asking_words(question, self.lang, self.split)
+        context = {"only": getattr(words, "only", ""), **question.context}
+        return render(template, context, family(question.family).joins[self.lang])
+
+    def _templates(self, question: Question) -> list[str]:
+        return templates_of(question, self.lang, self.split)
 
     @property
     def words(self):
@@ -75,7 +97,19 @@ def hosted_by(name: str) -> tuple[str, ...]:
     return ("update_latest", "update_previous") if name == "update_latest" else (name,)
 
 
-@cache
+def asking_words(question: Question, lang: str, split: str):
+    """Words of the family that asks; lures are asked about in tests alone, as in eval."""
+    return family(question.family).words[lang, "eval" if split == "lures" else split]
+
+
+def templates_of(question: Question, lang: str, split: str) -> list[str]:
+    """Templates that phrase a question."""
+    questions = asking_words(question, lang, split).questions
+    return getattr(questions, question.templates) if question.templates else questions
+
+
+# More are made than memory should hold.
+@lru_cache(maxsize=4096)
 def told(name, lang, split, variant, rotation, *, level=1, wording="lexical", slot=2) -> Told:
     """An instance of a family at a level, in one of the wordings of its question.
 
@@ -88,17 +122,12 @@ def told(name, lang, split, variant, rotation, *, level=1, wording="lexical", sl
     brief = Brief(draw, variant, hosted_by(name), level, load, wording, host.task.params)
     words = host.lures[lang] if split == "lures" else host.words[lang, split]
     instance = host.builder.build(brief, words)
-    phrasings, asked = {}, {}
-    for question in instance.questions:
-        asker = family(question.family)
-        words = asker.words[lang, "eval" if split == "lures" else split]
-        templates = words.questions
-        if question.templates:
-            templates = getattr(templates, question.templates)
-        context = {"only": getattr(words, "only", ""), **question.context}
-        phrasings[question.name] = tuple(render(t, context, asker.joins[lang]) for t in templates)
-        number = draw.counted(f"question template {question.family}", len(templates))
-        asked[question.name] = phrasings[question.name][number]
+    numbers = {
+        question.name: draw.counted(
+            f"question template {question.family}", len(templates_of(question, lang, split))
+        )
+        for question in instance.questions
+    }
     join = host.joins[lang]
     turns = tuple(
         (
@@ -111,7 +140,7 @@ def told(name, lang, split, variant, rotation, *, level=1, wording="lexical", sl
     if instance.system:
         system = render(instance.system, instance.system_context, join, lines=True)
     factors = dict(draw.factors)
-    return Told(host, lang, split, factors, instance, turns, asked, phrasings, system)
+    return Told(host, lang, split, factors, instance, turns, numbers, system)
 
 
 def pair(name, lang, split, rotation, **form) -> tuple[Told, Told]:
@@ -120,8 +149,8 @@ def pair(name, lang, split, rotation, **form) -> tuple[Told, Told]:
     return a, b
 
 
-def forms(name: str) -> list[dict[str, object]]:
-    """The forms of a family as arguments of `told`: every level in both wordings."""
+def forms() -> list[dict[str, object]]:
+    """All forms of a family as arguments of `told`: every level in both wordings."""
     return [
         {"level": level, "wording": wording}
         for level in range(1, LEVELS + 1)

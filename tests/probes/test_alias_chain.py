@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, is_right, keeps_to, share_right
 from .instances import EVERY, LANGS, family, mentions, named, pair, told
 
 NAME = "alias_chain"
@@ -221,38 +220,3 @@ def test_there_are_words_for_every_level(lang):
         assert len(set(words.places)) == 50
         assert len(set(words.keys)) == 22 + 5 * 8
     assert len(set(family(NAME).lures[lang].places)) == 28
-
-
-@pytest.mark.parametrize("level", HOPS)
-@pytest.mark.parametrize("solver", HISTORY_READERS)
-def test_shortcuts_score_what_the_family_declares(solver, level):
-    for lang, split in EVERY:
-        items = [
-            told(NAME, lang, split, variant, rotation, level=level, wording=wording, slot=slot)
-            for variant, wording, rotation, slot in itertools.product(
-                "AB", WORDINGS, range(BLOCK), range(5)
-            )
-        ]
-        declared = declared_at(items[0], solver, level)
-        assert keeps_to(share_right(solver, items), declared), (lang, split)
-
-
-@pytest.mark.parametrize("level", HOPS)
-@pytest.mark.parametrize("solver", PICKERS)
-def test_a_pick_without_reading_scores_chance(solver, level):
-    items = [
-        told(NAME, lang, split, variant, rotation, level=level, slot=slot)
-        for (lang, split), variant, rotation, slot in itertools.product(
-            EVERY, "AB", range(12), range(5)
-        )
-    ]
-    assert keeps_to(share_right(solver, items), declared_at(items[0], solver, level))
-    assert declared_at(items[0], solver, level) == items[0].family.task.chance
-
-
-@pytest.mark.parametrize("level", [2, 3, 4, 5])
-def test_a_solver_that_tells_variants_apart_by_nothing_wins_no_whole_group(level):
-    for solver, (lang, split) in itertools.product(family(NAME).task.zero_groups, EVERY):
-        for both in pairs(lang, split, level):
-            right = [is_right(solver, item, q) for item in both for q in item.instance.questions]
-            assert not all(right), solver

@@ -13,7 +13,7 @@ from qwen_bench.runs.runner import units
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_prompts_of_core_are_estimated_within_five_percent(lang, qwen_tokenizer):
-    suite = build_suite("core", Selection(limit=1, langs=(lang,), lengths=(1, 8, 32)))
+    suite = build_suite("core", Selection(limit=1, langs=(lang,), lengths=(1, 16), levels=(1, 5)))
     naive = shared = 0
     for dialogue in suite.dialogues():
         tree = PrefixTree()

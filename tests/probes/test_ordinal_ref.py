@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 
-from .adjacent_solvers import HISTORY_READERS, PICKERS, declared_at, is_right, keeps_to, share_right
 from .instances import EVERY, LANGS, family, named, pair, told
 
 NAME = "ordinal_ref"
@@ -151,36 +150,3 @@ def test_there_are_words_for_every_level_in_equal_number_in_both_languages(lang)
     lures = family(NAME).lures[lang]
     assert len(set(lures.values)) == 28
     assert len(set(lures.keys)) == 22
-
-
-@pytest.mark.parametrize("level", LENGTHS)
-@pytest.mark.parametrize("solver", HISTORY_READERS)
-def test_shortcuts_score_what_the_family_declares(solver, level):
-    for lang, wording in itertools.product(LANGS, WORDINGS):
-        items = [
-            told(NAME, lang, "eval", variant, rotation, level=level, wording=wording, slot=slot)
-            for variant, rotation, slot in itertools.product("AB", range(12), range(10))
-        ]
-        declared = declared_at(items[0], solver, level)
-        assert keeps_to(share_right(solver, items), declared), (lang, wording)
-
-
-@pytest.mark.parametrize("level", LENGTHS)
-@pytest.mark.parametrize("solver", PICKERS)
-def test_a_pick_without_reading_scores_chance(solver, level):
-    items = [
-        told(NAME, lang, split, variant, rotation, level=level, slot=slot)
-        for (lang, split), variant, rotation, slot in itertools.product(
-            EVERY, "AB", range(12), range(5)
-        )
-    ]
-    assert keeps_to(share_right(solver, items), declared_at(items[0], solver, level))
-    assert declared_at(items[0], solver, level) == items[0].family.task.chance
-
-
-@pytest.mark.parametrize("level", [2, 3, 4, 5])
-def test_a_solver_that_tells_variants_apart_by_nothing_wins_no_whole_group(level):
-    for solver, (lang, split) in itertools.product(family(NAME).task.zero_groups, EVERY):
-        for both in pairs(lang, split, level):
-            right = [is_right(solver, item, q) for item in both for q in item.instance.questions]
-            assert not all(right), solver

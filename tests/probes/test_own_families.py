@@ -1,5 +1,6 @@
 """Families that a user adds: the guide works as printed, and a bad folder is told file and line."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -8,10 +9,18 @@ import pytest
 from qwen_bench.cli.main import main
 from qwen_bench.errors import DataError, InputError
 from qwen_bench.probes import suites
+from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.family_checks import load_checked_families
+from qwen_bench.probes.instance import Brief
+from qwen_bench.probes.probe import LEVELS
+from qwen_bench.probes.seeded_draws import Draw
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, build_suite
+from qwen_bench.probes.word_templates import render
+from qwen_bench.resources import data_folder
 
+FAMILIES = load_families(data_folder("tasks"))
+RULES = {"instruction_retention", "system_rule"}
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
 FILES = re.findall(
     r"^`(families/[^`]+)`:\n\n```yaml\n(.*?)```",
@@ -30,13 +39,40 @@ def folder(tmp_path):
     return tmp_path / "families"
 
 
+PASTED = """  pasted:
+    - user: |-
+        From the rota:
+        {% for b in bindings %}- {{ b.say }}: {{ b.value }}
+        {% endfor %}
+      assistant: ["Thanks, I have the list."]
+"""
+
+
+def paste_into(folder, text=PASTED):
+    """The family with lists to paste, as the guide shows them."""
+    path = folder / "on_call" / "en.yaml"
+    words = path.read_text(encoding="utf-8")
+    path.write_text(words.replace("  questions:\n", f"{text}  questions:\n"), encoding="utf-8")
+
+
+def evidence_of(folder):
+    """What users say in evidence turns, by level, in a suite of the levels 2 and 4."""
+    suite = build_suite("quick", Selection(families=("on_call",), langs=("en",)), own=own(folder))
+    return {
+        dialogue.probes[0].probe.level: turn.user
+        for dialogue in suite.dialogues()
+        for turn in dialogue.turns
+        if turn.group
+    }
+
+
 def own(folder):
     return Own(tasks_dirs=(str(folder),))
 
 
-def test_the_guide_makes_a_family_from_nothing_in_under_40_lines():
+def test_the_guide_makes_a_family_from_nothing_in_27_lines():
     assert [name for name, _ in FILES] == ["families/on_call/task.yaml", "families/on_call/en.yaml"]
-    assert sum(len(text.splitlines()) for _, text in FILES) < 40
+    assert sum(len(text.splitlines()) for _, text in FILES) == 27
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -70,6 +106,62 @@ def test_a_family_that_was_changed_is_read_anew_under_the_same_relative_path(fol
     path.write_text(path.read_text("utf-8").replace("chance: 0.25", "chance: 0.3"), "utf-8")
 
     assert load_checked_families(Path(folder.name))["on_call"].task.chance == 0.3
+
+
+def test_high_levels_are_told_where_there_is_nothing_to_paste(folder):
+    assert PASTED in GUIDE.read_text(encoding="utf-8")
+    assert all("- the " not in said for said in evidence_of(folder).values())
+
+    paste_into(folder)
+
+    found = evidence_of(folder)
+    assert found.keys() == {2, 4}
+    assert "- the " in found[4]
+    assert "- the " not in found[2]
+
+
+def test_without_levels_there_are_four_items_at_every_level(folder):
+    path = folder / "on_call" / "task.yaml"
+    path.write_text(path.read_text("utf-8").replace("levels: [1, 2, 3, 4, 5]\n", ""), "utf-8")
+
+    assert load_checked_families(folder)["on_call"].task.levels == [4] * 5
+    for said in evidence_of(folder).values():
+        names = ("Runa", "Hedda", "Liselotte", "Eskil", "Torvald", "Bastiaan")
+        assert sum(name in said for name in names) == 4
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in RULES])
+def test_every_builder_makes_do_with_four_items_and_nothing_to_paste(name):
+    host = FAMILIES[name]
+    words = host.words["en", "eval"]
+    bare = {"pasted": []} if hasattr(words, "pasted") else {}
+    if hasattr(words, "things"):
+        bare["things"] = words.things.model_copy(update={"pasted": []})
+    words = words.model_copy(update=bare)
+    if host.group != name:
+        assert not bare
+        return
+    for level, variant in itertools.product(range(1, LEVELS + 1), "AB"):
+        draw = Draw(("own",), name, 2, level)
+        brief = Brief(draw, variant, (name,), level, 4, "lexical", {})
+        for evidence in host.builder.build(brief, words).evidence:
+            said = render(evidence.user, evidence.context, host.joins["en"], lines=True)
+            assert "\n" not in said or name == "ellipsis"
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("- Runa: {{ b.say }}", "states the answer 'Runa'"),
+        ("- {{ b.say }}", "never states the answer"),
+    ],
+)
+def test_a_bad_list_to_paste_is_refused_with_file_and_remedy(folder, line, what):
+    paste_into(folder, PASTED.replace("- {{ b.say }}: {{ b.value }}", line))
+
+    with pytest.raises(DataError, match=what) as caught:
+        load_checked_families(folder)
+    assert caught.value.fix
 
 
 def test_other_families_keep_their_probes_beside_one_of_the_user(folder):
@@ -125,7 +217,7 @@ def test_families_of_an_installed_package_are_found_by_entry_point(folder, monke
             "en.yaml",
             "  only: Reply",
             "  onyl: Reply",
-            "en.yaml:24  error  unknown key .*near: only",
+            "en.yaml:18  error  unknown key .*near: only",
         ),
         ("en.yaml", "  only: Reply with the name only.\n", "", r"en.yaml:2  error  eval.only: "),
         ("en.yaml", "{{ b.value }} for ", "somebody for ", "never states the answer"),
@@ -140,13 +232,6 @@ def test_families_of_an_installed_package_are_found_by_entry_point(folder, monke
             "",
             "the builder 'bindings' fails",
         ),
-        (
-            "en.yaml",
-            "- {{ b.say }}: {{ b.value }}",
-            "- Runa: {{ b.say }}",
-            "states the answer 'Runa'",
-        ),
-        ("en.yaml", "- {{ b.say }}: {{ b.value }}", "- {{ b.say }}", "never states the answer"),
         ("en.yaml", "f: [Runa, Hedda, Liselotte], ", "f: [], ", "the builder 'bindings' fails"),
         ("task.yaml", "builder: bindings", "builder: bindngs", "task.yaml:3  error  builder: no"),
         ("task.yaml", "version: 1", "version: 1\nprogramme: mixed", "programme: belongs to the"),

@@ -2,18 +2,14 @@
 
 import re
 from collections import Counter
-from dataclasses import replace
-from functools import cache
 
 import pytest
 
-from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import read_yaml
 from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
-from qwen_bench.solvers.solver_engine import SOLVERS
 
-from .adjacent_shortcuts import READ_NOTHING, TOLERANCE, probe_of
 from .instances import EVERY, TASKS, family, mentions, named, pair, told
+from .shortcut_scores import right
 from .word_checks import content_words, list_lengths
 
 NAME = "state_tracking"
@@ -301,60 +297,8 @@ def test_a_lure_is_about_as_long_as_evidence_of_its_level(lang, level):
     assert 0.85 <= sizes["lures"] / sizes["eval"] <= 1.15
 
 
-def is_right(solver, item, variant):
-    """Whether a solver that sees the evidence alone lists the right items."""
-    question = item.question
-    probe = replace(probe_of(item, question, variant), gold_items=question.gold_items)
-    said = [
-        message
-        for user, reply in item.turns
-        for message in (Message("user", user), Message("assistant", reply))
-    ]
-    answer = SOLVERS[solver](probe, (*said, Message("user", probe.question_text)))
-    return set(answer.split(item.words.comma)) == set(question.gold_items)
-
-
-@cache
-def right(solver, lang, level):
-    """For many instances whether a solver is right in A and in B."""
-    return [
-        [
-            is_right(solver, item, variant)
-            for variant, item in zip(
-                "AB",
-                pair(
-                    NAME,
-                    lang,
-                    "eval",
-                    rotation,
-                    level=level,
-                    slot=slot,
-                    wording=WORDINGS[(rotation + slot) % 2],
-                ),
-                strict=True,
-            )
-        ]
-        for rotation in range(24)
-        for slot in range(10)
-    ]
-
-
 @each_lang
 @each_level
-def test_solvers_without_memory_score_what_the_family_declares(lang, level):
-    shortcuts = family(NAME).task.shortcuts
-    assert {*READ_NOTHING, *READERS} == {*shortcuts}
-    for solver, declared in shortcuts.items():
-        limit = float(str(declared).removeprefix("<="))
-        found = right(solver, lang, level)
-        score = sum(map(sum, found)) / (2 * len(found))
-
-        assert score <= limit + TOLERANCE, solver
-        assert isinstance(declared, str) or score >= limit - TOLERANCE, solver
-
-
-@each_lang
-@each_level
-@pytest.mark.parametrize("solver", [*sorted(READ_NOTHING), *READERS])
+@pytest.mark.parametrize("solver", family(NAME).task.shortcuts)
 def test_no_solver_without_memory_wins_a_twin_group(solver, lang, level):
-    assert not any(map(all, right(solver, lang, level)))
+    assert not any(all(pair.values()) for pair in right(NAME, solver, lang, level))

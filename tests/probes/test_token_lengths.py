@@ -2,14 +2,15 @@
 
 import statistics
 from collections import defaultdict
+from functools import lru_cache
 
 import pytest
 
-from qwen_bench.probes.filler import load_filler
-from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.resources import data_folder
+
+# Tokens of "<|im_start|>assistant\n".
+OPENING = 3
 
 
 def chatml(messages):
@@ -25,12 +26,13 @@ def count(qwen_tokenizer):
 
 @pytest.fixture(scope="module")
 def prompts(count):
-    """Probe and tokens of its prompt by id, for the first rotation of core."""
+    """Probe and tokens of its prompt by id, for the lowest and the highest level of core."""
+    selection = Selection(limit=1, conditions=("main",), lengths=(1, 4, 16, 32), levels=(1, 5))
+    counted = lru_cache(maxsize=None)(lambda message: count(chatml([message])) - OPENING)
     return {
-        asked.probe.id: (asked.probe, count(chatml(asked.messages)))
-        for dialogue in build_suite("core", Selection(limit=1)).dialogues()
+        asked.probe.id: (asked.probe, sum(map(counted, asked.messages)) + OPENING)
+        for dialogue in build_suite("core", selection).dialogues()
         for asked in dialogue.probes
-        if asked.probe.condition == "main"
     }
 
 
@@ -38,19 +40,6 @@ def test_the_tokenizer_is_that_of_qwen(qwen_tokenizer):
     ids = qwen_tokenizer.encode("<|im_start|>user\nMy locker is 11.<|im_end|>").ids
 
     assert ids == [151644, 872, 198, 5050, 34679, 374, 220, 16, 16, 13, 151645]
-
-
-@pytest.mark.parametrize("lang", LANGS)
-def test_an_exchange_of_filler_has_the_specified_number_of_tokens(lang, count):
-    exchanges = [
-        count(chatml(turn.messages)) - count("<|im_start|>assistant\n")
-        for thread in load_filler(data_folder("tasks"), lang, "eval").threads
-        for turn in thread
-    ]
-
-    assert min(exchanges) >= 35
-    assert max(exchanges) <= 90
-    assert 45 <= statistics.mean(exchanges) <= 65
 
 
 def test_every_english_prompt_has_a_chinese_one_of_the_same_skeleton_and_turns(prompts):
@@ -68,31 +57,35 @@ def test_every_english_prompt_has_a_chinese_one_of_the_same_skeleton_and_turns(p
 
 def test_the_prompts_of_twins_are_equally_long_within_the_allowance(prompts):
     for name, (a, tokens) in prompts.items():
-        if a.variant != "A":
-            continue
-        other = prompts[name.replace("/A/", "/B/")][1]
-        # A rule marks every reply of one variant; unstated facts shorten one evidence turn.
-        most = 0.2 if a.programme == "rule" or a.family == "abstention" else 0.05
-        assert abs(tokens - other) <= max(3, most * max(tokens, other)), name
+        if a.variant == "A":
+            other = prompts[name.replace("/A/", "/B/")][1]
+            assert abs(tokens - other) <= 0.05 * max(tokens, other), name
 
 
-def test_token_counts_grow_with_the_history_and_stay_far_below_8192(prompts):
+def test_token_counts_grow_with_the_history_and_stay_below_12000(prompts):
     by_length = defaultdict(list)
     for probe, tokens in prompts.values():
         by_length[probe.length].append(tokens)
 
     means = [statistics.mean(by_length[length]) for length in sorted(by_length)]
     assert means == sorted(means)
-    assert max(tokens for _, tokens in prompts.values()) < 4096
+    assert max(tokens for _, tokens in prompts.values()) < 12000
 
 
-def test_candidates_of_a_probe_have_equal_token_counts_within_one(prompts, count):
+def test_the_gold_is_no_more_often_the_longest_of_what_is_ranked_than_by_chance(prompts, count):
+    """Ranking takes the mean over tokens; lengths may differ, and tell nothing."""
+    longest, spread = [], []
     for probe, _ in prompts.values():
-        if probe.length < 32 or probe.answer_kind in {"set", "yesno", "rule"}:
-            continue
-        lead = " " if probe.lang == "en" else ""
-        sizes = [count(lead + candidate) for candidate in probe.candidates]
-        assert max(sizes) - min(sizes) <= 1, (probe.id, probe.candidates, sizes)
+        if probe.answer_kind == "single" and len(probe.rank_candidates) == 4:
+            lead = " " if probe.lang == "en" else ""
+            sizes = {text: count(lead + text) for text in probe.rank_candidates}
+            others = [size for text, size in sizes.items() if text != probe.gold]
+            longest.append(sizes[probe.gold] > max(others))
+            spread.append(max(sizes.values()) - min(sizes.values()))
+
+    assert sum(longest) / len(longest) <= 0.25
+    assert max(spread) <= 3
+    assert sum(spread) / len(spread) <= 1
 
 
 def test_a_candidate_after_the_prompt_has_the_tokens_it_has_alone(prompts, count, qwen_tokenizer):

@@ -2,18 +2,14 @@
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import replace
-from functools import cache
 
 import pytest
 
-from qwen_bench.chat.messages import Message
 from qwen_bench.probes.definitions import read_yaml
 from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
-from qwen_bench.solvers.solver_engine import SOLVERS
 
-from .adjacent_shortcuts import READ_NOTHING, TOLERANCE, probe_of
 from .instances import EVERY, TASKS, family, mentions, named, pair, told
+from .shortcut_scores import PICKERS, TOLERANCE, right
 from .word_checks import content_words, list_lengths
 
 NAME = "update_latest"
@@ -274,78 +270,27 @@ def test_a_chinese_answer_may_leave_out_the_common_suffix(split):
         assert question.aliases == {v: (v[:-1],) for v in question.candidates}
 
 
-def answer(solver, item, question, variant):
-    """What a solver says right after the evidence; without reading it picks from the ranked."""
-    probe = probe_of(item, question, variant)
-    if solver in READ_NOTHING:
-        probe = replace(probe, candidates=probe.rank_candidates)
-    said = [
-        m
-        for user, reply in item.turns
-        for m in (Message("user", user), Message("assistant", reply))
-    ]
-    return SOLVERS[solver](probe, (*said, Message("user", probe.question_text)))
-
-
-@cache
-def right(solver, lang, level):
+def both(solver, lang, level):
     """For many instances: by question and variant whether a solver is right."""
-    return [
-        {
-            (name, variant): answer(solver, item, question, variant) == question.gold
-            for variant, item in zip(
-                "AB",
-                pair(
-                    NAME,
-                    lang,
-                    "eval",
-                    rotation,
-                    level=level,
-                    slot=slot,
-                    wording=WORDINGS[(rotation + slot) % 2],
-                ),
-                strict=True,
-            )
-            for name, question in item.questions.items()
-        }
-        for rotation in range(24)
-        for slot in range(12)
-    ]
+    latest, previous = (right(name, solver, lang, level) for name in ASKERS.values())
+    return [one | two for one, two in zip(latest, previous, strict=True)]
 
 
 @each_lang
 @each_level
-@pytest.mark.parametrize("name", ASKERS)
-def test_solvers_without_memory_score_what_the_family_declares(name, lang, level):
-    shortcuts = family(ASKERS[name]).task.shortcuts
-    assert {*READ_NOTHING, "recency", "primacy", "frequency", "last-entity", "overlap"} == {
-        *shortcuts
-    }
-    for solver, declared in shortcuts.items():
-        value = declared[level - 1] if isinstance(declared, list) else declared
-        limit = float(str(value).removeprefix("<="))
-        found = right(solver, lang, level)
-        score = sum(one[name, variant] for one in found for variant in "AB") / (2 * len(found))
-
-        assert score <= limit + TOLERANCE, solver
-        assert isinstance(value, str) or score >= limit - TOLERANCE, solver
-
-
-@each_lang
-@each_level
-@pytest.mark.parametrize("solver", [*sorted(READ_NOTHING), "recency", "primacy", "frequency"])
+@pytest.mark.parametrize("solver", [*PICKERS, "recency", "primacy", "frequency"])
 def test_no_solver_that_ignores_the_asked_time_wins_a_twin_group(solver, lang, level):
-    assert not any(all(one.values()) for one in right(solver, lang, level))
+    assert not any(all(one.values()) for one in both(solver, lang, level))
 
 
 @each_lang
 @each_level
-@pytest.mark.parametrize("solver", [*sorted(READ_NOTHING), "recency", "primacy"])
+@pytest.mark.parametrize("solver", [*PICKERS, "recency", "primacy"])
 @pytest.mark.parametrize("name", ASKERS)
 def test_no_solver_that_reads_by_position_wins_both_variants_of_a_question(
     name, solver, lang, level
 ):
-    assert not any(one[name, "A"] and one[name, "B"] for one in right(solver, lang, level))
+    assert not any(one[name, "A"] and one[name, "B"] for one in both(solver, lang, level))
 
 
 @each_lang
@@ -354,6 +299,6 @@ def test_no_solver_that_reads_by_position_wins_both_variants_of_a_question(
 def test_what_ignores_the_asked_time_scores_at_most_one_on_both_questions_together(
     solver, lang, level
 ):
-    found = right(solver, lang, level)
+    found = both(solver, lang, level)
 
     assert sum(sum(one.values()) for one in found) / (2 * len(found)) <= 1 + TOLERANCE

@@ -8,21 +8,15 @@ import re
 
 import pytest
 
-from qwen_bench.audit.shortcuts import ZERO_GROUPS_FROM
 from qwen_bench.probes.definitions import read_yaml
 from qwen_bench.probes.probe import LANGS, LEVELS, WORDINGS
 
 from .instances import EVERY, TASKS, family, mentions, named, pair, told
-from .shortcut_scores import MANY_ROTATIONS, group_score, undeclared
 from .word_checks import content_words, list_lengths
 
 NAMES = ["fact_recall", "abstention", "assistant_recall"]
 ROTATIONS = 16
 SPLITS = ("eval", "train", "lures")
-SHORTCUTS = {
-    *("blind", "constant", "longest", "recency", "primacy", "frequency"),
-    *("last-entity", "overlap"),
-}
 LONGEST = {"en": 1100, "zh": 420}
 
 each_family = pytest.mark.parametrize("name", NAMES)
@@ -142,24 +136,6 @@ def test_both_languages_have_lists_of_equal_length(name):
     en, zh = (read_yaml(TASKS / name / f"{lang}.yaml") for lang in LANGS)
     for split in SPLITS:
         assert dict(list_lengths(en[split])) == dict(list_lengths(zh[split]))
-
-
-@each_family
-@each_level
-@pytest.mark.parametrize("lang", LANGS)
-def test_solvers_without_memory_score_what_the_family_declares(name, level, lang):
-    assert {*family(name).task.shortcuts} >= SHORTCUTS
-    assert not list(undeclared(name, lang, level, MANY_ROTATIONS))
-
-
-@each_family
-@each_level
-@pytest.mark.parametrize("lang", LANGS)
-def test_no_twin_group_is_won_without_reading(name, level, lang):
-    reading = family(name).task.zero_groups if level >= ZERO_GROUPS_FROM else []
-
-    for solver in ("blind", "constant", "longest", *reading):
-        assert group_score(name, solver, lang, level) == 0, solver
 
 
 @each_family

@@ -8,6 +8,8 @@ key, or a fact without a value, is no cue.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -34,7 +36,7 @@ class AbstentionWords(Valued):
 
     entities: list[NeutralKey]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
     abstain: str
@@ -61,7 +63,7 @@ def build(brief: Brief, words: AbstentionWords) -> Instance:
     ]
     fact = {"say": keys[bare].say, "value": "", "neutral": keys[bare].neutral}
     news.insert(draw.counted("neutral place", k + 1), fact)
-    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates = draw.balanced("evidence template", brief.forms(words))
     golds = (values[asked], words.abstain)
     ranked = four_to_rank(draw, golds, values, words.values)
     question = Question(

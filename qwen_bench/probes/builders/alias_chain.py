@@ -15,6 +15,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -51,7 +53,7 @@ class ChainWords(Words):
     containers: list[list[str]]
     places: list[str]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -97,7 +99,7 @@ def build(brief: Brief, words: ChainWords) -> Instance:
         for inner, outer in pairwise(steps)
         for pair in zip(inner, outer, strict=True)
     ]
-    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates = draw.balanced("evidence template", brief.forms(words))
     links = [link._asdict() for link in _order(draw, placed, stored, gap)]
     ranked = four_to_rank(draw, (places[gold], places[following]), places, words.places)
     question = Question(

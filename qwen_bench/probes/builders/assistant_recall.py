@@ -9,6 +9,8 @@ the opposite order.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.builders.fact_recall import DescribedKey
 from qwen_bench.probes.instance import (
     Brief,
@@ -27,7 +29,7 @@ class ProposalWords(Valued):
 
     entities: list[DescribedKey]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -52,7 +54,7 @@ def build(brief: Brief, words: ProposalWords) -> Instance:
         "own": [{"say": keys[i].say, "value": own[i]} for i in order],
         "proposed": [{"say": keys[i].say, "value": proposed[i]} for i in order],
     }
-    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates = draw.balanced("evidence template", brief.forms(words))
     ranked = four_to_rank(draw, golds, values, words.values)
     question = Question(
         family=brief.family,

@@ -9,6 +9,8 @@ predicates change places, so the question about the list asks another one.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -58,7 +60,7 @@ class EllipsisWords(Words):
     roles: list[Role]
     values: Names
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     cues: list[Templates]
     questions: Wordings
     only: str
@@ -109,7 +111,7 @@ def build(brief: Brief, words: EllipsisWords) -> Instance:
         {"does": duty.does, "names": [values[i * n + r] for i in range(STOPS)]}
         for r, duty in enumerate(roles)
     ]
-    forms = words.pasted if brief.pastes else words.evidence
+    forms = brief.forms(words)
     listed = draw.balanced("evidence template", forms)
     asking = draw.balanced("cue template", words.cues)
     answer = {"asks": questions, "city": cities[1 - asked], "answer": at_other[role]}

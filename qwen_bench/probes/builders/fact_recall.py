@@ -7,6 +7,8 @@ and the question does not. Distractors are the sibling bindings, one mention eac
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -34,7 +36,7 @@ class BindingWords(Words):
     entities: list[DescribedKey]
     values: Names
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -62,7 +64,7 @@ def build(brief: Brief, words: BindingWords) -> Instance:
         for entity, value in zip(keys, values, strict=True)
     ]
     in_a, in_b = (drawn[asked], drawn[(asked - 1) % k] if k > 1 else drawn[1])
-    forms = words.pasted if brief.pastes else words.evidence
+    forms = brief.forms(words)
     templates = draw.balanced("evidence template", forms)
     ranked = four_to_rank(draw, (in_a, in_b), drawn[:k], words.values.all)
     question = Question(

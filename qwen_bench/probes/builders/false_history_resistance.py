@@ -8,6 +8,8 @@ would look like memory.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import Brief, Builder, Instance, Question, Templates, Valued, Words
 
 SPEAKERS = ("user", "assistant")
@@ -48,7 +50,7 @@ class QuoteWords(Valued):
     chinese: bool
     parts: list[Part]
     evidence: list[QuotedTurns]
-    pasted: list[QuotedTurns]
+    pasted: list[QuotedTurns] = Field(default=[])
     questions: QuoteQuestions
     only: str
 
@@ -70,7 +72,7 @@ def build(brief: Brief, words: QuoteWords) -> Instance:
         values[asked], values[other] = values[other], values[asked]
     told = [{"part": part.say, "value": v} for part, v in zip(parts, values, strict=True)]
     speaker = draw.balanced("speaker", SPEAKERS)
-    forms = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    forms = draw.balanced("evidence template", brief.forms(words))
     templates: Templates = getattr(forms, speaker)
     yes, no = LABELS[words.chinese]
     question = Question(

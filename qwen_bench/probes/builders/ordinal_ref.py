@@ -7,6 +7,8 @@ as a person would. Twin: the list rotates by one place, so the same rank names t
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -43,7 +45,7 @@ class OrdinalWords(Valued):
     from_start: list[str]
     from_end: list[str]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -63,7 +65,7 @@ def build(brief: Brief, words: OrdinalWords) -> Instance:
     place = draw.counted("rank", length)
     behind = length - 1 - place
     rank = words.from_start[place] if place <= behind else words.from_end[behind]
-    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates = draw.balanced("evidence template", brief.forms(words))
     told = {"game": game.say, "count": words.counts[brief.level - 1], "listed": listed}
     ranked = four_to_rank(draw, (in_a[place], in_b[place]), in_a, words.values)
     question = Question(

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -99,7 +101,7 @@ class Things(Words):
     features: list[Feature]
     errands: list[Errand]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     only: str = ""
 
 
@@ -120,7 +122,7 @@ class PronounWords(Words):
     activities: list[Activity]
     favours: list[Favour]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     things: Things
     questions: ReferentQuestions
     only: str
@@ -170,7 +172,7 @@ def build(brief: Brief, words: PronounWords) -> Instance:
     in_a = draw.counted("referent", n)
     in_b = (in_a + n // 2) % n
     referent = in_a if brief.variant == "A" else in_b
-    forms = found.words.pasted if brief.pastes else found.words.evidence
+    forms = brief.forms(found.words)
     template = draw.balanced("evidence template", forms)
     turn = template.turn(draw, "state", {**found.context, "cue": found.cues[referent]})
     golds = (found.values[in_a], found.values[in_b])

@@ -8,6 +8,8 @@ the items of the listed speakers rotate by one.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -44,7 +46,7 @@ class SpeakerWords(Words):
     people: list[str]
     items: list[Item]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -83,7 +85,7 @@ def build(brief: Brief, words: SpeakerWords) -> Instance:
     }
     in_a, in_b = listed[asked], listed[asked - 1]
     options = four_to_rank(draw, (in_a, in_b), listed, [one, two])
-    forms = words.pasted if brief.pastes else words.evidence
+    forms = brief.forms(words)
     templates = draw.balanced("evidence template", forms)
     question = Question(
         family=brief.family,

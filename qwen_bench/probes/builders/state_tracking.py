@@ -56,7 +56,7 @@ class ListWords(Words):
     items: list[str]
     comma: str = Field(exclude=True)
     evidence: list[ListTurns]
-    pasted: list[ListTurns]
+    pasted: list[ListTurns] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -101,7 +101,7 @@ def build(brief: Brief, words: ListWords) -> Instance:
         "their_swaps": their_swaps,
         "log": _log(draw, swaps, their_swaps),
     }
-    turns = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    turns = draw.balanced("evidence template", brief.forms(words))
     gold = states[brief.variant == "B"]
     return Instance(
         (turns.start.turn(draw, "start", context), turns.edit.turn(draw, "edit", context)),

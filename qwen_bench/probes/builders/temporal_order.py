@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -59,7 +61,7 @@ class OrderWords(Words):
     entities: list[News]
     days: list[str]
     evidence: list[Templates]
-    pasted: list[Templates]
+    pasted: list[Templates] = Field(default=[])
     questions: OrderQuestions
     only: str
 
@@ -128,7 +130,7 @@ def _turns(
 ) -> tuple[Evidence, ...]:
     """Both turns, with the piece asked for at a counterbalanced place among the others."""
     draw, half = brief.draw, len(others) // 2
-    templates = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    templates = draw.balanced("evidence template", brief.forms(words))
     replies = len(templates.assistant)
     reply = draw.counted("reply to first", replies)
     following = reply + 1 + draw.counted("reply to second", replies - 1)

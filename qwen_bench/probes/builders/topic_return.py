@@ -54,7 +54,7 @@ class ThreadWords(Words):
     chinese: bool
     days: list[int] = Field(default=[*DAYS])
     evidence: list[PlanTurns]
-    pasted: list[PlanTurns]
+    pasted: list[PlanTurns] = Field(default=[])
     places: Places
     questions: list[str]
     only: str
@@ -80,7 +80,7 @@ def build(brief: Brief, words: ThreadWords) -> Instance:
     in_a = [{"plan": plan, "day": day} for plan, day in zip(plans, days, strict=False)]
     in_b = rotated(in_a, 1)
     told = in_a if brief.variant == "A" else in_b
-    stages = draw.balanced("evidence template", words.pasted if brief.pastes else words.evidence)
+    stages = draw.balanced("evidence template", brief.forms(words))
     half = n // 2
     turns = (
         stages.first.turn(draw, "first", {"plans": told[:half]}),

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from qwen_bench.probes.instance import (
     Brief,
     Builder,
@@ -53,7 +55,7 @@ class UpdateWords(Valued):
     entities: list[Group]
     value_suffix: str = ""
     evidence: list[UpdateTurns]
-    pasted: list[UpdateTurns]
+    pasted: list[UpdateTurns] = Field(default=[])
     questions: Wordings
     only: str
 
@@ -108,7 +110,7 @@ def build(brief: Brief, words: UpdateWords) -> Instance:
         }
         return templates.turn(draw, stage, context)
 
-    forms = words.pasted if brief.pastes else words.evidence
+    forms = brief.forms(words)
     turns = draw.balanced("evidence template", forms)
     evidence = (
         told(turns.set, "set", 0, middle),
