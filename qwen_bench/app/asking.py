@@ -279,7 +279,12 @@ def selection(config: RunConfig) -> Selection:
     check_langs(config)
     langs = None if config.lang is None else tuple(lang for lang in LANGS if lang in config.lang)
     return Selection(
-        config.lengths, config.level, config.family, config.condition, langs, config.limit
+        lengths=config.lengths,
+        levels=config.level,
+        families=config.family,
+        conditions=config.condition,
+        langs=langs,
+        limit=config.limit,
     )
 
 

@@ -141,7 +141,7 @@ def load_suite_files(tasks: Path) -> Mapping[str, SuiteFile]:
     return files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What a user narrows or widens; None or empty means as the suite has it.
 

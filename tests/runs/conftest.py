@@ -44,7 +44,8 @@ def watcher():
 @pytest.fixture
 def make_suite():
     def make(lengths=(1,), langs=("en",), families=("fact_recall",), limit=1, seed=0):
-        return build_suite("quick", Selection(lengths, families, (), langs, limit), seed)
+        selection = Selection(lengths=lengths, families=families, langs=langs, limit=limit)
+        return build_suite("quick", selection, seed)
 
     return make
 
