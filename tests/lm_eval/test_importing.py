@@ -67,7 +67,7 @@ def run_of_ours(tmp_path):
 
     def run(answer, name):
         families = tuple(dict.fromkeys(family for family, _ in CELLS))
-        suite = build_suite("quick", Selection((1, 2), families, ("main",), ("en",), 1))
+        suite = build_suite("quick", Selection((1, 2), None, families, ("main",), ("en",), 1))
         asked = [asked.probe for dialogue in suite.dialogues() for asked in dialogue.probes]
         probes = {probe.id: probe for probe in asked}
         job = Job(

@@ -175,7 +175,9 @@ class TestAnswersInAnyForm:
     @pytest.fixture
     def knowing(self, server, act, answer):
         """`knowing(form)`: the message of an answer has the fields of `form(right answer)`."""
-        chosen = Selection((1,), ("f*",), ("main",), ("en",), 1)
+        chosen = Selection(
+            lengths=(1,), families=("f*",), conditions=("main",), langs=("en",), limit=1
+        )
         golds = {
             tuple(message.content for message in asked.messages): asked.probe.gold
             for dialogue in build_suite("quick", chosen).dialogues()
