@@ -357,7 +357,7 @@ def facts_of(item):
 MISPRINTS = {
     "en": re.compile(
         r"\b(?!(?:had|that)\b)(\w+) \1\b"  # "if you had had your way" is right
-        r"| [,.!;]|(?<!:) \?|\.\.|,,|  |(?i:\bthe the\b)"
+        r"| [,!;]| \.(?!\.\.)|(?<!:) \?|(?<!\.)\.\.(?!\.)|,,|  |(?i:\bthe the\b)"
         r"|\b[Aa] [aeio](?!ne)|\b[Aa]n [bcdfgjklmnpqrstvwxz]"
     ),
     "zh": re.compile(r"[，、：。；]{2}|[,?!;]"),
