@@ -16,7 +16,7 @@ from qwen_bench.probes.suites import build_suite, find_probe
 # To print them: python -c "from tests.probes.test_suites import *; print(digest_of('demo', '1'))"
 RECORDED = {
     "demo": "184c84ecb31c3d8ab90ad2d1ecf993f98560e0996e4dae82f444888722606983",
-    "quick": "ae083b3234a2f65771d227fc975672f3947be9add37031b5bcfeb1998be6bb15",
+    "quick": "79d9f45af998de5210a6324217c5b70acfbc7ead9eb35805eca1e2d6b807d120",
 }
 
 DIGEST = """
