@@ -39,6 +39,7 @@ from qwen_bench.report.run_tables import (
     guessable_families,
     key_figures,
     policy_table,
+    rules_table,
     status_table,
     survival_tables,
 )
@@ -302,6 +303,7 @@ def _mode_section(
             lengths,
         ),
         survivals=survival_tables(rows, scorer),
+        rules=rules_table(f"Form and content of replies to rules, {scorer}", rows),
         abstention=abstention_table(f"Abstention, {scorer}", rows),
         controls=(
             accuracy("Accuracy by condition", "condition", _CONDITIONS, "by_condition"),

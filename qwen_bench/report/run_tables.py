@@ -21,7 +21,7 @@ from qwen_bench.report.tables import (
 )
 from qwen_bench.stats.isotonic import crossing, crossing_words
 from qwen_bench.stats.sanity import guessable_warnings
-from qwen_bench.stats.survival import Checkpoint, abstention, instruction_survival
+from qwen_bench.stats.survival import Checkpoint, abstention, instruction_survival, rule_scores
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome, Run
@@ -205,6 +205,34 @@ def survival_tables(runs: Sequence[Sequence[Outcome]], scorer: str) -> tuple[Rep
             caption = f"Dialogues whose rule was never broken so far, {family}, {scorer}"
             tables.append(run_table(title, columns, keys, curves, values, caption=caption))
     return tuple(tables)
+
+
+def rules_table(title: str, runs: Sequence[Sequence[Outcome]]) -> ReportTable | None:
+    """Form and content of replies to rules; None where no rule was asked for, or none so scored.
+
+    Args:
+        title: of the table.
+        runs: final rows of one scorer, a run each.
+    """
+    found = [rule_scores(rows) for rows in runs]
+    if not any(found):
+        return None
+
+    def row(name: str, field: str) -> TableRow:
+        values = (
+            Value(word="not scored")
+            if one is None
+            else Value(getattr(one, field), note=f"n {one.n:,}")
+            for one in found
+        )
+        return _row(name, values)
+
+    rows = (
+        row("form: the rule is kept", "form"),
+        row("content: the right thing is named", "content"),
+        row("right: both", "both"),
+    )
+    return ReportTable(title, "", (), rows)
 
 
 def abstention_table(title: str, runs: Sequence[Sequence[Outcome]]) -> ReportTable | None:

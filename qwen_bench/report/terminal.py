@@ -369,6 +369,11 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
             if name != "main"
         ]
         lines += ["", f" controls: {' · '.join(controls)}"] if controls else []
+        if (rules := summary.rules) is not None:
+            lines.append(
+                f" rules: form {percent(rules.form)}, content {percent(rules.content)}, "
+                f"both {percent(rules.both)} of {rules.n} replies"
+            )
         lines += policy_lines(summary.policy) if summary.policy is not None else []
         thoughts = summary.reasons.get("no_answer", 0)
         lines.append(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
     from qwen_bench.stats.span import Span
+    from qwen_bench.stats.survival import RuleScores
 
 Word = Literal["regressed", "improved", "within noise", "not worse", "inconclusive", "cannot tell"]
 
@@ -84,7 +85,8 @@ class ModeSummary:
     `by_length` and the other slices cover the main condition; `by_level` is empty where the suite
     has no levels; `conditions` covers adjacent, blind and main. `group_score` counts a twin group
     as 1 only if all its members are right. `reasons` counts the scorer's words. `policy` is None
-    when every turn was sent. `spans` holds the highest level kept, by history length.
+    when every turn was sent. `spans` holds the highest level kept, by history length. `rules`
+    holds form and content of replies to rules, None where there are none.
     """
 
     overall: Accuracy
@@ -100,6 +102,7 @@ class ModeSummary:
     reasons: Mapping[str, int]
     policy: PolicySplit | None = None
     spans: Mapping[int, Span] = field(default_factory=dict)
+    rules: RuleScores | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from qwen_bench.stats.clusters import index_rows, make_rows
 from qwen_bench.stats.intervals import accuracy_interval
 from qwen_bench.stats.results import Accuracy, ModeSummary, PolicySplit, Visibility
 from qwen_bench.stats.span import spans
+from qwen_bench.stats.survival import rule_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -121,6 +122,7 @@ def _summary(rows: Sequence[Outcome], resampler: Resampler) -> ModeSummary:
         reasons=dict(sorted(Counter(row.reason for row in main if row.reason).items())),
         policy=policy_split(main),
         spans=spans(make_rows(rows), resampler) if any(row.level for row in main) else {},
+        rules=rule_scores(main),
     )
 
 
@@ -192,11 +194,11 @@ def visibility(rows: Sequence[Outcome]) -> Visibility:
 def summary_as_dict(summary: Mapping[str, ModeSummary]) -> dict[str, Any]:
     """A run's summary by scorer; history lengths become text keys.
 
-    What there is of levels is left out where the suite has none.
+    What there is of levels and rules is left out where there are none.
     """
     found = {mode: _text_keys(asdict(summary[mode])) for mode in sorted(summary)}
     for cells in found.values():
-        for name in ("by_level", "spans"):
+        for name in ("by_level", "spans", "rules"):
             if not cells[name]:
                 del cells[name]
     return found

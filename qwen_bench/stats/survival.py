@@ -1,6 +1,6 @@
-"""How long an instruction survives, and how a model abstains.
+"""How long an instruction survives, what of it is kept, and how a model abstains.
 
-Both read outcomes in the main condition; a row without a score counts as a violation or as wrong.
+All read outcomes in the main condition; a row without a score counts as a violation or as wrong.
 """
 
 from __future__ import annotations
@@ -28,6 +28,23 @@ class Checkpoint:
     at_risk: int
     violated: int
     survival: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuleScores:
+    """The two scores of replies to rules; a reply is right only with both.
+
+    Attributes:
+        n: replies that have both scores.
+        form: share that kept the rule.
+        content: share that named the right thing.
+        both: share that did both.
+    """
+
+    n: int
+    form: float
+    content: float
+    both: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,31 @@ def instruction_survival(outcomes: Iterable[Outcome]) -> dict[int, Checkpoint]:
         observed.append((min(kept), last, bool(violations)))
     lengths = sorted({length for kept in dialogues.values() for length in kept})
     return kaplan_meier(observed, lengths)
+
+
+def rule_scores(outcomes: Iterable[Outcome]) -> RuleScores | None:
+    """Form and content of the replies to rules.
+
+    Args:
+        outcomes: of one scorer, one row per probe; other conditions than main are left out, and
+            rows without the two scores: of other families, failed, or of scorers before 2.0.
+
+    Returns:
+        None without any.
+    """
+    scores = [
+        (row.form, row.content)
+        for row in outcomes
+        if row.condition == "main" and row.form is not None and row.content is not None
+    ]
+    if not scores:
+        return None
+    return RuleScores(
+        n=len(scores),
+        form=sum(form for form, _ in scores) / len(scores),
+        content=sum(content for _, content in scores) / len(scores),
+        both=sum(form * content for form, content in scores) / len(scores),
+    )
 
 
 def abstention(outcomes: Iterable[Outcome]) -> Abstention | None:

@@ -432,3 +432,20 @@ class TestAModelWithoutASystemRole:
 
         assert done.code == 2
         assert "takes no system message, and only families that need one are asked" in done.err
+
+
+def test_form_and_content_of_replies_to_rules_stand_in_terminal_and_page(call):
+    rules = ("--suite", "quick", "--limit", "1", "--lang", "en", "--mode", "generate",
+             "--family", "instruction_retention")  # fmt: skip
+
+    called = call("run", "--model", "mock:oracle", *rules, "--run-id", "rules", "--html", "p.html")
+
+    assert called.code == 0, called.err
+    assert re.search(
+        r"^ rules: form 100\.0 %, content 100\.0 %, both 100\.0 % of \d+ replies$",
+        called.out,
+        re.MULTILINE,
+    )
+    page = Path("p.html").read_text(encoding="utf-8")
+    assert "Form and content of replies to rules" in page
+    assert "form: the rule is kept" in page

@@ -2,7 +2,14 @@
 
 import pytest
 
-from qwen_bench.stats.survival import abstention, instruction_survival, kaplan_meier
+from qwen_bench.stats.summary import summarise, summary_as_dict
+from qwen_bench.stats.survival import (
+    RuleScores,
+    abstention,
+    instruction_survival,
+    kaplan_meier,
+    rule_scores,
+)
 
 LENGTHS = (1, 2, 4, 8, 16, 32)
 
@@ -87,3 +94,35 @@ def test_always_abstaining_is_right_half_of_the_time(outcome):
 
 def test_one_variant_alone_has_no_balanced_accuracy(outcome):
     assert abstention([outcome(1, variant="A")]) is None
+
+
+def scored(outcome, form, content, **more):
+    both = form * content if form is not None else None
+    return outcome(both, form=form, content=content, family="system_rule", **more)
+
+
+def test_form_and_content_of_replies_to_rules_are_counted_apart(outcome):
+    rows = [scored(outcome, *pair) for pair in ((1, 1), (1, 0), (1, 1), (0, 1))]
+
+    assert rule_scores(rows) == RuleScores(n=4, form=0.75, content=0.75, both=0.5)
+
+
+def test_controls_failures_and_other_families_have_no_part_in_form_and_content(outcome):
+    rows = [
+        scored(outcome, 1, 0),
+        scored(outcome, 0, 0, condition="adjacent"),
+        scored(outcome, None, None, status="error"),
+        outcome(1),
+    ]
+
+    assert rule_scores(rows) == RuleScores(n=1, form=1, content=0, both=0)
+    assert rule_scores(rows[2:]) is None
+
+
+def test_the_summary_of_a_run_without_rules_does_not_speak_of_them(outcome):
+    with_rules, without = (
+        summary_as_dict(summarise([row]))["generate"] for row in (scored(outcome, 1, 0), outcome(1))
+    )
+
+    assert with_rules["rules"] == {"n": 1, "form": 1.0, "content": 0.0, "both": 0.0}
+    assert "rules" not in without
