@@ -12,18 +12,18 @@ from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite, load_suite_names
 
 MAIN = {
-    "demo": {"mixed": 192},
+    "demo": {"mixed": 104},
     "quick": {"mixed": 624, "rule": 80},
     "core": {"mixed": 8_880, "rule": 720},
     "full": {"mixed": 27_360, "rule": 1_760, "extended": 3_520, "system": 1_680},
 }
 OTHERS = {
-    "demo": {"adjacent": 96, "blind": 96},
+    "demo": {"adjacent": 48, "blind": 48},
     "quick": {"adjacent": 320, "blind": 320},
     "core": {"adjacent": 3_520, "blind": 3_520, "concat": 288, "no-filler": 672},
     "full": {"adjacent": 11_120, "blind": 11_120, "concat": 720, "no-filler": 2_400},
 }
-DIALOGUES = {"demo": 32, "quick": 112, "core": 560, "full": 1_600}
+DIALOGUES = {"demo": 18, "quick": 112, "core": 560, "full": 1_600}
 
 
 class Counted:
