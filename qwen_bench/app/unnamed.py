@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.app.asking import Asking
 
-LONG = 2000
+LONG = 3000
 """Answers of the embedded model above which a CPU is at work for more than some minutes."""
 _SHORTER = ("demo", "quick")
 _NAMING = ("Model", "Probes", "Generation")
