@@ -134,9 +134,9 @@ def test_a_family_is_one_folder_in_tasks(checkout):
 
     rows = {line.split()[0]: line.split()[1:] for line in listed.splitlines() if line.strip()}
     assert rows["lost_items"][:-1] == rows["alias_chain"][:-1]
-    assert rows["lost_items"][-1] == "lost_items-0/A/en/lost_items.place/T1/main"
+    assert rows["lost_items"][-1] == "quick-lost_items-0/A/en/lost_items.place/T1/main"
     answered = "".join(path.read_text("utf-8") for path in checkout.glob("runs/one/*.jsonl"))
-    assert "lost_items-0/A/en/lost_items.place/T1/main" in answered
+    assert "quick-lost_items-0/A/en/lost_items.place/T1/main" in answered
     assert re.search(r"^ ok +solver table ", audited, re.MULTILINE)
     assert "LI lost_items" in audited
 
@@ -147,7 +147,7 @@ def test_a_new_family_changes_no_dialogue_of_the_others(checkout):
 
     after = run(checkout, "-c", DIALOGUES, "quick").splitlines()
 
-    assert [line for line in after if not line.startswith("lost_items-")] == before
+    assert [line for line in after if not line.startswith("quick-lost_items-")] == before
     assert len(after) > len(before)
 
 
