@@ -1,5 +1,6 @@
 """A model that is sent the last 8 turns only has lost exactly what was cut."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_cut_evidence_is_named_and_found_where_it_was_cut(tmp_path, monkeypatch,
     assert capsys.readouterr().out == text
     # A model that never saw more than 8 turns loses nothing when the rest is cut.
     assert code == (0 if base == "oracle" else 1)
-    assert ("| 16 | 180 | 100.0 % |" in text) == (base == "oracle")
+    assert bool(re.search(r"\| 16 \| \d+ \| 100\.0 % \|", text)) == (base == "oracle")
     assert ("**As it must be:** regressed from 16 turns on" in text) == (base == "oracle")
     assert ("T = 16: cannot tell, the evidence was cut" in text) == (base == "window-8")
 
