@@ -236,7 +236,7 @@ def test_a_broken_candidate_never_hides_behind_a_good_one(check, monkeypatch, tm
     monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
 
     called = check(
-        "mock:window-4", "mock:blind", "gone=Qwen/Qwen9-1B", "fine=mock:oracle",
+        "mock:window-6", "mock:blind", "gone=Qwen/Qwen9-1B", "fine=mock:oracle",
         words=("--offline",),
     )  # fmt: skip
 

@@ -99,7 +99,7 @@ def test_run_alone_writes_a_profile_and_refuses_what_needs_a_comparison(call):
     called = call("run", "--model", "mock:window-4", *WIDE, "--markdown", "-")
 
     assert called.code == 0
-    assert called.out.startswith("## `window-4`\n\nSuite `quick 1.0`")
+    assert called.out.startswith("## `window-4`\n\nSuite `quick 2.0`")
     for flag, value in (("--gate", "overall>=1"), ("--junit", "j.xml")):
         refused = call("run", "--model", "mock:window-4", *WIDE, flag, value)
         assert refused.code == 2

@@ -17,7 +17,7 @@ from qwen_bench.runs.recorder import locked
 from qwen_bench.solvers.solver_engine import SolverEngine
 
 SMALL = ("--suite", "quick", "--limit", "1", "--lengths", "1,2", "--lang", "en")
-ROWS = 196
+ROWS = 182
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def test_prompts_beyond_the_context_are_shown_in_their_cell_and_counted_as_not_r
     called = call("run", "--model", "./model", *ONE, "--lengths", "1,16")
 
     assert called.code == 0
-    rows = {line.split()[0]: line for line in called.out.splitlines() if line.strip()}
+    lines = [line for line in called.out.splitlines() if line.strip()]
+    # The first table is that of the accuracies.
+    rows = {line.split()[0]: line for line in reversed(lines)}
     assert "too long" not in rows["1"]
     assert rows["16"].endswith("10   [10 too long]")
     assert rows["all"].endswith("12   [10 too long]")
