@@ -16,7 +16,7 @@ from qwen_bench.probes.suites import build_suite, find_probe
 # To print them: python -c "from tests.probes.test_suites import *; print(digest_of('demo', '1'))"
 RECORDED = {
     "demo": "184c84ecb31c3d8ab90ad2d1ecf993f98560e0996e4dae82f444888722606983",
-    "quick": "79d9f45af998de5210a6324217c5b70acfbc7ead9eb35805eca1e2d6b807d120",
+    "quick": "484a5a550823546f6b9fee354c12a4366e4f7be03706145f9ea1076648b5500c",
 }
 
 DIGEST = """
