@@ -195,7 +195,7 @@ def _compared(
     )
     comparison = compare_pairs(
         pairing,
-        chances=declared_chances(),
+        chances=declared_chances(base.manifest.suite.version),
         primary=_primary(base, candidate),
         margin=config.margin / 100,
         alpha=config.alpha,

@@ -240,7 +240,7 @@ def write_page(
         summaries,
         comparisons,
         _suite(runs[0]),
-        chances=declared_chances(),
+        chances=declared_chances(runs[0].manifest.suite.version),
         title=title,
     )
     for target in targets:

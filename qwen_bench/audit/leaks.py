@@ -79,11 +79,12 @@ class Leaks(Check):
                 self._findings.add(probe.id, f"'{mention.candidate}' leaks", turn)
 
     def _question(self, probe: Probe) -> None:
-        """A question names all options or none."""
+        """A question names all that are ranked, all candidates or none."""
         candidates = label_free(probe)
         found = mentions_in(probe.question_text, candidates, aliases_of(probe))
         named = {mention.candidate for mention in found}
-        if named and named != set(candidates):
+        ranked = set(candidates).intersection(probe.rank_candidates)
+        if named and named not in (set(candidates), ranked):
             some = ", ".join(sorted(named))
             self._findings.add(probe.id, f"the question names {some} but not all options")
         if any(_holds(rule, probe.question_text) for rule in _forms(probe)):

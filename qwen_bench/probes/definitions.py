@@ -145,20 +145,29 @@ def _families(folder: Path, *, own: bool) -> Mapping[str, Family]:
     return families
 
 
-def declared_chances() -> Mapping[str, float]:
+def declared_chances(suite_version: str | None = None) -> Mapping[str, float]:
     """Score of a uniform guess by built-in family, as its task.yaml declares it.
+
+    Args:
+        suite_version: families of another major version than this suite's are left out, since an
+            old run was asked other probes; None leaves out none.
 
     Raises:
         DataError: a task.yaml is no YAML.
     """
-    return _chances(data_folder("tasks"))
+    tasks = _tasks(data_folder("tasks"))
+    major = suite_version.split(".", maxsplit=1)[0] if suite_version else None
+    return {
+        name: float(task["chance"])
+        for name, task in tasks.items()
+        if major in {None, str(task["version"])}
+    }
 
 
 @lru_cache(maxsize=4)
-def _chances(folder: Path) -> Mapping[str, float]:
-    """The key `chance` of every family folder."""
-    found = {path.parent.name: read_yaml(path) for path in sorted(folder.glob("*/task.yaml"))}
-    return {name: float(task["chance"]) for name, task in found.items()}
+def _tasks(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The task.yaml of every family folder."""
+    return {path.parent.name: read_yaml(path) for path in sorted(folder.glob("*/task.yaml"))}
 
 
 def load_family(folder: Path, *, own: bool = False) -> Family:

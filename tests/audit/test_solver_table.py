@@ -104,7 +104,8 @@ class TestWindows:
                 assert accuracy[16] == (Fraction(7, 10) if abstention else Fraction(2, 5))
                 assert accuracy[32] == (Fraction(4, 7) if abstention else Fraction(1, 7))
                 assert {accuracy[t] for t in accuracy if t <= 8} == {1}
-        assert found["instruction_retention", "en"].accuracy[16] == Fraction(1, 2)
+        # The rules stand at turns 1 to 8, so none is left, and no plain reply is ever right.
+        assert found["instruction_retention", "en"].accuracy[16] == 0
 
     def test_the_effective_history_length_is_the_window(self):
         for (turns, family, lang), curve in windows()[1].items():
