@@ -86,7 +86,9 @@ def build(brief: Brief, words: QuoteWords) -> Instance:
         rank_candidates=(yes, no),
         key_words=(parts[asked].say,),
     )
-    return Instance((templates.turn(draw, speaker, {"bindings": told}),), (question,))
+    # One factor for both speakers, so that it is balanced over all rotations of a slot.
+    reply = draw.counted("reply", len(templates.assistant))
+    return Instance((templates.replied(reply, {"bindings": told}),), (question,))
 
 
 BUILDER = Builder(QuoteWords, build)
