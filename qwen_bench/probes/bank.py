@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
 from qwen_bench.errors import DataError
+from qwen_bench.probes.definitions import FAST_LOADER
 from qwen_bench.probes.probe import LANGS, Lang, Split
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.word_templates import pattern_of
@@ -82,7 +83,7 @@ def load_bank(tasks: Path, lang: Lang, split: Split) -> Bank:
     for path in sorted((folder / lang).glob("*.yaml")):
         content = path.read_bytes()
         digest.update(content)
-        threads += _threads(path, yaml.load(content, Loader=_LOADER))  # noqa: S506 - safe
+        threads += _threads(path, yaml.load(content, Loader=FAST_LOADER))  # noqa: S506 - safe
     path = folder / "personas.yaml"
     content = path.read_bytes()
     digest.update(content)
@@ -90,12 +91,9 @@ def load_bank(tasks: Path, lang: Lang, split: Split) -> Bank:
     return Bank(tuple(threads), digest.hexdigest(), f"{folder.name}/{lang}", personas)
 
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _threads(path: Path, content: object) -> Iterator[Thread]:
+def _threads(path: Path, content: Any) -> Iterator[Thread]:  # noqa: ANN401 - whatever YAML holds
     try:
-        for thread in content["threads"]:  # type: ignore[index]
+        for thread in content["threads"]:
             exchanges = tuple(_exchange(turn) for turn in thread["turns"])
             yield Thread(path.stem, exchanges)
     except (KeyError, TypeError, AttributeError) as error:
