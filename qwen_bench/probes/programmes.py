@@ -189,6 +189,13 @@ class Sources:
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)
 
+    def brief(self, draw: Draw, variant: Variant, level: int, wording: Wording) -> Brief:
+        """What the builder of the draw's group is told."""
+        group, task = draw.group, self.families[draw.group].task
+        others = sorted(f.name for f in self.families.values() if f.group == group != f.name)
+        load = task.levels[level - 1]
+        return Brief(draw, variant, (group, *others), level, load, wording, task.params)
+
     def templates(self, question: Question, lang: Lang) -> Sequence[str]:
         """The phrasings of a question in one language."""
         words = self.families[question.family].words[lang, self.split]
@@ -260,9 +267,7 @@ def place(
         level, wording = memory_load(sources.levels, index, rotation)
         if "wording" in sources.forced:
             wording = WORDINGS[sources.forced["wording"] % len(WORDINGS)]
-        others = sorted(f.name for f in sources.families.values() if f.group == group != f.name)
-        load = host.task.levels[level - 1]
-        brief = Brief(draw, variant, (group, *others), level, load, wording, host.task.params)
+        brief = sources.brief(draw, variant, level, wording)
         instance = host.builder.build(brief, host.words[lang, sources.split])
         for question in instance.questions:
             draw.counted(f"question template {question.family}", _template_count(sources, question))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from qwen_bench.probes.bank import Pace, Requested
 from qwen_bench.probes.definitions import Join
-from qwen_bench.probes.instance import Brief, Evidence
+from qwen_bench.probes.instance import Evidence
 from qwen_bench.probes.probe import WORDINGS, Lang
 from qwen_bench.probes.programmes import MIXED, Programme, Sources
 from qwen_bench.probes.seeded_draws import Draw, Stream
@@ -98,10 +98,7 @@ def _lures_of(sources: Sources, group: str) -> frozenset[Lang]:
 
 def _instance(sources: Sources, draw: Draw, level: int, lang: Lang) -> tuple[Evidence, ...]:
     host = sources.families[draw.group]
-    others = sorted(f.name for f in sources.families.values() if f.group == host.name != f.name)
-    families, load = (host.name, *others), host.task.levels[level - 1]
-    wording = draw.balanced("wording", WORDINGS)
-    brief = Brief(draw, "A", families, level, load, wording, host.task.params)
+    brief = sources.brief(draw, "A", level, draw.balanced("wording", WORDINGS))
     return host.builder.build(brief, host.lures[lang]).evidence
 
 
