@@ -5,7 +5,7 @@ intervals of turns. Consecutive clusters form a rotation, in which every group v
 once, so position is never confounded with family. The plan is drawn for 64 turns whatever the
 longest history asked for, so histories nest (specification of probes, 2.3 and 2.4).
 
-The four programmes of the suites are full: a family in another seat would change released
+The five programmes of the suites are full: a family in another seat would change released
 dialogues. So a family that names one of them in its task.yaml and has no seat there gets dialogues
 of its own, in the same slots.
 """
@@ -99,9 +99,15 @@ EXTENDED = Programme(
     (Slot(1, 4, late=3), Slot(5, 8, late=7), Slot(17, 24, late=21)),
     "extended",
 )
+EVERYDAY = Programme(
+    "everyday",
+    ("preference_use", "document_recall", "own_output"),
+    (Slot(1, 2, opens=True), Slot(3, 4), Slot(5, 8), Slot(9, 16), Slot(17, 32)),
+    "everyday",
+)
 SYSTEM = Programme("system", ("system_rule",), (Slot(0, 0),), "system")
 
-PROGRAMMES = {programme.name: programme for programme in (MIXED, RULE, EXTENDED, SYSTEM)}
+PROGRAMMES = {programme.name: programme for programme in (MIXED, RULE, EXTENDED, EVERYDAY, SYSTEM)}
 
 
 def own_programme(family: str, recipe: str = "") -> Programme:

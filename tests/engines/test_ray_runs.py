@@ -182,7 +182,7 @@ def numbers(row):
 
 
 def quick_suite():
-    return build_suite("quick", Selection(LENGTHS, (), (), ("en",), 1), 0)
+    return build_suite("quick", Selection(lengths=LENGTHS, langs=("en",), limit=1), 0)
 
 
 def test_base_and_adapter_on_two_workers_give_the_rows_of_one_process(home, start):
