@@ -230,7 +230,7 @@ def write_page(
     """
     if not targets:
         return
-    from qwen_bench.probes.definitions import declared_chances
+    from qwen_bench.probes.definitions import declared_chances, declared_loads
     from qwen_bench.report.page import build_report
     from qwen_bench.stats.summary import summarise
 
@@ -241,6 +241,7 @@ def write_page(
         comparisons,
         _suite(runs[0]),
         chances=declared_chances(runs[0].manifest.suite.version),
+        loads=declared_loads(runs[0].manifest.suite.version),
         title=title,
     )
     for target in targets:

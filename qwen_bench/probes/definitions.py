@@ -155,13 +155,32 @@ def declared_chances(suite_version: str | None = None) -> Mapping[str, float]:
     Raises:
         DataError: a task.yaml is no YAML.
     """
-    tasks = _tasks(data_folder("tasks"))
-    major = suite_version.split(".", maxsplit=1)[0] if suite_version else None
+    return {name: float(task["chance"]) for name, task in _tasks_of(suite_version).items()}
+
+
+def declared_loads(suite_version: str | None = None) -> Mapping[str, tuple[str, tuple[int, ...]]]:
+    """What the levels of each built-in family count, and how many at level 1 to 5.
+
+    Args:
+        suite_version: as for `declared_chances`.
+
+    Returns:
+        By family: a word such as ``names``, and five numbers.
+
+    Raises:
+        DataError: a task.yaml is no YAML.
+    """
     return {
-        name: float(task["chance"])
-        for name, task in tasks.items()
-        if major in {None, str(task["version"])}
+        name: (task["items"], tuple(task["levels"]))
+        for name, task in _tasks_of(suite_version).items()
     }
+
+
+def _tasks_of(suite_version: str | None) -> Mapping[str, Mapping[str, Any]]:
+    """The task.yaml of the families with the major version of a suite."""
+    major = suite_version.split(".", maxsplit=1)[0] if suite_version else None
+    tasks = _tasks(data_folder("tasks"))
+    return {name: task for name, task in tasks.items() if major in {None, str(task["version"])}}
 
 
 @lru_cache(maxsize=4)

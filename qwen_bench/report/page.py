@@ -38,6 +38,7 @@ from qwen_bench.report.run_tables import (
     counters_table,
     guessable_families,
     key_figures,
+    level_loads,
     policy_table,
     rules_table,
     status_table,
@@ -100,6 +101,7 @@ def build_report(
     suite: Suite | None,
     *,
     chances: Mapping[str, float],
+    loads: Mapping[str, tuple[str, tuple[int, ...]]],
     title: str | None = None,
 ) -> str:
     """Make the page.
@@ -111,6 +113,7 @@ def build_report(
         suite: the suite the runs were asked, to show conversations; with None, or a suite that is
             not the one in the manifests, the page says why they are absent.
         chances: score of a uniform guess by family.
+        loads: by family what its levels count, and how many at each.
         title: heading of the page; by default the names of the runs.
 
     Returns:
@@ -150,6 +153,7 @@ def build_report(
                 [summary[mode] for summary in summaries],
                 comparisons,
                 chances=chances,
+                loads=loads,
                 answers=_answers(mode, runs, comparisons, suite) if mode == modes[0] else None,
             )
             for mode in modes
@@ -237,6 +241,7 @@ def _mode_section(
     comparisons: Sequence[Comparison],
     *,
     chances: Mapping[str, float],
+    loads: Mapping[str, tuple[str, tuple[int, ...]]],
     answers: AnswersToRead | None,
 ) -> SimpleNamespace:
     """Everything shown for one scorer; None stands for what was not asked.
@@ -248,6 +253,7 @@ def _mode_section(
         summaries: of the runs under this scorer.
         comparisons: of each candidate with the baseline; none for a profile.
         chances: score of a uniform guess by family.
+        loads: by family what its levels count, and how many at each.
         answers: for the primary scorer.
     """
     name, about = _SCORERS.get(mode, (text.plain(mode), ""))
@@ -272,6 +278,7 @@ def _mode_section(
         lengths=tuple(lengths),
         langs=tuple(langs),
         levels=tuple(levels),
+        loads=level_loads(families, levels, loads),
         figures=key_figures(
             f"Key figures, {scorer}",
             summaries,

@@ -217,30 +217,29 @@ def bin_name(distances: Bin) -> str:
     return str(first) if first == last else f"{first}–{last}"
 
 
-def span_words(found: Mapping[int, Span], labels: Mapping[int, str] | None = None) -> str:
+def span_words(found: Mapping[int, Span]) -> str:
     """Spans in a line: ``level 4 over 4 turns, level 2 over 32 turns``; empty without levels.
 
     Of neighbouring history lengths with one span the longest is named.
 
     Args:
         found: by history length, increasing.
-        labels: words for levels.
     """
     last: list[tuple[str, int]] = []
     for length, span in found.items():
-        text = span_label(span, labels)
+        text = span_label(span)
         if last and last[-1][0] == text:
             last.pop()
         last.append((text, length))
     return ", ".join(f"{text} over {turns(length)}" for text, length in last)
 
 
-def span_label(span: Span, labels: Mapping[int, str] | None = None) -> str:
+def span_label(span: Span) -> str:
     """One span: ``level 4``, ``level 5 or more`` where the suite asks no more, ``no level``."""
     if not span.level:
         return "no level"
     ending = " or more" if span.level == span.highest else ""
-    return level_label(span.level, labels) + ending
+    return level_label(span.level) + ending
 
 
 def span_bounds(span: Span) -> str:
@@ -250,17 +249,17 @@ def span_bounds(span: Span) -> str:
     return f"{span.low} to {span.high}"
 
 
-def span_value(span: Span, labels: Mapping[int, str] | None = None) -> Value:
+def span_value(span: Span) -> Value:
     """A span with its interval."""
     bounds = span_bounds(span)
     note = bounds if bounds == NO_INTERVAL else f"levels {bounds}"
-    return Value(word=span_label(span, labels), note="; ".join(filter(None, (note, span.note))))
+    return Value(word=span_label(span), note="; ".join(filter(None, (note, span.note))))
 
 
-def longest_span(found: Mapping[int, Span], labels: Mapping[int, str] | None = None) -> Value:
+def longest_span(found: Mapping[int, Span]) -> Value:
     """The span at the longest history; a dash where the suite has no levels."""
     if not found:
         return UNKNOWN
     length = max(found)
-    value = span_value(found[length], labels)
+    value = span_value(found[length])
     return replace(value, note=f"over {turns(length)}; {value.note}")

@@ -280,6 +280,24 @@ def guessable_families(
     return tuple(family for family in families if any(guessed(family, rows) for rows in runs))
 
 
+def level_loads(
+    families: Iterable[str], levels: Iterable[int], loads: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> tuple[tuple[str, str], ...]:
+    """What the levels of each family count: ``("fact_recall", "1, 2, 4 names")``.
+
+    Args:
+        families: of the runs; those of users, which declare nothing, are left out.
+        levels: asked.
+        loads: by family what its levels count, and how many at each.
+    """
+    asked = tuple(levels)
+    named = {family: loads[family] for family in families if asked and family in loads}
+    return tuple(
+        (family, f"{', '.join(str(counts[level - 1]) for level in asked)} {items}")
+        for family, (items, counts) in named.items()
+    )
+
+
 def counters_table(runs: Sequence[Run]) -> ReportTable | None:
     """Time, tokens, memory and speed of each run over all its processes; a dash is unknown.
 

@@ -17,8 +17,6 @@ from qwen_bench.stats.intervals import FEWEST_CLUSTERS
 from qwen_bench.stats.retention import MEASURABLE, TAILS, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from qwen_bench.stats.arrays import Bools, Ints
     from qwen_bench.stats.bootstrap import Resampler
     from qwen_bench.stats.clusters import ModelRows
@@ -47,9 +45,9 @@ class Span:
     note: str = ""
 
 
-def level_label(level: int, labels: Mapping[int, str] | None = None) -> str:
-    """What a level stands for: ``level 4`` unless there are other words for it."""
-    return (labels or {}).get(level, f"level {level}")
+def level_label(level: int) -> str:
+    """A level in words: ``level 4``."""
+    return f"level {level}"
 
 
 def spans(rows: ModelRows, resampler: Resampler) -> dict[int, Span]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from qwen_bench.chat.messages import Message, conversation_sha256
-from qwen_bench.probes.definitions import declared_chances
+from qwen_bench.probes.definitions import declared_chances, declared_loads
 from qwen_bench.probes.probe import AskedProbe, Dialogue, Probe, Turn
 from qwen_bench.record.manifest import Manifest
 from qwen_bench.record.outcome import Outcome, Run
@@ -211,7 +211,13 @@ def page(runs, suite, *, title=None) -> str:
         compare(pair(runs[0], item, max_error_rate=1.0), primary=primary) for item in runs[1:]
     ]
     return build_report(
-        runs, summaries, comparisons, suite, chances=declared_chances(), title=title
+        runs,
+        summaries,
+        comparisons,
+        suite,
+        chances=declared_chances(),
+        loads=declared_loads(),
+        title=title,
     )
 
 

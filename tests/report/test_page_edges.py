@@ -195,4 +195,4 @@ def test_no_run_and_six_runs_are_refused(sample, number):
     runs = [sample.run(f"m{n}", suite) for n in range(number)]
 
     with pytest.raises(InputError, match=f"1 to 5 runs, not {number}"):
-        build_report(runs, [{}] * number, [], suite, chances={})
+        build_report(runs, [{}] * number, [], suite, chances={}, loads={})

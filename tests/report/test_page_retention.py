@@ -100,7 +100,7 @@ def test_with_replicates_the_half_life_has_its_interval(fading_runs):
     comparison = compare(pair(*fading_runs), primary="generate", fits=50)
     summaries = [summarise(run.outcomes) for run in fading_runs]
 
-    page = check(build_report(fading_runs, summaries, [comparison], None, chances={}))
+    page = check(build_report(fading_runs, summaries, [comparison], None, chances={}, loads={}))
 
     assert "interval not computed" not in page
 

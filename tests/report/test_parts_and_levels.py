@@ -8,6 +8,7 @@ import pytest
 
 from qwen_bench.report.junit import junit_xml
 from qwen_bench.report.markdown import comparison_markdown, profile_markdown
+from qwen_bench.report.run_tables import level_loads
 from qwen_bench.report.terminal import comparison_lines, profile_lines
 from qwen_bench.stats.compare_document import compare_document
 from qwen_bench.stats.paired_comparison import compare
@@ -143,3 +144,16 @@ def test_a_run_without_adjacent_probes_has_no_parts_and_says_so(sample):
     assert "What of the difference is ability and what is memory is not known" in text
     assert not re.search(r"^ points", text, re.MULTILINE)
     assert "Ability and memory by history" not in sample.page(runs, suite)
+
+
+def test_the_page_says_what_the_levels_of_each_family_count(page):
+    listed = re.findall(r"<li><code>(\w+)</code>: ([^<]+)</li>", page)
+
+    assert ("fact_recall", "1, 2 names") in listed
+
+
+def test_only_known_families_and_asked_levels_are_listed():
+    loads = {"fact_recall": ("names", (1, 2, 4, 8, 16))}
+
+    assert level_loads(["fact_recall", "mine"], [2, 4], loads) == (("fact_recall", "2, 8 names"),)
+    assert level_loads(["fact_recall"], [], loads) == ()

@@ -6,14 +6,13 @@ from qwen_bench.record.formats import NO_INTERVAL
 from qwen_bench.report.retention_words import (
     longest_span,
     span_bounds,
-    span_label,
     span_value,
     span_words,
 )
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import make_rows
 from qwen_bench.stats.profile import profile
-from qwen_bench.stats.span import Span, level_label, spans
+from qwen_bench.stats.span import Span, spans
 from qwen_bench.stats.summary import summarise
 
 
@@ -155,14 +154,6 @@ def test_spans_are_said_for_the_longest_history_of_each():
         "level 5 or more over 1 turn, level 4 over 4 turns, level 2 over 32 turns, "
         "no level over 64 turns"
     )
-
-
-def test_levels_may_have_words_of_their_own():
-    labels = {2: "4 facts"}
-
-    assert (level_label(2, labels), level_label(3, labels)) == ("4 facts", "level 3")
-    assert span_label(Span(2, 5, 1, 3), labels) == "4 facts"
-    assert span_words({8: Span(2, 5, 1, 3)}, labels) == "4 facts over 8 turns"
 
 
 def test_the_interval_of_a_span_is_said_or_missing():
