@@ -38,7 +38,7 @@ def checks(suite):
     ]
 
 
-@pytest.mark.parametrize("name", ["quick", "full"])
+@pytest.mark.parametrize("name", ["quick", pytest.param("full", marks=pytest.mark.slow)])
 def test_nothing_is_wrong_with_the_real_suite(name):
     suite = small(*EVERY, suite=name, limit=None if name == "quick" else 5)
 

@@ -146,6 +146,7 @@ def test_every_written_number_changes_the_sum_of_bits(dtype):
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_the_check_costs_less_than_a_hundredth_of_a_quick_run(monkeypatch):
     spent = {"shared": 0.0, "check": 0.0}
 

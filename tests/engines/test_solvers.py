@@ -326,7 +326,7 @@ def test_a_probe_that_a_wider_run_of_the_suite_asks_is_answered_too():
     narrow = Selection(
         lengths=(1,), families=("fact_recall",), conditions=("main",), langs=("en",), limit=1
     )
-    wide = build_suite("quick", Selection(lengths=(1, 3), limit=2))
+    wide = build_suite("quick", Selection(lengths=(1, 3), langs=("en",), limit=1))
     engine = SolverEngine("oracle", build_suite("quick", narrow))
     whole = SolverEngine("oracle", wide)
 
