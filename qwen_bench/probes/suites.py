@@ -19,7 +19,6 @@ from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
-    MAX_TURNS,
     VARIANTS,
     AskedProbe,
     Condition,
@@ -35,6 +34,7 @@ from qwen_bench.probes.programmes import (
     host_of,
     in_order,
     narrowed,
+    stretched,
 )
 from qwen_bench.probes.selection import (
     ConditionBlock,
@@ -178,7 +178,7 @@ def build_suite(
     families = _chosen_families(file, selection, built_in, added)
     known = {**built_in, **added}
     programmes = tuple(dict.fromkeys(_host(file, known, name) for name in families))
-    lengths = chosen_lengths(selection.lengths, file.lengths)
+    lengths = chosen_lengths(selection.lengths, file.lengths, file.turns)
     rotations = {
         p.name: {t: selection.limit or file.rotations_at(p.recipe, t) for t in lengths}
         for p in programmes
@@ -188,7 +188,13 @@ def build_suite(
     langs = chosen_langs(selection.langs, file.langs)
     major = file.version.split(".", maxsplit=1)[0]
     sources = make_sources(tasks, known, (major, seed), file.pace, file.levels)
-    sources = replace(sources, dialogues=file.dialogues, longest_exchange=file.longest_exchange)
+    sources = replace(
+        sources,
+        dialogues=file.dialogues,
+        longest_exchange=file.longest_exchange,
+        prefers_long=file.prefers_long,
+        turns=file.turns,
+    )
     screened = None
     if own.filler is not None:
         from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
@@ -298,7 +304,7 @@ def _host(file: SuiteFile, known: Mapping[str, Family], family: str) -> Programm
     """The programme of a family; a suite that names its families seats no others in `mixed`."""
     host = host_of(known[family])
     if file.families is None or host != MIXED:
-        return host
+        return stretched(host, file.turns)
     groups = {known[name].group for name in file.families}
     return narrowed(MIXED, groups, max(file.lengths))
 
@@ -325,6 +331,8 @@ def _definition_sha256(
         "twins": file.twins,
         "filler": all_banks_sha256(banks),
     }
+    if file.prefers_long:
+        definition["prefers_long"] = True
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
@@ -343,7 +351,7 @@ def find_probe(
         InputError: no such probe.
     """
     parts = _ID.fullmatch(probe_id)
-    if parts is None or int(parts["length"]) > MAX_TURNS:
+    if parts is None:
         raise _no_probe(probe_id, ())
     asked_instead: dict[str, None] = {}
     selection = Selection(families=(parts["family"],) if own and own.tasks_dirs else ())
@@ -375,7 +383,7 @@ def _dialogue(suite: Suite, parts: re.Match[str]) -> Dialogue | None:
     """The dialogue of a probe in one suite; None if the suite has no such programme."""
     named = {f"{suite.sources.dialogues}{p.name}": p for p in suite.programmes}
     programme = named.get(parts["programme"])
-    if programme is None:
+    if programme is None or int(parts["length"]) > suite.sources.turns:
         return None
     condition = cast("Condition", parts["condition"])
     lengths = tuple(sorted({*suite.lengths, max(1, int(parts["length"]))}))
