@@ -20,6 +20,7 @@ from qwen_bench.engines.prefix_tree import ROOT, PrefixTree
 from qwen_bench.errors import ModelError
 
 if TYPE_CHECKING:
+    from qwen_bench.chat.messages import Message
     from qwen_bench.engines.prompter import Prompter
     from qwen_bench.protocol import Request, Unit
 
@@ -208,6 +209,12 @@ def text_tokens(text: str) -> float:
     wide, letters = len(_WIDE.findall(text)), len(_LETTER.findall(text))
     signs = len(text) - wide - letters
     return wide * _PER_WIDE + letters * _PER_LETTER + signs * _PER_SIGN
+
+
+def message_tokens(messages: Sequence[Message]) -> float:
+    """Estimated tokens of the prompt of a conversation for a tokenizer like Qwen's."""
+    pieces = (*(_Piece(message.role, message.content) for message in messages), _ANSWER)
+    return sum(piece.tokens for piece in pieces)
 
 
 def _candidates(request: Request) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from qwen_bench.probes.programmes import PlacedInstance
 
 # Fixed by the specification of probes, section 2.5.
 _OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}
+# Conditions without a history length of their own.
+UNPLACED: frozenset[Condition] = frozenset({"adjacent", "blind"})
 # Conditions that tell the dialogue of main at another pace.
 PACE_OF: Mapping[Condition, Pace] = {"brief": "brief", "long": "long"}
 _SPEAKERS = {"en": ("User: ", "Assistant: "), "zh": ("用户：", "助手：")}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qwen_bench.probes.bank import Pace, Thread, requests, with_long_answers, without
-from qwen_bench.probes.conditions import PACE_OF, History, ShownHistory, ask, prompts
+from qwen_bench.probes.conditions import PACE_OF, UNPLACED, History, ShownHistory, ask, prompts
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
     LEVELS,
@@ -47,6 +47,21 @@ class WantedProbes:
     families: frozenset[str]
     conditions: Mapping[Condition, tuple[int, ...]]
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
+
+    def asks(self, item: PlacedInstance, question: Question) -> bool:
+        """Whether a question about an instance is asked at all."""
+        return (
+            item.level in self.levels
+            and question.family in self.families
+            and item.asked_at(max(self.lengths))
+        )
+
+    def times(self, item: PlacedInstance) -> Mapping[Condition, int]:
+        """How often a question about an instance is asked in each condition."""
+        return {
+            condition: 1 if condition in UNPLACED else sum(map(item.asked_at, lengths))
+            for condition, lengths in self.conditions.items()
+        }
 
 
 def build_dialogue(
@@ -110,12 +125,9 @@ class _Frame:
     def probes(
         self, placed: Sequence[PlacedInstance], asking: WantedProbes
     ) -> Iterator[AskedProbe]:
-        longest = max(asking.lengths)
         for item in placed:
-            if item.level not in asking.levels:
-                continue
             for question in item.instance.questions:
-                if question.family not in asking.families or not item.asked_at(longest):
+                if not asking.asks(item, question):
                     continue
                 text = render(*self.sources.phrasing(item, question, self.history.lang))
                 needs = item.needs(question)

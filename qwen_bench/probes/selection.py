@@ -164,6 +164,7 @@ class Selection:
         levels: of memory load; the histories stay as they are.
         families, conditions: glob patterns.
         limit: rotations, more or fewer than the suite has; limits are nested.
+        max_tokens: what the lengths were narrowed to fit; kept for the record.
     """
 
     lengths: tuple[int, ...] | None = None
@@ -172,6 +173,7 @@ class Selection:
     conditions: tuple[str, ...] = ()
     langs: tuple[Lang, ...] | None = None
     limit: int | None = None
+    max_tokens: int | None = None
 
 
 def chosen_lengths(

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.bank import Bank, Pace, all_banks_sha256, load_bank
 from qwen_bench.probes.definitions import Family, load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
+from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
@@ -29,11 +30,13 @@ from qwen_bench.probes.probe import (
 )
 from qwen_bench.probes.programmes import (
     MIXED,
+    PlacedInstance,
     Programme,
     Sources,
     host_of,
     in_order,
     narrowed,
+    place,
     stretched,
 )
 from qwen_bench.probes.selection import (
@@ -74,6 +77,19 @@ class Own:
     filler: str | None = None
 
 
+class AskedQuestion(NamedTuple):
+    """A question of a suite.
+
+    Attributes:
+        times: how often it is asked in each condition.
+    """
+
+    item: PlacedInstance
+    question: Question
+    lang: Lang
+    times: Mapping[Condition, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """A suite with its selection resolved.
@@ -84,6 +100,7 @@ class Suite:
         rotations: rotations of the main condition by programme and history length.
         blocks: conditions that only the first rotations of `mixed` have.
         twins: both variants of every cluster are asked, not one in turn.
+        max_tokens: what the lengths were narrowed to fit; None where they were not.
         screened: what a user's own filler gave; None with the built-in one.
     """
 
@@ -107,6 +124,7 @@ class Suite:
     blocks: Mapping[Condition, ConditionBlock] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
     twins: bool = True
+    max_tokens: int | None = None
     screened: Screened | None = field(default=None, repr=False, compare=False)
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -115,6 +133,27 @@ class Suite:
             rotations = max(self.rotations[programme.name].values())
             for number in range(programme.rotation * rotations):
                 yield from self._of_cluster(programme, number)
+
+    def questions(self) -> Iterator[AskedQuestion]:
+        """Every question of one variant of every cluster, and how often it is asked; no turns."""
+        for programme in self.programmes:
+            rotations = max(self.rotations[programme.name].values())
+            for number in range(programme.rotation * rotations):
+                asking = self._asking(programme, number // programme.rotation)
+                if asking is not None:
+                    for lang in self.langs:
+                        placed = place(self.sources, programme, number, VARIANTS[0], lang)
+                        yield from (
+                            AskedQuestion(item, question, lang, asking.times(item))
+                            for item in placed
+                            for question in item.instance.questions
+                            if asking.asks(item, question)
+                        )
+
+    def count(self) -> int:
+        """Number of its probes, without writing them."""
+        variants = len(VARIANTS) if self.twins else 1
+        return variants * sum(sum(asked.times.values()) for asked in self.questions())
 
     def without(self, programme: Programme) -> Suite:
         """The suite without the families that name this programme; itself if it has none."""
@@ -222,6 +261,7 @@ def build_suite(
         blocks=blocks,
         sources=sources,
         twins=file.twins,
+        max_tokens=selection.max_tokens,
         screened=screened,
     )
 
