@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qwen_bench.chat.policy import keep
 from qwen_bench.chat.rendering import effective_thinking
-from qwen_bench.engines.cost_estimate import message_tokens, text_tokens
+from qwen_bench.chat.token_estimate import prompt_tokens, text_tokens
 from qwen_bench.engines.registry import open_prompter
 from qwen_bench.errors import InputError
 from qwen_bench.probes.conditions import UNPLACED
@@ -106,7 +106,7 @@ def _from_characters(policy: Policy) -> Counter:
         raise InputError(f"--max-tokens with the history policy {policy} needs a tokenizer")
     return Counter(
         "characters, about as many as a tokenizer like Qwen's gives",
-        lambda messages: round(message_tokens(keep(policy, messages).messages)),
+        lambda messages: round(prompt_tokens(keep(policy, messages).messages)),
         lambda text: max(1, round(text_tokens(text))),
     )
 
