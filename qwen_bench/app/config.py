@@ -158,6 +158,14 @@ class RunConfig:
         "N",
         read=whole(1),
     )
+    max_tokens: int | None = option(
+        None,
+        "Probes",
+        SELECTION,
+        "Only history lengths whose longest prompt with its answer fits, in the model's tokenizer.",
+        "N",
+        read=whole(1),
+    )
     seed: int = option(0, "Probes", SETTING, "Seed of the probe construction.", "N", read=whole(0))
     tasks_dir: tuple[str, ...] = option(
         (),
@@ -389,6 +397,9 @@ class RunConfig:
                 value = first[name]["value"]
                 if HIDDEN not in str(value):
                     values[name] = tuple(value) if isinstance(value, list) else value
+        if self.given("max_tokens"):
+            # Lengths that fitted another number of tokens are no wish of the user's.
+            values.pop("lengths", None)
         changed = {
             name: value
             for name, value in values.items()

@@ -14,7 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qwen_bench.errors import DataError, InputError, near
 from qwen_bench.probes.bank import Pace
-from qwen_bench.probes.probe import CONDITIONS, LANGS, MAX_TURNS, Condition, Lang
+from qwen_bench.probes.probe import (
+    CONDITIONS,
+    LANGS,
+    LONG_PLAN_TURNS,
+    PLAN_TURNS,
+    Condition,
+    Lang,
+)
 
 Mode = Literal["generate", "rank"]
 
@@ -36,6 +43,7 @@ class SuiteFile(BaseModel):
         pace: length of the replies.
         longest_exchange: characters of the longest request with its answer; None takes all. Keeps
             a small suite small.
+        prefers_long: threads without answers at pace long are left out where others fill the plan.
         levels: of memory load, increasing.
         twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
             tokens and leaves no twin groups.
@@ -53,6 +61,7 @@ class SuiteFile(BaseModel):
     dialogues: str = ""
     pace: Pace
     longest_exchange: int | None = None
+    prefers_long: bool = False
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
     twins: bool = True
@@ -62,6 +71,11 @@ class SuiteFile(BaseModel):
     modes: tuple[Mode, ...]
     primary: Mode
     max_new_tokens: int
+
+    @property
+    def turns(self) -> int:
+        """Turns that the plan of its dialogues covers, and the longest history one may ask for."""
+        return PLAN_TURNS if max(self.lengths) <= PLAN_TURNS else LONG_PLAN_TURNS
 
     def rotations_at(self, programme: str, length: int) -> int:
         """Rotations asked at a history length; the smallest of the suite for an added length.
@@ -146,10 +160,11 @@ class Selection:
     """What a user narrows or widens; None or empty means as the suite has it.
 
     Attributes:
-        lengths: history lengths in user turns, 1 to 64.
+        lengths: history lengths in user turns, 1 to what the plan of the suite covers.
         levels: of memory load; the histories stay as they are.
         families, conditions: glob patterns.
         limit: rotations, more or fewer than the suite has; limits are nested.
+        max_tokens: what the lengths were narrowed to fit; kept for the record.
     """
 
     lengths: tuple[int, ...] | None = None
@@ -158,10 +173,18 @@ class Selection:
     conditions: tuple[str, ...] = ()
     langs: tuple[Lang, ...] | None = None
     limit: int | None = None
+    max_tokens: int | None = None
 
 
-def chosen_lengths(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tuple[int, ...]:
+def chosen_lengths(
+    wanted: tuple[int, ...] | None, own: tuple[int, ...], most: int
+) -> tuple[int, ...]:
     """History lengths, increasing; the suite's own without a wish.
+
+    Args:
+        wanted: by the user.
+        own: of the suite.
+        most: turns that the plan of its dialogues covers.
 
     Raises:
         InputError: out of range or twice.
@@ -171,8 +194,11 @@ def chosen_lengths(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tupl
     for i, length in enumerate(wanted):
         if length < 1:
             raise InputError(f"history length {length} is below 1")
-        if length > MAX_TURNS:
-            raise InputError(f"history length {length} is above {MAX_TURNS}")
+        if length > most:
+            raise InputError(
+                f"history length {length} is above {most}, where the dialogues of this suite end",
+                fix="--suite long has histories up to 256 turns" if most < LONG_PLAN_TURNS else (),
+            )
         if length in wanted[:i]:
             raise InputError(f"history length {length} is repeated")
     return tuple(sorted(wanted))

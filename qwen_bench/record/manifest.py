@@ -98,6 +98,8 @@ class SuiteInfo(Section):
     """Conditions asked."""
     limit: Annotated[int | None, Mark("expected", selection=True, flag="--limit")] = None
     """Rotations of every programme; null is the suite's own number."""
+    max_tokens: Annotated[int | None, Mark("expected", selection=True, flag="--max-tokens")] = None
+    """Tokens that the history lengths were narrowed to fit; null where they were not."""
     modes: Annotated[
         tuple[Mode, ...], Mark("expected", selection=True, column="mode", flag="--mode")
     ]

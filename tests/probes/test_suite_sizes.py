@@ -21,7 +21,8 @@ OTHERS = {
     "demo": {"adjacent": 48, "blind": 48},
     "quick": {"adjacent": 320, "blind": 320},
     "core": {"adjacent": 3_520, "blind": 3_520, "concat": 288, "no-filler": 672},
-    "full": {"adjacent": 11_120, "blind": 11_120, "concat": 720, "no-filler": 2_400},
+    "full": {"adjacent": 11_120, "blind": 11_120, "concat": 720, "no-filler": 2_400}
+    | {"brief": 2_400, "long": 2_400},
 }
 DIALOGUES = {"demo": 18, "quick": 112, "core": 560, "full": 1_600}
 
@@ -99,7 +100,7 @@ def test_every_programme_of_full_asks_each_of_its_groups_at_the_specified_length
 
 
 def test_the_built_in_suites_are_these():
-    assert load_suite_names() == ("demo", "quick", "core", "full")
+    assert load_suite_names() == ("demo", "quick", "core", "full", "long")
 
 
 def test_dialogues_stream_so_that_memory_stays_flat():
