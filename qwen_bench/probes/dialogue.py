@@ -139,10 +139,7 @@ class _Frame:
     ) -> Probe:
         family = self.sources.families[question.family]
         lang = self.history.lang
-        ranked = question.rank_candidates
-        if ranked is None:
-            extra = (question.abstain_phrase,) if question.abstain_phrase else ()
-            ranked = (*question.candidates, *extra)
+        ranked = question.options
         needs = prompt.needs
         place_name = f"T{prompt.length}/{prompt.condition}"
         return Probe(

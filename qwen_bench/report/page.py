@@ -39,6 +39,7 @@ from qwen_bench.report.run_tables import (
     guessable_families,
     key_figures,
     level_loads,
+    paces_table,
     policy_table,
     rules_table,
     status_table,
@@ -311,6 +312,7 @@ def _mode_section(
         ),
         survivals=survival_tables(rows, scorer),
         rules=rules_table(f"Form and content of replies to rules, {scorer}", rows),
+        paces=paces_table(f"Tokens or turns, {scorer}", summaries),
         abstention=abstention_table(f"Abstention, {scorer}", rows),
         controls=(
             accuracy("Accuracy by condition", "condition", _CONDITIONS, "by_condition"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.record.marks import SettingClass
     from qwen_bench.stats.clusters import Bin
+    from qwen_bench.stats.pace import PaceDifference
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
     from qwen_bench.stats.span import Span
@@ -86,7 +87,8 @@ class ModeSummary:
     has no levels; `conditions` covers adjacent, blind and main. `group_score` counts a twin group
     as 1 only if all its members are right. `reasons` counts the scorer's words. `policy` is None
     when every turn was sent. `spans` holds the highest level kept, by history length. `rules`
-    holds form and content of replies to rules, None where there are none.
+    holds form and content of replies to rules, None where there are none. `paces` holds what more
+    tokens and what more turns cost; empty where the suite has one pace.
     """
 
     overall: Accuracy
@@ -103,6 +105,7 @@ class ModeSummary:
     policy: PolicySplit | None = None
     spans: Mapping[int, Span] = field(default_factory=dict)
     rules: RuleScores | None = None
+    paces: tuple[PaceDifference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
