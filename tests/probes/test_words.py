@@ -290,7 +290,10 @@ def said_of(probe):
 def dialogues():
     """Dialogues of every programme, both variants, in both languages."""
     core = build_suite("core", Selection(limit=1, conditions=("main",), lengths=(8, 32)))
-    others = ("speaker_attribution", "topic_return", "false_history_resistance", "system_rule")
+    others = (
+        *("speaker_attribution", "topic_return", "false_history_resistance"),
+        *("document_recall", "system_rule"),
+    )
     full = build_suite(
         "full", Selection(families=others, limit=1, conditions=("main",), lengths=(8, 32))
     )
