@@ -296,7 +296,7 @@ def dialogues():
     core = build_suite("core", Selection(limit=1, conditions=("main",), lengths=(8, 32)))
     others = (
         *("speaker_attribution", "topic_return", "false_history_resistance", "system_rule"),
-        *("preference_use", "own_output"),
+        *("preference_use", "own_output", "document_recall"),
     )
     full = build_suite(
         "full", Selection(families=others, limit=1, conditions=("main",), lengths=(8, 32))

@@ -16,6 +16,7 @@ MODULES = {
     "abstention": "abstention",
     "bindings": "fact_recall",
     "chain": "alias_chain",
+    "documents": "document_recall",
     "drafts": "own_output",
     "ellipsis": "ellipsis",
     "lists": "state_tracking",
