@@ -38,12 +38,14 @@ SPOKEN_BY_THE_ASSISTANT = {
     *("assistant_recall", "ellipsis", "false_history_resistance"),
     *("ordinal_ref", "speaker_attribution"),
 }
+# The question offers what may be answered; the history decides without naming it.
+OFFERED_IN_THE_QUESTION = {"preference_use"}
 # Its questions name no plan: "the first one", "the last but one".
 NAMES_NO_KEY = {"topic_return"}
 
 
-def test_there_are_sixteen_families():
-    assert len(NAMES) == 16
+def test_there_are_seventeen_families():
+    assert len(NAMES) == 17
     assert set(NAMES) - set(HOSTS) == {"update_previous"}
 
 
@@ -231,6 +233,9 @@ class TestQuestions:
                 assert all(mark in said for mark in question.rule.marks)
             elif item.family.task.answer == "yesno":
                 assert named(said, [question.context["value"]])
+            elif section[0] in OFFERED_IN_THE_QUESTION:
+                assert not named(said, question.candidates)
+                assert named(item.asked[question.name], [question.gold])
             elif question.gold in labels:
                 assert named(said, [question.context["item"]["say"]])
             elif not question.gold_abstains:

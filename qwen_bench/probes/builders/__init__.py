@@ -21,6 +21,7 @@ MODULES = {
     "order": "temporal_order",
     "ordinal": "ordinal_ref",
     "pronoun": "pronoun",
+    "preferences": "preference_use",
     "proposals": "assistant_recall",
     "quotes": "false_history_resistance",
     "scoped_rule": "instruction_retention",
