@@ -36,7 +36,7 @@ TO_RANK = {"temporal_order": 2, "false_history_resistance": 2, **dict.fromkeys(R
 # Families whose evidence the assistant says, wholly or in part.
 SPOKEN_BY_THE_ASSISTANT = {
     *("assistant_recall", "ellipsis", "false_history_resistance"),
-    *("ordinal_ref", "speaker_attribution"),
+    *("ordinal_ref", "own_output", "speaker_attribution"),
 }
 # The question offers what may be answered; the history decides without naming it.
 OFFERED_IN_THE_QUESTION = {"preference_use"}
@@ -44,8 +44,8 @@ OFFERED_IN_THE_QUESTION = {"preference_use"}
 NAMES_NO_KEY = {"topic_return"}
 
 
-def test_there_are_seventeen_families():
-    assert len(NAMES) == 17
+def test_there_are_eighteen_families():
+    assert len(NAMES) == 18
     assert set(NAMES) - set(HOSTS) == {"update_previous"}
 
 

@@ -28,7 +28,9 @@ FAMILIES = load_families(TASKS)
 SPLITS = ("eval", "train")
 SECTIONS = (*SPLITS, "lures")
 EVERY = list(itertools.product(LANGS, SPLITS))
-SPOKEN_BY_THE_ASSISTANT = {"ellipsis", "assistant_recall", "ordinal_ref", "speaker_attribution"}
+SPOKEN_BY_THE_ASSISTANT = {
+    *("assistant_recall", "ellipsis", "ordinal_ref", "own_output", "speaker_attribution"),
+}
 RULES = {"instruction_retention", "system_rule"}
 # Days of a month, and labels beside which people are few.
 FEW_ANSWERS = {"topic_return", *RULES}
@@ -290,7 +292,10 @@ def said_of(probe):
 def dialogues():
     """Dialogues of every programme, both variants, in both languages."""
     core = build_suite("core", Selection(limit=1, conditions=("main",), lengths=(8, 32)))
-    others = ("speaker_attribution", "topic_return", "false_history_resistance", "system_rule")
+    others = (
+        *("speaker_attribution", "topic_return", "false_history_resistance", "system_rule"),
+        *("preference_use", "own_output"),
+    )
     full = build_suite(
         "full", Selection(families=others, limit=1, conditions=("main",), lengths=(8, 32))
     )
