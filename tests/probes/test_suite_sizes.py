@@ -15,15 +15,15 @@ MAIN = {
     "demo": {"mixed": 104},
     "quick": {"mixed": 624, "rule": 80},
     "core": {"mixed": 8_880, "rule": 720},
-    "full": {"mixed": 27_360, "rule": 1_760, "extended": 3_520, "system": 1_680},
+    "full": {"mixed": 27_360, "rule": 1_760, "extended": 3_520, "everyday": 3_360, "system": 1_680},
 }
 OTHERS = {
     "demo": {"adjacent": 48, "blind": 48},
     "quick": {"adjacent": 320, "blind": 320},
     "core": {"adjacent": 3_520, "blind": 3_520, "concat": 288, "no-filler": 672},
-    "full": {"adjacent": 11_120, "blind": 11_120, "concat": 720, "no-filler": 2_400},
+    "full": {"adjacent": 11_920, "blind": 11_920, "concat": 720, "no-filler": 2_400},
 }
-DIALOGUES = {"demo": 18, "quick": 112, "core": 560, "full": 1_600}
+DIALOGUES = {"demo": 18, "quick": 112, "core": 560, "full": 2_000}
 
 
 class Counted:
@@ -83,7 +83,7 @@ def test_a_mixed_family_has_70_clusters_at_the_longest_history_of_core():
 
 
 def test_every_programme_of_full_asks_each_of_its_groups_at_the_specified_lengths():
-    rotations = {"mixed": 20, "rule": 20, "extended": 20, "system": 60}
+    rotations = {"mixed": 20, "rule": 20, "extended": 20, "everyday": 20, "system": 60}
     by_rotation = {
         name: {t: n / (4 * rotations[name]) for t, n in found.items()}
         for name, found in counted("full").lengths.items()
@@ -93,6 +93,7 @@ def test_every_programme_of_full_asks_each_of_its_groups_at_the_specified_length
         "mixed": {1: 6, 2: 12, 4: 24, 8: 36, 16: 60, 32: 84, 64: 120},
         "rule": {1: 1, 2: 2, 4: 3, 8: 4, 16: 4, 32: 4, 64: 4},
         "extended": {4: 4, 8: 8, 16: 8, 32: 12, 64: 12},
+        "everyday": {1: 2, 2: 2, 4: 4, 8: 6, 16: 8, 32: 10, 64: 10},
         "system": dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 1),
     }
     assert set(by_rotation) == set(PROGRAMMES)
