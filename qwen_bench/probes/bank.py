@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 
+from qwen_bench.chat.token_estimate import text_tokens
 from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import FAST_LOADER
 from qwen_bench.probes.probe import LANGS, Lang, Split
@@ -255,6 +256,31 @@ def with_long_answers(threads: Sequence[Thread], turns: int) -> tuple[Thread, ..
             spare -= len(threads[i].exchanges)
             left_out.add(i)
     return tuple(thread for i, thread in enumerate(threads) if i not in left_out)
+
+
+def within_tokens(asked: Sequence[Requested], stream: Stream, most: int) -> list[Requested]:
+    """The exchanges, some without their long answers, so that all have about so many tokens.
+
+    Args:
+        asked: of a whole plan.
+        stream: decides which end at pace chat: any are as likely, at the end as at the beginning.
+        most: tokens of requests and answers together, estimated.
+    """
+    total = sum(_tokens(of.exchange) for of in asked)
+    kept = [*asked]
+    for place in stream.sample(len(asked), len(asked)):
+        exchange = asked[place].exchange
+        if total <= most:
+            break
+        short = exchange._replace(answers=exchange.answers[:_SCREENED])
+        total -= _tokens(exchange) - _tokens(short)
+        kept[place] = kept[place]._replace(exchange=short)
+    return kept
+
+
+def _tokens(exchange: Exchange) -> float:
+    """About how many tokens a request and its longest answer have."""
+    return text_tokens(exchange.request) + text_tokens(exchange.answers[-1])
 
 
 def all_banks_sha256(banks: Mapping[Lang, Bank]) -> str:

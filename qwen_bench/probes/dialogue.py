@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qwen_bench.probes.bank import Pace, Thread, requests, with_long_answers, without
+from qwen_bench.probes.bank import (
+    Pace,
+    Requested,
+    requests,
+    with_long_answers,
+    within_tokens,
+    without,
+)
 from qwen_bench.probes.conditions import PACE_OF, UNPLACED, History, ShownHistory, ask, prompts
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
@@ -220,9 +227,7 @@ def write_turns(
     """
     seed = (*sources.scope, sources.dialogues + programme.name, number, lang)
     evidence = _evidence(sources, placed, lang)
-    threads = _threads(sources, placed, lang, long="long" in lengths)
-    longest = max(lengths.values())
-    asked = requests(sources.banks[lang], threads, Stream(*seed, "requests"), longest)
+    asked = _asked(sources, placed, lang, Stream(*seed, "requests"), lengths)
     others = lures(sources, programme, number, lang)
     written: dict[Pace, list[Turn]] = {pace: [] for pace in lengths}
     for turn, requested in enumerate(asked, start=1):
@@ -239,24 +244,30 @@ def write_turns(
     return {pace: tuple(turns) for pace, turns in written.items()}
 
 
-def _threads(
+def _asked(
     sources: Sources,
     placed: Sequence[PlacedInstance],
     lang: Lang,
-    *,
-    long: bool,
-) -> tuple[Thread, ...]:
-    """The threads that the dialogue may tell."""
-    long = long or sources.prefers_long
-    threads = without(sources.banks[lang], _barred(sources, placed), long=long)
+    stream: Stream,
+    lengths: Mapping[Pace, int],
+) -> list[Requested]:
+    """One request a turn; which, and in which order, does not depend on pace or length."""
+    bank, fixed = sources.banks[lang], sources.long_tokens
+    long = "long" in lengths or fixed is not None
+    threads = without(bank, _barred(sources, placed), long=long)
     if sources.longest_exchange is not None:
         most = sources.longest_exchange
         threads = tuple(
             t for t in threads if all(e.length(sources.pace) <= most for e in t.exchanges)
         )
-    if sources.prefers_long:
-        threads = with_long_answers(threads, sources.turns)
-    return threads
+    longest = max(lengths.values())
+    if fixed is None:
+        return requests(bank, threads, stream, longest)
+    # A bank that is too small for the whole plan may do for what is asked.
+    told = max(longest, min(sources.turns, sum(len(t.exchanges) for t in threads)))
+    preferred = with_long_answers(stream.shuffled(threads), told)
+    asked = requests(bank, preferred, stream, told)
+    return within_tokens(asked, stream, fixed * told // sources.turns)[:longest]
 
 
 def _barred(sources: Sources, placed: Sequence[PlacedInstance]) -> list[str]:

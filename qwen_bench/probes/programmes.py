@@ -209,7 +209,9 @@ class Sources:
         dialogues: begins the names of the clusters, and seeds them.
         pace: length of the replies.
         longest_exchange: characters of the longest request with its answer; None takes all.
-        prefers_long: threads without long answers are left out where others fill the plan.
+        long_tokens: of the requests and answers of a plan at pace long, about; threads with long
+            answers are preferred, and answers beyond end at pace chat. None takes threads as they
+            come, and answers as they are.
         turns: that the plan covers.
         levels: of memory load that the suite asks, increasing.
         forced: values of factors to use instead of the counterbalanced ones; none in suites.
@@ -222,7 +224,7 @@ class Sources:
     dialogues: str = ""
     pace: Pace = "chat"
     longest_exchange: int | None = None
-    prefers_long: bool = False
+    long_tokens: int | None = None
     turns: int = PLAN_TURNS
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)

@@ -43,7 +43,8 @@ class SuiteFile(BaseModel):
         pace: length of the replies.
         longest_exchange: characters of the longest request with its answer; None takes all. Keeps
             a small suite small.
-        prefers_long: threads without answers at pace long are left out where others fill the plan.
+        long_tokens: about how many tokens the requests and answers of a whole plan have at pace
+            long; threads with long answers are preferred. None takes them as they come.
         levels: of memory load, increasing.
         twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
             tokens and leaves no twin groups.
@@ -61,7 +62,7 @@ class SuiteFile(BaseModel):
     dialogues: str = ""
     pace: Pace
     longest_exchange: int | None = None
-    prefers_long: bool = False
+    long_tokens: int | None = None
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
     twins: bool = True

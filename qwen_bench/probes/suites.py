@@ -231,7 +231,7 @@ def build_suite(
         sources,
         dialogues=file.dialogues,
         longest_exchange=file.longest_exchange,
-        prefers_long=file.prefers_long,
+        long_tokens=file.long_tokens,
         turns=file.turns,
     )
     screened = None
@@ -371,8 +371,8 @@ def _definition_sha256(
         "twins": file.twins,
         "filler": all_banks_sha256(banks),
     }
-    if file.prefers_long:
-        definition["prefers_long"] = True
+    if file.long_tokens is not None:
+        definition["long_tokens"] = file.long_tokens
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,7 +6,18 @@ from itertools import islice
 
 import pytest
 
-from qwen_bench.probes.bank import PACES, Bank, Exchange, Thread, with_long_answers, without
+from qwen_bench.chat.token_estimate import text_tokens
+from qwen_bench.probes.bank import (
+    PACES,
+    Bank,
+    Exchange,
+    Requested,
+    Thread,
+    with_long_answers,
+    within_tokens,
+    without,
+)
+from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
 
@@ -97,3 +108,28 @@ class TestPreference:
             left = with_long_answers(threads, turns)
             assert sum(len(t.exchanges) for t in left) >= turns
             assert [t for t in threads if t in left] == list(left)
+
+
+class TestWithinTokens:
+    def asked(self, count=40):
+        long = Exchange("How?", ("Yes.", "Yes. It is.", "Yes. It is. " + "So and so. " * 40))
+        return [Requested(long._replace(request=f"How {i}?"), 0) for i in range(count)]
+
+    def test_long_answers_beyond_end_at_pace_chat_anywhere_in_the_dialogue(self):
+        kept = within_tokens(self.asked(), Stream("x"), 2_000)
+
+        shortened = [i for i, of in enumerate(kept) if len(of.exchange.answers) == 2]
+        assert 10 < len(shortened) < 30
+        assert shortened[0] < 10
+        assert shortened[-1] > 30
+        said = sum(text_tokens(of.exchange.request + of.exchange.answers[-1]) for of in kept)
+        assert 1_900 < said < 2_010
+
+    def test_what_fits_stays_as_it_is(self):
+        assert within_tokens(self.asked(), Stream("x"), 10_000) == self.asked()
+
+    def test_requests_and_their_order_stay(self):
+        kept = within_tokens(self.asked(), Stream("x"), 100)
+
+        assert [of.exchange.request for of in kept] == [f"How {i}?" for i in range(40)]
+        assert {len(of.exchange.answers) for of in kept} == {2}
