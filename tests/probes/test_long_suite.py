@@ -131,3 +131,23 @@ def test_it_streams_with_flat_memory_at_a_pace_that_builds_all_of_it_in_a_minute
     assert late - early < 3_000_000
     assert peak < 20_000_000
     assert whole * FILE.lengths[-1] / LENGTHS[-1] < 60
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_256_turns_have_128_000_tokens_and_fit_a_window_of_131_072(told, lang, qwen_tokenizer):
+    def size(message):
+        text = f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n"
+        return len(qwen_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    sizes = [
+        sum(size(message) for turn in dialogue.turns for message in turn.messages)
+        for dialogue in told
+        if dialogue.lang == lang
+    ]
+
+    of_256 = [tokens * 256 / LENGTHS[-1] for tokens in sizes]
+    if LENGTHS[-1] == 256:
+        assert max(of_256) >= 128_000
+        assert max(of_256) + 3 * FILE.max_new_tokens <= 131_072
+    else:
+        assert 120_000 < min(of_256) < max(of_256) < 138_000
