@@ -15,8 +15,8 @@ from qwen_bench.probes.suites import build_suite, find_probe
 # suite's version in tasks/suites.yaml and say in CHANGELOG.md whether old numbers stay comparable.
 # To print them: python -c "from tests.probes.test_suites import *; print(digest_of('demo', '1'))"
 RECORDED = {
-    "demo": "184c84ecb31c3d8ab90ad2d1ecf993f98560e0996e4dae82f444888722606983",
-    "quick": "484a5a550823546f6b9fee354c12a4366e4f7be03706145f9ea1076648b5500c",
+    "demo": "3d10129d6cebf4c66fbf02a812a38f07b5d55b58b4714efcbb531acec58ae8be",
+    "quick": "35be70a205dc0eb1a31e672c4c2d14667fd5cf349f003aa3b62706541c4eae95",
 }
 
 DIGEST = """
