@@ -20,6 +20,7 @@ from qwen_bench.probes.instance import (
     Words,
     four_to_rank,
 )
+from qwen_bench.probes.seeded_draws import Stream
 
 PAIR = 2
 
@@ -104,7 +105,6 @@ def build(brief: Brief, words: DocumentWords) -> Instance:
         values, bound = [in_a if is_a else in_b], things
     else:
         values, bound = drawn, things if is_a else [things[i ^ 1] for i in range(k)]
-    most = brief.params["clauses"][brief.level - 1]
     sizes = draw.stream("sizes")
     frames = draw.stream("frames").shuffled(document.pairs if k > 1 else document.single)
     context = {
@@ -116,7 +116,7 @@ def build(brief: Brief, words: DocumentWords) -> Instance:
                 "heading": section.heading,
                 "clauses": draw.stream(f"order {i}").shuffled(
                     [
-                        *draw.some(f"clauses {i}", section.clauses, most - sizes.index(2)),
+                        *draw.some(f"clauses {i}", section.clauses, _shown(section, k, sizes)),
                         _binding(frames[i % len(frames)], bound[i * PAIR :], values[i * PAIR :]),
                     ]
                 ),
@@ -142,6 +142,14 @@ def build(brief: Brief, words: DocumentWords) -> Instance:
     )
     layout = draw.balanced("evidence template", words.evidence)
     return Instance((layout.turn(draw, "paste", context),), (question,))
+
+
+def _shown(section: Section, values: int, sizes: Stream) -> int:
+    """How many clauses about other matters stand there: all, or one fewer, so that lengths vary.
+
+    A document with a single value has one fewer still.
+    """
+    return max(len(section.clauses) - sizes.index(2) - (values == 1), 0)
 
 
 def _binding(frame: str, things: Sequence[Thing], values: Sequence[str]) -> str:
