@@ -45,6 +45,8 @@ class SuiteFile(BaseModel):
             a small suite small.
         long_tokens: about how many tokens the requests and answers of a whole plan have at pace
             long; threads with long answers are preferred. None takes them as they come.
+        evidence_until: last turn that evidence of `mixed` may stand in, where a suite names its
+            families; None is that of the longest history.
         levels: of memory load, increasing.
         twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
             tokens and leaves no twin groups.
@@ -63,6 +65,7 @@ class SuiteFile(BaseModel):
     pace: Pace
     longest_exchange: int | None = None
     long_tokens: int | None = None
+    evidence_until: int | None = None
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
     twins: bool = True

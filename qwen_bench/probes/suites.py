@@ -346,7 +346,7 @@ def _host(file: SuiteFile, known: Mapping[str, Family], family: str) -> Programm
     if file.families is None or host != MIXED:
         return stretched(host, file.turns)
     groups = {known[name].group for name in file.families}
-    return narrowed(MIXED, groups, max(file.lengths))
+    return narrowed(MIXED, groups, file.evidence_until or max(file.lengths))
 
 
 def _definition_sha256(
@@ -371,6 +371,8 @@ def _definition_sha256(
         "twins": file.twins,
         "filler": all_banks_sha256(banks),
     }
+    if file.evidence_until is not None:
+        definition["evidence_until"] = file.evidence_until
     if file.long_tokens is not None:
         definition["long_tokens"] = file.long_tokens
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
