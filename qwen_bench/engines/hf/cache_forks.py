@@ -94,10 +94,8 @@ def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> 
             ends.setdefault((task.prompt_end, nodes[-1], 0), None)
     found = []
     for (prompt_end, end, _), row in ends.items():
-        path = tree.path(end)
-        shared = sum(node in on_trunk for node in path)
-        fork = min(shared, tree.depth(prompt_end) - 1)
-        found.append(Branch(fork, path[fork:], row))
+        fork = min(tree.shared(end, on_trunk), tree.depth(prompt_end) - 1)
+        found.append(Branch(fork, tree.path(end, fork), row))
     return found
 
 

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
-from qwen_bench.chat.messages import opens_thought
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.engines.adapters import AttachedAdapter
@@ -130,8 +129,8 @@ class HfEngine:
             if reply is not None:
                 refused.append(reply)
             else:
-                planned[number] = plan
                 tasks.append(self._task(tree, number, plan))
+                planned[number] = plan._replace(ids=())  # the tree has them, each once
         self._counters.encode_seconds += time.perf_counter() - begun.wall
         self._count(refused, begun)
         yield from refused
@@ -166,20 +165,20 @@ class HfEngine:
 
     def _task(self, tree: PrefixTree, number: int, plan: Prepared) -> Task:
         """Grow the tree by a request."""
-        request, ids = plan.request, plan.prompt.ids
-        end = tree.insert(ids)
+        request, size = plan.request, plan.prompt_tokens
+        end = tree.insert(plan.ids)
         if plan.candidates:
             ends = [tree.insert(candidate, end) for candidate in plan.candidates]
-            return Task(number, end, tuple(tree.path(last)[len(ids) :] for last in ends))
+            return Task(number, end, tuple(tree.path(last, size) for last in ends))
         thought, window = request.max_thinking_tokens, self._base.context_window
         if window is not None:
             # A thought nobody asked for may use what is left; one that was asked for fits.
-            thought = min(thought, window - len(ids) - request.max_new_tokens)
+            thought = min(thought, window - size - request.max_new_tokens)
         return Task(
             number,
             end,
             budget=Budget(request.max_new_tokens, thought),
-            opened=opens_thought(plan.prompt.text),
+            opened=plan.opened,
             sampling=request.sampling,
             key=request.id,
             thinks=self._thinks,
