@@ -1,18 +1,20 @@
-"""A history of 128k tokens is planned in a moment and little memory; no model is asked."""
+"""Long histories: planned in a moment and little memory, read in chunks that are told of."""
 
 import gc
 import random
 import time
 import tracemalloc
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from qwen_bench.engines.decoding import Budget, Stopping
+from qwen_bench.engines.hf.buffers import Trunk
 from qwen_bench.engines.hf.packing import chunks
 from qwen_bench.engines.hf.shared_prefix import _Reader
-from qwen_bench.engines.hf.tasks import Computation, Limits, Task, TreeCounters
+from qwen_bench.engines.hf.tasks import Computation, Limits, Task, TreeCounters, kv_bytes
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.engines.prompter import EncodedPrompt
 from qwen_bench.record.counters import Counters
@@ -115,3 +117,67 @@ def test_texts_and_ids_of_prompts_are_let_go_of_before_the_model_is_asked(
 
     assert alive
     assert not any(alive)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3_5"])
+def test_every_chunk_of_a_trunk_is_told(open_tiny, forked_unit, family):
+    engine, _ = open_tiny(family, limits=Limits(chunk=16))
+    told = []
+    engine.tell(lambda *tokens: told.append(tokens))
+
+    list(engine.answer(forked_unit))
+
+    # While prompts are encoded nothing is read, and the tree grows.
+    encoded = [total for read, total in told if not read]
+    assert encoded == sorted(encoded)
+    assert len(encoded) == len(forked_unit.requests)
+    longest = told[-1][1]
+    trunk = [read for read, total in told if read and total == longest]
+    assert trunk == sorted(trunk)
+    assert len(trunk) >= longest // 16
+    assert max(b - a for a, b in pairwise([0, *trunk])) <= (16 if family == "qwen2" else 64)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3_5"])
+def test_a_stop_inside_a_trunk_comes_within_one_chunk_and_leaves_the_engine_usable(
+    open_tiny, forked_unit, plain, family
+):
+    engine, base = open_tiny(family, limits=Limits(chunk=16))
+    fed = []
+
+    def stop(read, _):
+        if read:
+            raise KeyboardInterrupt
+
+    hook = base.model.register_forward_pre_hook(
+        lambda *given: fed.append(given[2]["input_ids"].numel()), with_kwargs=True
+    )
+    engine.tell(stop)
+    with pytest.raises(KeyboardInterrupt):
+        list(engine.answer(forked_unit))
+    hook.remove()
+    engine.tell(lambda *_: None)
+
+    assert len(fed) == 1
+    assert fed[0] <= 16
+    plain(base, engine).check(forked_unit, list(engine.answer(forked_unit)))
+
+
+def test_keys_and_values_of_a_trunk_lie_where_they_were_written(open_tiny, forked_unit):
+    engine, base = open_tiny("qwen2", limits=Limits(chunk=16))
+    places, held = set(), set()
+    plain_write = Trunk.write
+
+    def write(self, layer, keys, values):
+        plain_write(self, layer, keys, values)
+        places.add((id(self), layer, self.read(layer, 1)[0].data_ptr()))
+        held.add(self.nbytes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trunk, "write", write)
+        list(engine.answer(forked_unit))
+
+    layers = base.config.num_hidden_layers
+    longest = max(len(engine._prompter.prompt(r.messages).ids) for r in forked_unit.requests)
+    assert len(places) == layers
+    assert max(held) == longest * kv_bytes(base.config, 4)

@@ -66,6 +66,7 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
                 nodes = trunk[start : min(fork, start + work.limits.chunk)]
                 counters.feed(nodes)
                 forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
+                work.read(start + len(nodes), len(trunk))
         length = fork
         here = [branch for branch in branches if branch.fork == fork]
         for batch in _equal_lengths(here, work, _bytes(cache), wanted):

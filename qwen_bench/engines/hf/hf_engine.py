@@ -33,6 +33,7 @@ from qwen_bench.engines.hf.tasks import (
     Task,
     TreeCounters,
     head_size,
+    told_nobody,
 )
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_identity import identity_of
@@ -40,7 +41,7 @@ from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, written
 from qwen_bench.engines.prompter import Prompter
-from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.protocol import Abilities, Identity, ReadTokens, Reply, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import EngineInfo
 
@@ -77,6 +78,7 @@ class HfEngine:
         self._stops = self._prompter.stop_tokens(base.eos_ids)
         self._thinks = effective_thinking(settings, base.tokenizer) == "on"
         self._counters = Counters(load_seconds=base.load_seconds)
+        self._read: ReadTokens = told_nobody
         self._forward = Forward(base.model, base.config, base.device, base.dtype, self._counters)
         with torch.inference_mode(), base.weights(adapter.name if adapter else None):
             self._choice = (
@@ -102,6 +104,10 @@ class HfEngine:
     def counters(self) -> Counters:
         """Work done so far."""
         return replace(self._counters)
+
+    def tell(self, read: ReadTokens) -> None:
+        """Tell how far the trunk is read: after each chunk, and while prompts are encoded."""
+        self._read = read
 
     def close(self) -> None:
         """Free nothing: the base belongs to whoever loaded it."""
@@ -131,6 +137,7 @@ class HfEngine:
             else:
                 tasks.append(self._task(tree, number, plan))
                 planned[number] = plan._replace(ids=())  # the tree has them, each once
+                self._read(0, len(tree))
         self._counters.encode_seconds += time.perf_counter() - begun.wall
         self._count(refused, begun)
         yield from refused
@@ -250,6 +257,7 @@ class HfEngine:
                 self._limits,
                 Stopping(stops.ids, self._prompter.whole_text, stops.texts),
                 stops.end_of_turn,
+                self._read,
             ),
             tasks,
         )
