@@ -22,6 +22,7 @@ from qwen_bench.engines.checkpoint_files import (
     check_tokenizer_files,
     check_weights,
 )
+from qwen_bench.engines.context_window import configured_window
 from qwen_bench.engines.embedded import (
     embedded_folder,
     embedded_tokenizer,
@@ -80,6 +81,7 @@ class LoadedBase:
         peft: the wrapper once an adapter is attached.
         adapters: those attached, by folder.
         isolation: watches that adapters leave it as it was; None without adapters to share it.
+        max_context: the context window where it is not the configured one.
     """
 
     source: Source
@@ -99,12 +101,20 @@ class LoadedBase:
     peft: Any = None
     adapters: dict[str, Any] = field(default_factory=dict)
     isolation: Any = None
+    max_context: int | None = None
 
     @property
     def context_window(self) -> int | None:
         """Tokens of prompt and answer together; the tokenizer's own limit is not used."""
+        if self.max_context is not None:
+            return self.max_context
+        return configured_window(*self.positions)
+
+    @property
+    def positions(self) -> tuple[Any, Any]:
+        """What its configuration says of positions: how many, and how they are scaled."""
         limit = getattr(self.config, "max_position_embeddings", None)
-        return int(limit) if limit else None
+        return limit, getattr(self.config, "rope_parameters", None)
 
     @contextmanager
     def weights(self, adapter: str | None) -> Iterator[None]:

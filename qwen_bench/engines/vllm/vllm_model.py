@@ -204,6 +204,7 @@ def open_base(spec: ModelSpec, options: EngineOptions, adapters: Sequence[Path])
     device = _device(options.device)
     base = _files(spec, options, device)
     base.load_seconds = time.perf_counter() - begun
+    base.max_context = options.max_context
     given = options.model_args
     arguments: dict[str, Any] = {
         "model": str(base.source.folder),
@@ -224,7 +225,7 @@ def open_base(spec: ModelSpec, options: EngineOptions, adapters: Sequence[Path])
         arguments["block_size"] = CPU_BLOCK
     if arguments["max_model_len"] is None:
         raise EngineError(
-            f"{spec.default_label} does not say how long its context is", fix="-M max_model_len=N"
+            f"{spec.default_label} does not say how long its context is", fix="--max-context N"
         )
     for name in ("gpu_memory_utilization", "tensor_parallel_size"):
         if name in given:
