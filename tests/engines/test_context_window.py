@@ -1,4 +1,4 @@
-"""The context window: as a checkpoint configures it or the user knows it, as far as sharing goes."""
+"""The context window: as a checkpoint says or the user knows, as far as sharing goes."""
 
 import json
 from contextlib import closing

@@ -88,7 +88,7 @@ def load_local(options: EngineOptions) -> Local | None:
     template = choose_template(None, shipped_template(tokenizer), spec.default_label)
     prompter = Prompter(tokenizer, ChatSettings(template, options.system, options.thinking))
     window = None
-    if spec.path is None or (spec.path / MODEL_CONFIG).is_file():
+    if spec.path is None or spec.kind == "gguf" or (spec.path / MODEL_CONFIG).is_file():
         try:
             config = load_config(spec, options)
         except ModelError:
@@ -104,10 +104,10 @@ def _spec(given: str) -> ModelSpec:
     if folder.is_dir():
         return ModelSpec(given, "local", given, path=folder)
     spec = parse_spec(given)
-    if spec.kind not in {"embedded", "hub", "local"}:
+    if spec.kind not in {"embedded", "hub", "local", "gguf"}:
         raise InputError(
             f"-M tokenizer={given}: not a model with a tokenizer",
-            fix="give a Hub id, a folder, or embedded",
+            fix="give a Hub id, a folder, a GGUF file, or embedded",
         )
     return spec
 

@@ -26,7 +26,6 @@ from qwen_bench.engines.adapters import (
     read_config,
 )
 from qwen_bench.engines.checkpoint_files import WHOLE, check_weights, weight_files
-from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.library_errors import first_lines, missing_package, opening
@@ -39,6 +38,7 @@ from qwen_bench.engines.loading import (
     trust_hint,
 )
 from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.engines.vllm.sampling_requests import Ask
 from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
 
