@@ -13,7 +13,7 @@ from itertools import pairwise
 from os.path import commonprefix
 from typing import Any
 
-from qwen_bench.chat.messages import Message
+from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.chat.rendering import (
     IM_START,
     ChatSettings,
@@ -87,13 +87,22 @@ class Prompter:
         self.settings = settings
         start = tokenizer.convert_tokens_to_ids(IM_START)
         self._start = start if IM_START in tokenizer.get_vocab() else None
+        self._latest: tuple[Conversation, EncodedPrompt] | None = None
 
     def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
         """Render, check and encode a conversation that ends with a user message.
 
+        The latest one is remembered, because each probe is asked in two modes in a row.
+
         Raises:
             TemplateError: part of the conversation is lost, or a content opens a turn by itself.
         """
+        asked, latest = tuple(messages), self._latest
+        if latest is None or latest[0] != asked:
+            latest = self._latest = asked, self._encoded(asked)
+        return latest[1]
+
+    def _encoded(self, messages: Conversation) -> EncodedPrompt:
         text = prompt_text(messages, self.settings, self.tokenizer)
         ids = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         if self._start is not None and ids.count(self._start) != text.count(IM_START):
