@@ -92,6 +92,14 @@ class RunConfig:
         read=whole(1),
         none="auto",
     )
+    max_context: int | None = option(
+        None,
+        "Model",
+        MACHINE,
+        "Tokens of prompt and answer together, where you know better than the model's files.",
+        "N",
+        read=whole(1),
+    )
     replicas: int = option(
         1, "Model", MACHINE, "Engines side by side, one a GPU, on Ray.", "N", read=whole(1)
     )

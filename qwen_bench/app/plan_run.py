@@ -167,7 +167,7 @@ def cache_of(spec: ModelSpec | None, engine: EngineOptions) -> KvCache | None:
         return None
     kind = engine.device.partition(":")[0]
     dtype = engine.dtype if engine.dtype != "auto" else _DEVICE_DTYPES.get(kind)
-    return kv_cache(open_config(spec, engine), dtype)
+    return kv_cache(open_config(spec, engine), dtype, max_context=engine.max_context)
 
 
 def _tokens(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from qwen_bench.chat.policy import FULL, Policy, keep
 from qwen_bench.chat.rendering import effective_thinking
 from qwen_bench.chat.token_estimate import AROUND, OPENING, text_tokens
+from qwen_bench.engines.context_window import configured_window, shared_window
 from qwen_bench.engines.prefix_tree import ROOT, PrefixTree
 from qwen_bench.errors import ModelError
 
@@ -245,12 +246,15 @@ class KvCache:
         return tokens * self.bytes_per_token
 
 
-def kv_cache(config: Mapping[str, Any], dtype: str | None = None) -> KvCache:
+def kv_cache(
+    config: Mapping[str, Any], dtype: str | None = None, *, max_context: int | None = None
+) -> KvCache:
     """Keys and values of a text model: 2 x layers x K/V heads x head size x bytes a token.
 
     Args:
         config: of the text model, as transformers writes it.
         dtype: number format of the computation; None for that of the weights.
+        max_context: the context window where it is not the configured one.
 
     Raises:
         ModelError: a number that is needed is missing.
@@ -263,13 +267,13 @@ def kv_cache(config: Mapping[str, Any], dtype: str | None = None) -> KvCache:
     kinds = config.get("layer_types") or ["full_attention"] * layers
     growing = sum(kind == "full_attention" for kind in kinds)
     shared_heads = config.get("num_key_value_heads") or heads
-    limit = config.get("max_position_embeddings")
+    positions = config.get("max_position_embeddings"), config.get("rope_parameters")
     return KvCache(
         bytes_per_token=2 * growing * int(shared_heads) * int(size) * _BYTES.get(dtype, 4),
         layers=growing,
         other_layers=layers - growing,
         dtype=dtype,
-        window=int(limit) if limit else None,
+        window=max_context or shared_window(*positions) or configured_window(*positions),
     )
 
 

@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 from os.path import commonprefix
 from typing import Any
 
-from qwen_bench.chat.messages import Message
+from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.chat.rendering import (
     IM_START,
     ChatSettings,
@@ -95,13 +95,22 @@ class Prompter:
         # Whether blocks may be encoded apart; None until a prompt has shown it.
         self._apart: bool | None = None if self._start is not None else False
         self._block = lru_cache(maxsize=_REMEMBERED)(self._encode)
+        self._latest: tuple[Conversation, EncodedPrompt] | None = None
 
     def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
         """Render, check and encode a conversation that ends with a user message.
 
+        The latest one is remembered, because each probe is asked in two modes in a row.
+
         Raises:
             TemplateError: part of the conversation is lost, or a content opens a turn by itself.
         """
+        asked, latest = tuple(messages), self._latest
+        if latest is None or latest[0] != asked:
+            latest = self._latest = asked, self._checked(asked)
+        return latest[1]
+
+    def _checked(self, messages: Conversation) -> EncodedPrompt:
         text = prompt_text(messages, self.settings, self.tokenizer)
         ids = self._encoded(text)
         if self._start is not None and ids.count(self._start) != text.count(IM_START):

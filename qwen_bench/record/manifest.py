@@ -116,7 +116,7 @@ class ModelInfo(Section):
     spec: Annotated[str, Mark("expected", flag="--model")]
     """The SPEC as typed."""
     kind: Annotated[str, Mark()]
-    """hub, local, adapter, embedded, openai, mock, python or imported."""
+    """hub, local, gguf, adapter, embedded, openai, mock, python or imported."""
     resolved: Annotated[str | None, Mark()] = None
     """What the SPEC resolved to."""
     revision: Annotated[str | None, Mark()] = None
@@ -133,6 +133,8 @@ class ModelInfo(Section):
     """Tokens that prompt and answer may have together."""
     dtype: Annotated[str | None, Mark("warn", identity=True, workers=True)] = None
     """Number format of the weights."""
+    quantisation: Annotated[str | None, Mark("warn")] = None
+    """Format in which the weights were stored in fewer bits, such as GGUF Q4_K_M."""
 
 
 class Thinking(Section):
