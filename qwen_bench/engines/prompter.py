@@ -88,13 +88,17 @@ class Prompter:
         start = tokenizer.convert_tokens_to_ids(IM_START)
         self._start = start if IM_START in tokenizer.get_vocab() else None
 
-    def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
-        """Render, check and encode a conversation that ends with a user message.
+    def prompt(self, messages: Sequence[Message], tools: Sequence[str] = ()) -> EncodedPrompt:
+        """Render, check and encode a conversation that ends with a message of a user or a tool.
+
+        Args:
+            messages: the conversation.
+            tools: those that may be called, each as JSON.
 
         Raises:
             TemplateError: part of the conversation is lost, or a content opens a turn by itself.
         """
-        text = prompt_text(messages, self.settings, self.tokenizer)
+        text = prompt_text(messages, self.settings, self.tokenizer, tools)
         ids = tuple(self.tokenizer.encode(text, add_special_tokens=False))
         if self._start is not None and ids.count(self._start) != text.count(IM_START):
             raise TemplateError(

@@ -13,8 +13,8 @@ from qwen_bench.probes.filler_screening import Screened, load_own_filler
 MANY = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-READ = {"messages", "type", "id", "source", "system", "topic", "canary"}
-READ_IN_MESSAGES = {"role", "content"}
+READ = {"messages", "type", "id", "source", "system", "topic", "canary", "tools"}
+READ_IN_MESSAGES = {"role", "content", "tool_calls"}
 MASKS = {"loss", "loss_scale", "loss_weight", "train", "training", "weight", "mask", "masked"}
 SETTINGS = {"mask_history", "train_on_inputs", "train_on_prompt"}
 KEYS = st.sampled_from(sorted(READ | READ_IN_MESSAGES | MASKS | SETTINGS)) | st.sampled_from(
