@@ -19,6 +19,8 @@ COMMANDS = [
     ("probes", "list"),
     ("probes", "show"),
     ("finetune",),
+    ("data",),
+    ("data", "validate"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """

@@ -1,0 +1,22 @@
+"""`qwen-bench data`: the group of commands for files of training data."""
+
+from __future__ import annotations
+
+import click
+
+from qwen_bench.cli.data_validate import validate
+
+EXAMPLES = """\b
+Examples:
+  qwen-bench data validate train.jsonl
+  qwen-bench data validate train.jsonl --model Qwen/Qwen3-0.6B --fix mended.jsonl
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def data() -> None:
+    """Files of training data: look, convert, make, check for leaks, count."""
+
+
+for part in (validate,):
+    data.add_command(part)
