@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from qwen_bench.cli.data_convert import convert
 from qwen_bench.cli.data_validate import validate
 
 EXAMPLES = """\b
 Examples:
   qwen-bench data validate train.jsonl
   qwen-bench data validate train.jsonl --model Qwen/Qwen3-0.6B --fix mended.jsonl
+  qwen-bench data convert sharegpt.json -o train.jsonl
 """
 
 
@@ -18,5 +20,5 @@ def data() -> None:
     """Files of training data: look, convert, make, check for leaks, count."""
 
 
-for part in (validate,):
+for part in (validate, convert):
     data.add_command(part)

@@ -14,6 +14,7 @@ from qwen_bench.cli.options import Call, command, own, shared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qwen_bench.cli.display import Screen
     from qwen_bench.data.findings import Finding
     from qwen_bench.data.template_lint import TemplateLint
     from qwen_bench.data.validation import Validated
@@ -28,18 +29,19 @@ Examples:
 """
 
 
-class _Told:
+class Told:
     """Findings as they come: the first are printed, all are counted, and kept where asked."""
 
-    def __init__(self, call: Call, *, keep: bool) -> None:
-        self._screen = call.screen
-        self._free = call.config.json != "-"
+    def __init__(self, screen: Screen, *, stdout_is_free: bool, keep: bool = False) -> None:
+        self._screen = screen
+        self._free = stdout_is_free
         self._keep = keep
         self._hidden: list[str] = []
         self.shown = 0
         self.kept: list[Finding] = []
 
     def __call__(self, finding: Finding) -> None:
+        """Tell one."""
         if self._keep:
             self.kept.append(finding)
         if self.shown < MOST_SHOWN:
@@ -110,7 +112,7 @@ def validate(
         refuse_existing("--fix", Path(fix), force=False, sources=(paths[0],))
     if max_length is not None and spec is None:
         raise InputError("--max-length needs --model", fix="--model SPEC whose tokens count")
-    told = _Told(call, keep=bool(config.json))
+    told = Told(screen, stdout_is_free=config.json != "-", keep=bool(config.json))
     seen: list[Validated] = []
     lints: list[TemplateLint] = []
     for path in paths:

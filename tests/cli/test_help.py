@@ -21,6 +21,7 @@ COMMANDS = [
     ("finetune",),
     ("data",),
     ("data", "validate"),
+    ("data", "convert"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """
