@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from qwen_bench.cli.data_convert import convert
+from qwen_bench.cli.data_generate import generate
 from qwen_bench.cli.data_validate import validate
 
 EXAMPLES = """\b
@@ -12,6 +13,7 @@ Examples:
   qwen-bench data validate train.jsonl
   qwen-bench data validate train.jsonl --model Qwen/Qwen3-0.6B --fix mended.jsonl
   qwen-bench data convert sharegpt.json -o train.jsonl
+  qwen-bench data generate -o memory.jsonl --n 500 --mix mine.jsonl
 """
 
 
@@ -20,5 +22,5 @@ def data() -> None:
     """Files of training data: look, convert, make, check for leaks, count."""
 
 
-for part in (validate, convert):
+for part in (validate, convert, generate):
     data.add_command(part)

@@ -22,6 +22,7 @@ COMMANDS = [
     ("data",),
     ("data", "validate"),
     ("data", "convert"),
+    ("data", "generate"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """

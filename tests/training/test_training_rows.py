@@ -254,7 +254,7 @@ def test_calls_of_tools_and_thoughts_are_trained_as_the_template_writes_them(
 
 
 def test_a_template_without_a_place_for_tools_is_refused_by_name(tokenizer, plain):
-    with pytest.raises(TemplateError, match="tools: messages.1. cannot be trained") as caught:
+    with pytest.raises(TemplateError, match=r"tools: messages\[1\] cannot be trained") as caught:
         make_rows([TOOL_RECORD], plain, tokenizer, 4096)
 
     assert "does not write the tool weather" in caught.value.why[0]
