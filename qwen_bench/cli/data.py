@@ -6,6 +6,7 @@ import click
 
 from qwen_bench.cli.data_convert import convert
 from qwen_bench.cli.data_generate import generate
+from qwen_bench.cli.data_overlap import overlap
 from qwen_bench.cli.data_validate import validate
 
 EXAMPLES = """\b
@@ -14,6 +15,7 @@ Examples:
   qwen-bench data validate train.jsonl --model Qwen/Qwen3-0.6B --fix mended.jsonl
   qwen-bench data convert sharegpt.json -o train.jsonl
   qwen-bench data generate -o memory.jsonl --n 500 --mix mine.jsonl
+  qwen-bench data overlap train.jsonl --max-overlap 0
 """
 
 
@@ -22,5 +24,5 @@ def data() -> None:
     """Files of training data: look, convert, make, check for leaks, count."""
 
 
-for part in (validate, convert, generate):
+for part in (validate, convert, generate, overlap):
     data.add_command(part)

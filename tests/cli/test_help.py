@@ -23,6 +23,7 @@ COMMANDS = [
     ("data", "validate"),
     ("data", "convert"),
     ("data", "generate"),
+    ("data", "overlap"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """
