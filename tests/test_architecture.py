@@ -30,7 +30,7 @@ ARROWS = {
     "audit": "errors chat probes scoring solvers engines",
     "report": "errors chat record probes engines stats",
     "training": "errors resources chat record probes engines runs",
-    "data": "errors chat probes engines training",
+    "data": "errors chat probes engines stats report training",
     "lm_eval": "errors resources chat record protocol probes scoring engines runs",
     "app": "errors chat record protocol probes engines solvers stats runs report",
     "cli": "version errors resources chat record protocol probes engines solvers stats runs audit "

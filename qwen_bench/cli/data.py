@@ -7,6 +7,7 @@ import click
 from qwen_bench.cli.data_convert import convert
 from qwen_bench.cli.data_generate import generate
 from qwen_bench.cli.data_overlap import overlap
+from qwen_bench.cli.data_stats import stats
 from qwen_bench.cli.data_validate import validate
 
 EXAMPLES = """\b
@@ -16,6 +17,7 @@ Examples:
   qwen-bench data convert sharegpt.json -o train.jsonl
   qwen-bench data generate -o memory.jsonl --n 500 --mix mine.jsonl
   qwen-bench data overlap train.jsonl --max-overlap 0
+  qwen-bench data stats train.jsonl --model embedded --history 100 --chart data.svg
 """
 
 
@@ -24,5 +26,5 @@ def data() -> None:
     """Files of training data: look, convert, make, check for leaks, count."""
 
 
-for part in (validate, convert, generate, overlap):
+for part in (validate, convert, generate, overlap, stats):
     data.add_command(part)

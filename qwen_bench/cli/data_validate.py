@@ -117,7 +117,7 @@ def validate(
     lints: list[TemplateLint] = []
     for path in paths:
         if spec is not None:
-            lints.append(_lint(call, path, spec, max_length))
+            lints.append(lint_of(call, path, spec, max_length))
         look = lints[-1].look if lints else None
         seen.append(look_at(path, told, look, mend=fix is not None))
     told.rest()
@@ -140,7 +140,7 @@ def validate(
     return None
 
 
-def _lint(call: Call, path: Path, spec: str, max_length: int | None) -> TemplateLint:
+def lint_of(call: Call, path: Path, spec: str, max_length: int | None) -> TemplateLint:
     """The check against a model."""
     from qwen_bench.app.asking import engine_options, read_specs
     from qwen_bench.data.template_lint import TemplateLint
@@ -149,7 +149,7 @@ def _lint(call: Call, path: Path, spec: str, max_length: int | None) -> Template
     (model,) = read_specs((spec,), call.screen)
     options = engine_options(call.config, (model,))
     limit = max_length
-    if limit is None:
+    if limit is None and model.kind != "openai":
         limit = open_config(model, options).get("max_position_embeddings")
     return TemplateLint(str(path), open_prompter(model, options), limit)
 

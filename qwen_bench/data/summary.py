@@ -40,6 +40,8 @@ class Counts:
         tools: conversations with calls of tools.
         thoughts: answers with a thought.
         longest: most user turns of a conversation.
+        exactly: conversations by their user turns.
+        sizes: conversations by characters, each class up to twice the one before.
     """
 
     conversations: int = 0
@@ -52,6 +54,8 @@ class Counts:
     tools: int = 0
     thoughts: int = 0
     longest: int = 0
+    exactly: Counter[int] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
 
     def add(self, record: ChatRecord) -> None:
         """Count one conversation."""
@@ -67,6 +71,8 @@ class Counts:
         self.conversations += 1
         self.turns[turns_name(users)] += 1
         self.longest = max(self.longest, users)
+        self.exactly[users] += 1
+        self.sizes[size.bit_length()] += 1
         self.languages[language_of(" ".join(opening))] += 1
         if record.source is not None:
             self.sources[record.source] += 1
@@ -93,6 +99,10 @@ class Counts:
             )
             lines.append(f"tools          {told}")
         return lines
+
+    def roles_line(self) -> str:
+        """Messages by role, and the longest conversation."""
+        return f"messages       {shares(self.roles)}; most user turns {self.longest:,}"
 
     def document(self) -> dict[str, object]:
         """The counts as JSON."""

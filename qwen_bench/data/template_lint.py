@@ -27,6 +27,7 @@ class TemplateLint:
         answers: all that are learned.
         several: conversations that need one row a turn.
         row_tokens: tokens of all rows.
+        trained_tokens: of all learned answers.
     """
 
     file: str
@@ -38,6 +39,7 @@ class TemplateLint:
     answers: int = 0
     several: int = 0
     row_tokens: int = 0
+    trained_tokens: int = 0
     _end_of_turn: str = ""
 
     def look(self, item: JsonObject, record: ChatRecord) -> Iterator[Finding]:
@@ -57,6 +59,7 @@ class TemplateLint:
         self.tokens.append(longest)
         self.answers += len(targets)
         self.several += len(rows) > 1
+        self.trained_tokens += sum(len(target.answer) for target in targets)
         self.row_tokens += sum(len(row.ids) for row in rows)
         if self.limit is not None and longest > self.limit:
             lost = sum(len(target.ids) > self.limit for target in targets)
@@ -71,7 +74,9 @@ class TemplateLint:
             return ["tokens         no conversation could be rendered"]
         tokens = sorted(self.tokens)
         middle, high = tokens[len(tokens) // 2], tokens[int(0.95 * (len(tokens) - 1))]
-        lines = [f"tokens         median {middle:,} · 95 % {high:,} · longest {tokens[-1]:,}"]
+        total = f"{sum(tokens):,} in all, {self.trained_tokens:,} trained"
+        lines = [f"tokens         {total}"]
+        lines += [f"each           median {middle:,} · 95 % {high:,} · longest {tokens[-1]:,}"]
         if self.limit is not None:
             told = f"{self.limit:,} tokens; {self.above:,} conversations above it"
             lines.append(
@@ -97,5 +102,7 @@ class TemplateLint:
             "answers": self.answers,
             "answers_dropped": self.dropped,
             "conversations_with_one_row_a_turn": self.several,
+            "tokens": sum(tokens),
+            "trained_tokens": self.trained_tokens,
             "row_tokens": self.row_tokens,
         }

@@ -58,7 +58,14 @@ class Validated:
     mends: Mends = field(default_factory=Mends)
 
 
-def validate(path: Path, tell: Tell, look: Look | None = None, *, mend: bool = False) -> Validated:
+def validate(
+    path: Path,
+    tell: Tell,
+    look: Look | None = None,
+    *,
+    mend: bool = False,
+    counts: Counts | None = None,
+) -> Validated:
     """Look at a file.
 
     Args:
@@ -66,6 +73,7 @@ def validate(path: Path, tell: Tell, look: Look | None = None, *, mend: bool = F
         tell: is told each finding, in the order of the file, those of the whole file last.
         look: looks at each conversation further.
         mend: note what a corrected copy changes.
+        counts: to add to, where several files are one; new ones by default.
 
     Raises:
         InputError: it cannot be opened.
@@ -77,10 +85,24 @@ def validate(path: Path, tell: Tell, look: Look | None = None, *, mend: bool = F
         raise InputError(f"cannot read {path}", why=why) from error
     with stream:
         check = _Check(path, tell, look, mend=mend)
+        check.seen.counts = counts or check.seen.counts
         for found in scan_objects(path, stream, check.seen.layout):
             check.see(found)
     check.end()
     return check.seen
+
+
+def sound_records(path: Path) -> Iterator[ChatRecord]:
+    """The conversations of a file that have no error; the others are passed over.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        for found in scan_objects(path, stream):
+            record = record_of(found)[0] if isinstance(found, JsonObject) else None
+            if record is not None:
+                yield record
 
 
 class _Check:

@@ -24,6 +24,7 @@ COMMANDS = [
     ("data", "convert"),
     ("data", "generate"),
     ("data", "overlap"),
+    ("data", "stats"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """
