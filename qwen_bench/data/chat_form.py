@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_bench.chat.chat_record import MESSAGE_KEYS, RECORD_KEYS, record_of
-from qwen_bench.chat.json_objects import JsonObject
+from qwen_bench.chat.json_objects import Fault, JsonObject
 from qwen_bench.chat.jsonl import message_dicts
 
 Chat = dict[str, Any]
@@ -58,7 +58,7 @@ def chat_of(item: JsonObject, content: Chat) -> tuple[Chat, tuple[str, ...]]:
     return chat, (*parts, *(key for key in record.ignored if key.startswith("system[]")))
 
 
-def read_messages(content: Mapping[str, Any], fault: Any) -> Chat:  # noqa: ANN401 - see `forms`
+def read_messages(content: Mapping[str, Any], fault: Fault) -> Chat:
     """ChatML, and OpenAI's messages with the roles and calls of all their versions."""
     chat = dict(content)
     if isinstance(chat.get("functions"), list) and "tools" not in chat:
@@ -68,7 +68,7 @@ def read_messages(content: Mapping[str, Any], fault: Any) -> Chat:  # noqa: ANN4
     return chat
 
 
-def _message(message: object, fault: Any) -> object:  # noqa: ANN401 - as above
+def _message(message: object, fault: Fault) -> object:
     if not isinstance(message, dict):
         return message
     role = message.get("role")
@@ -78,7 +78,8 @@ def _message(message: object, fault: Any) -> object:  # noqa: ANN401 - as above
     call = made.pop("function_call", None)
     if call is not None:
         if made.get("tool_calls"):
-            raise fault("function_call beside tool_calls; keep one of them")
+            what = "function_call: there is tool_calls too; keep one of them"
+            raise fault(what, kind="tools")
         made["tool_calls"] = [{"type": "function", "function": call}]
     return made
 

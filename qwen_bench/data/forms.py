@@ -60,9 +60,10 @@ def form_of(content: Mapping[str, Any]) -> str | None:
         return "chatml"
     turns = turns_of(content)
     if turns is not None:
-        names = {turn.get("from") for turn in turns if isinstance(turn, dict)}
-        v1 = isinstance(turns, list) and names <= V1_ROLES and "tools" not in content
-        return "qwen-v1" if v1 else "sharegpt"
+        named = isinstance(turns, list) and all(
+            isinstance(turn, dict) and turn.get("from") in V1_ROLES for turn in turns
+        )
+        return "qwen-v1" if named and "tools" not in content else "sharegpt"
     if "instruction" in content:
         return "alpaca"
     asked = any(content.get(key) is not None for key in QUESTIONS)

@@ -24,7 +24,7 @@ ROLES: Mapping[str, str] = {
     **dict.fromkeys(("observation", "tool", "function_response", "tool_response"), "tool"),
 }
 CALLING = ("function_call", "tool_call")
-V1_ROLES = frozenset({"user", "assistant", "system"})
+V1_ROLES = ("user", "assistant", "system")
 _NAMES = {"user": "human", "assistant": "gpt", "tool": "observation"}
 _TURN_KEYS = frozenset({"from", "value", "role", "content", "human", "user", "assistant", "gpt"})
 _RECORD_KEYS = frozenset({*LISTS, "system", "messages", "tools"})

@@ -15,6 +15,7 @@ from qwen_bench.chat.jsonl import read_records
 from qwen_bench.cli.data_convert import FORMS as NAMES
 from qwen_bench.cli.main import main
 from qwen_bench.data.chat_form import CannotHoldError, chat_of
+from qwen_bench.data.conversion import convert
 from qwen_bench.data.forms import FORMS, form_of, is_read
 from qwen_bench.errors import DataError
 
@@ -280,6 +281,59 @@ def test_there_and_back_loses_nothing_that_both_forms_can_hold(there, back, chat
         assert second == chat
     if {there, back} <= {"chatml", "openai"}:
         assert second == chat
+
+
+NAMES_OF_KEYS = st.sampled_from(
+    """messages conversations conversation instruction input output query response history system
+    tools functions id type source text role content from value human assistant gpt loss tool_calls
+    function_call name arguments weight reasoning chat_template_kwargs mood""".split()  # noqa: SIM905
+)
+WORDS = st.sampled_from(["user", "human", "gpt", "assistant", "system", "function_call", "[]", ""])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | WORDS | st.just("\ud83d"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES_OF_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+TURNS = st.lists(
+    st.fixed_dictionaries({"from": WORDS | ANYTHING, "value": TEXTS | ANYTHING}), max_size=3
+)
+RECORDS = st.dictionaries(NAMES_OF_KEYS, ANYTHING | TEXTS, max_size=5) | st.fixed_dictionaries(
+    {"conversations": TURNS}, optional={"system": ANYTHING, "tools": ANYTHING}
+)
+
+
+def converted(*arguments):
+    """What `convert` gives, or its error."""
+    try:
+        return convert(*arguments)
+    except DataError as error:
+        return error
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    records=st.lists(RECORDS, min_size=1, max_size=3),
+    form=st.sampled_from(["auto", *FORMS]),
+    wanted=st.sampled_from([*FORMS]),
+)
+def test_any_records_are_written_or_refused_with_their_lines(
+    tmp_path_factory, records, form, wanted
+):
+    folder = tmp_path_factory.mktemp("any")
+    source, target = folder / "a.jsonl", folder / "b.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    refused = []
+
+    done = converted(source, target, form, wanted, refused.append)
+
+    if isinstance(done, DataError):
+        assert not target.exists()
+        assert done.line in (None, *range(1, len(records) + 1))
+    else:
+        assert done.read == len(records) == done.written + len(refused)
+        assert done.refused == [one.line for one in refused]
+        assert target.read_bytes().endswith(b"\n")
+    assert not list(folder.glob(".*"))
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import json
 import resource
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -406,6 +408,34 @@ def test_a_large_valid_file_takes_no_more_memory_than_a_small_one(tmp_path):
 
     # Two hashes with their lines for each conversation, and nothing else of it.
     assert (peaks[1] - peaks[0]) / 1500 < 400
+
+
+MEASURED = """
+import re, sys, time
+from pathlib import Path
+from qwen_bench.cli.main import main
+code = main(["data", "validate", sys.argv[1]])
+kilobytes = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+print(code, time.process_time(), int(kilobytes) >> 10)
+"""
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lines_take_under_twenty_seconds_of_one_core_and_100_mb(tmp_path):
+    path = tmp_path / "data.jsonl"
+    with path.open("wb") as stream:
+        for i in range(100_000):
+            said = first(f"{i} " + "My bus is line 9, please note it. " * 10)
+            stream.write(line(said, {**REPLY, "content": "Noted. " * 40 + "."}, *CHAT[2:]) + b"\n")
+
+    words = [sys.executable, "-c", MEASURED, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    code, seconds, megabytes = done.stdout.splitlines()[-1].split()
+    assert "100,000 records" in done.stdout
+    assert code == "0"
+    assert float(seconds) < 20
+    assert int(megabytes) < 100
 
 
 @pytest.fixture
