@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qwen_bench.data.statistics import Bars
 from qwen_bench.data.writing import whole_file
 from qwen_bench.errors import InputError
 from qwen_bench.report.charts.svg import (
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 KINDS = (".svg", ".png")
 _HEIGHT, _WIDTH = 190, 900
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """One row of bars: a heading and how often each name occurs, in the order they are drawn."""
-
-    title: str
-    counts: Mapping[str, int]
 
 
 def check_picture(target: Path) -> None:

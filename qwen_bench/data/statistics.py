@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from qwen_bench.data.picture import Bars
 from qwen_bench.data.summary import Counts
 from qwen_bench.stats.intervals import wilson
 
@@ -18,6 +17,14 @@ if TYPE_CHECKING:
 
 _MOST_TURNS = 16
 _HELP = (-0.25, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One row of bars: a heading and how often each name occurs, in the order they are drawn."""
+
+    title: str
+    counts: Mapping[str, int]
 
 
 @dataclass(slots=True)

@@ -112,7 +112,7 @@ def call(tmp_path, monkeypatch, capsys):
 
 
 def test_what_generate_makes_touches_no_probe(call):
-    call("generate", "-o", "train.jsonl", "--n", "40", "--lang", "en,zh")
+    call("generate", "-o", "train.jsonl", "--n", "16", "--lang", "en,zh")
 
     code, out, _ = call("overlap", "train.jsonl", *SMALL, "--max-overlap", "0")
 
