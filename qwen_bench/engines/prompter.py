@@ -95,23 +95,27 @@ class Prompter:
         # Whether blocks may be encoded apart; None until a prompt has shown it.
         self._apart: bool | None = None if self._start is not None else False
         self._block = lru_cache(maxsize=_REMEMBERED)(self._encode)
-        self._latest: tuple[Conversation, EncodedPrompt] | None = None
+        self._latest: tuple[tuple[Conversation, tuple[str, ...]], EncodedPrompt] | None = None
 
-    def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
-        """Render, check and encode a conversation that ends with a user message.
+    def prompt(self, messages: Sequence[Message], tools: Sequence[str] = ()) -> EncodedPrompt:
+        """Render, check and encode a conversation that ends with a message of a user or a tool.
+
+        Args:
+            messages: the conversation.
+            tools: those that may be called, each as JSON.
 
         The latest one is remembered, because each probe is asked in two modes in a row.
 
         Raises:
             TemplateError: part of the conversation is lost, or a content opens a turn by itself.
         """
-        asked, latest = tuple(messages), self._latest
-        if latest is None or latest[0] != asked:
-            latest = self._latest = asked, self._checked(asked)
-        return latest[1]
+        asked = tuple(messages), tuple(tools)
+        if self._latest is None or self._latest[0] != asked:
+            self._latest = asked, self._checked(*asked)
+        return self._latest[1]
 
-    def _checked(self, messages: Conversation) -> EncodedPrompt:
-        text = prompt_text(messages, self.settings, self.tokenizer)
+    def _checked(self, messages: Conversation, tools: tuple[str, ...]) -> EncodedPrompt:
+        text = prompt_text(messages, self.settings, self.tokenizer, tools)
         ids = self._encoded(text)
         if self._start is not None and ids.count(self._start) != text.count(IM_START):
             raise TemplateError(

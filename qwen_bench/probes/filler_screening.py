@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from qwen_bench.chat.jsonl import ChatRecord, read_records
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.jsonl import read_records
 from qwen_bench.chat.plain_text import lone_surrogate
 from qwen_bench.errors import DataError
 from qwen_bench.probes.bank import Bank, Exchange, Thread
@@ -204,7 +205,7 @@ def _exchanges(record: ChatRecord) -> Iterator[Exchange | None]:
         end = place + 1
         while end < len(messages) and messages[end].role != "user":
             end += 1
-        if end - place == 2:
+        if end - place == 2 and not messages[place + 1].tool_calls:
             request, answer = (m.content.strip() for m in messages[place:end])
             yield Exchange(request, (answer,))
         else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qwen_bench.chat.jsonl import ChatRecord
+from qwen_bench.chat.chat_record import ChatRecord
 from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
