@@ -16,6 +16,7 @@ from qwen_bench.report.tables import (
     TableRow,
     Unit,
     Value,
+    accuracy_table,
     accuracy_value,
     run_table,
 )
@@ -23,6 +24,7 @@ from qwen_bench.stats.isotonic import crossing, crossing_words
 from qwen_bench.stats.pace import tokens_or_turns
 from qwen_bench.stats.sanity import guessable_warnings
 from qwen_bench.stats.survival import Checkpoint, abstention, instruction_survival, rule_scores
+from qwen_bench.stats.token_bins import token_bin_name
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome, Run
@@ -294,6 +296,20 @@ def pace_row(one: PaceDifference) -> str:
     if one.of == "tokens":
         return f"more tokens: {turns(less.length)}, {less.pace} to {more.pace}"
     return f"more turns: {less.length} {less.pace} to {more.length} {more.pace}"
+
+
+def tokens_table(title: str, summaries: Sequence[ModeSummary]) -> ReportTable:
+    """Accuracy of each run by the tokens of its prompts."""
+    bins = sorted({most for summary in summaries for most in summary.by_tokens})
+    names = {most: token_bin_name(most) for most in bins}
+    runs = [summary.by_tokens for summary in summaries]
+    return accuracy_table(title, "prompt tokens", names, runs)
+
+
+def uncounted_prompts(summaries: Sequence[ModeSummary]) -> int:
+    """Probes that are in no bin of tokens: mocks and failures whose prompt nobody counted."""
+    binned = sum(cell.n for summary in summaries for cell in summary.by_tokens.values())
+    return sum(summary.overall.n for summary in summaries) - binned
 
 
 def guessable_families(
