@@ -32,7 +32,7 @@ $(VENV)/.test-installed: $(VENV)/.demo-installed
 	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2 xllamacpp==2026.10.11549 bitsandbytes==0.50.2
 	@touch $@
 
-demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (6 minutes on 2 cores)
+demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (5 minutes on 2 cores)
 	@echo "asking the embedded model and the demo adapter the suite demo"
 	@$(BIN)/qwen-bench run --suite demo --baseline base=embedded --model adapter=./finetune/demo --html demo-report.html
 
