@@ -12,19 +12,19 @@ from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite, load_suite_names
 
 MAIN = {
-    "demo": {"mixed": 90},
+    "demo": {"mixed": 108},
     "quick": {"mixed": 624, "rule": 80},
     "core": {"mixed": 8_880, "rule": 720, "everyday": 1_920},
     "full": {"mixed": 27_360, "rule": 1_760, "extended": 3_520, "everyday": 5_040, "system": 1_680},
 }
 OTHERS = {
-    "demo": {"adjacent": 48, "blind": 48},
+    "demo": {"adjacent": 36, "blind": 36},
     "quick": {"adjacent": 320, "blind": 320},
     "core": {"adjacent": 4_120, "blind": 4_120, "concat": 288, "no-filler": 672},
     "full": {"adjacent": 12_320, "blind": 12_320, "concat": 720, "no-filler": 2_400}
     | {"brief": 2_400, "long": 2_400},
 }
-DIALOGUES = {"demo": 28, "quick": 112, "core": 760, "full": 2_000}
+DIALOGUES = {"demo": 24, "quick": 112, "core": 760, "full": 2_000}
 
 
 class Counted:
