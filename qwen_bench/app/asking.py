@@ -15,6 +15,7 @@ from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.engines.engine_options import EngineOptions, check_used, engine_of, read_arguments
 from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
+from qwen_bench.probes.filler_lengths import check_own_filler
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
@@ -275,9 +276,11 @@ def build(
 
     Raises:
         InputError: there is no such suite, family, length or language.
+        DataError: the user's filler is no conversation somewhere, or too short for a history.
         ModelError: a tokenizer that is needed cannot be had or used.
     """
     suite = build_suite(config.suite, selection(config), config.seed, own_material(config))
+    check_own_filler(suite)
     for line in suite.screened.report() if suite.screened else ():
         reporter.say(line)
     # A run that goes on has the lengths that fitted when it began.

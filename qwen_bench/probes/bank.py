@@ -48,15 +48,34 @@ class Exchange(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """Exchanges on one matter in their order; every beginning of it makes sense."""
+    """Exchanges on one matter in their order; every beginning of it makes sense.
+
+    Attributes:
+        resumes: places from which it can go on when what stands before was left out; none where a
+            thread is told whole or not at all.
+    """
 
     topic: str
     exchanges: tuple[Exchange, ...]
+    resumes: frozenset[int] = frozenset()
 
     @property
     def long_share(self) -> float:
         """Share of its exchanges that have an answer at pace long."""
         return sum(len(e.answers) == len(PACES) for e in self.exchanges) / len(self.exchanges)
+
+    def leaving_out(self, places: Collection[int]) -> Thread:
+        """The thread without some exchanges, and without what makes no sense after each of them."""
+        if not places:
+            return self
+        kept: list[int] = []
+        gap = False
+        for place in range(len(self.exchanges)):
+            gap = place in places or (gap and place not in self.resumes)
+            if not gap:
+                kept.append(place)
+        resumes = frozenset(i for i, place in enumerate(kept) if place in self.resumes)
+        return Thread(self.topic, tuple(self.exchanges[place] for place in kept), resumes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +84,15 @@ class Bank:
 
     Attributes:
         personas: topics of one user's life each; empty where threads have no topics.
+        own: conversations of a user's: a thread loses single exchanges rather than be left out, and
+            an answer is the same at every pace.
     """
 
     threads: tuple[Thread, ...] = field(hash=False)
     sha256: str
     path: str
     personas: tuple[tuple[str, ...], ...] = ()
+    own: bool = False
 
     @property
     def exchanges(self) -> int:
@@ -141,7 +163,8 @@ def _training_bank(path: Path) -> Bank:
 def without(bank: Bank, barred: Iterable[str], *, long: bool) -> tuple[Thread, ...]:
     """The threads whose requests and answers hold none of the words.
 
-    Latin words match whole, with a plural s or es; Chinese ones match as substrings.
+    Latin words match whole, with a plural s or es; Chinese ones match as substrings. Threads of a
+    user's own are not left out for one exchange that holds a word, but go on without it.
 
     Args:
         bank: whose threads they are.
@@ -150,6 +173,8 @@ def without(bank: Bank, barred: Iterable[str], *, long: bool) -> tuple[Thread, .
             choice of threads does not depend on it.
     """
     words = tuple(barred)
+    if bank.own:
+        return _without_exchanges(bank, words)
     dropped = frozenset[int]().union(*(_threads_with(bank, word) for word in words))
     cut: dict[int, set[int]] = {}
     for word in words if long else ():
@@ -160,6 +185,34 @@ def without(bank: Bank, barred: Iterable[str], *, long: bool) -> tuple[Thread, .
         for number, thread in enumerate(bank.threads)
         if number not in dropped
     )
+
+
+def _without_exchanges(bank: Bank, words: Iterable[str]) -> tuple[Thread, ...]:
+    """The threads without the exchanges that hold a word; those of which nothing is left go."""
+    gone: dict[int, set[int]] = {}
+    for word in words:
+        for number, place in _exchanges_with(bank, word):
+            gone.setdefault(number, set()).add(place)
+    left = (thread.leaving_out(gone.get(number, ())) for number, thread in enumerate(bank.threads))
+    return tuple(thread for thread in left if thread.exchanges)
+
+
+@lru_cache(maxsize=1 << 15)
+def _exchanges_with(bank: Bank, word: str) -> frozenset[tuple[int, int]]:
+    """Numbers of thread and exchange of the exchanges that hold a word."""
+    return frozenset(
+        (number, place)
+        for number in _threads_with(bank, word)
+        for place in _holding(_told(bank.threads[number]), word)
+    )
+
+
+def _told(thread: Thread) -> Mapping[int, str]:
+    """What is said in each exchange of a thread, in small letters."""
+    return {
+        place: f"{exchange.request}\n{exchange.answers[-1]}".lower()
+        for place, exchange in enumerate(thread.exchanges)
+    }
 
 
 def _cut(thread: Thread, places: Collection[int]) -> Thread:

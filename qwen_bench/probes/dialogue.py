@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from qwen_bench.probes.bank import (
     Pace,
     Requested,
+    Thread,
     requests,
     with_long_answers,
     within_tokens,
@@ -254,20 +255,40 @@ def _asked(
     """One request a turn; which, and in which order, does not depend on pace or length."""
     bank, fixed = sources.banks[lang], sources.long_tokens
     long = "long" in lengths or fixed is not None
-    threads = without(bank, _barred(sources, placed), long=long)
-    if sources.longest_exchange is not None:
-        most = sources.longest_exchange
-        threads = tuple(
-            t for t in threads if all(e.length(sources.pace) <= most for e in t.exchanges)
-        )
+    threads = usable_threads(sources, placed, lang, long=long)
     longest = max(lengths.values())
-    if fixed is None:
+    if fixed is None or bank.own:
         return requests(bank, threads, stream, longest)
     # A bank that is too small for the whole plan may do for what is asked.
     told = max(longest, min(sources.turns, sum(len(t.exchanges) for t in threads)))
     preferred = with_long_answers(stream.shuffled(threads), told)
     asked = requests(bank, preferred, stream, told)
     return within_tokens(asked, stream, fixed * told // sources.turns)[:longest]
+
+
+def usable_threads(
+    sources: Sources, placed: Sequence[PlacedInstance], lang: Lang, *, long: bool
+) -> tuple[Thread, ...]:
+    """Threads of the bank that a dialogue may tell.
+
+    Args:
+        sources: words and bank.
+        placed: instances of the dialogue, whose answers and keys no exchange may hold.
+        lang: of the text.
+        long: answers are told at pace long.
+    """
+    bank, most = sources.banks[lang], sources.longest_exchange
+    threads = without(bank, _barred(sources, placed), long=long)
+    if most is None:
+        return threads
+    too_long = [
+        {i for i, e in enumerate(thread.exchanges) if e.length(sources.pace) > most}
+        for thread in threads
+    ]
+    if not bank.own:
+        return tuple(t for t, places in zip(threads, too_long, strict=True) if not places)
+    left = [t.leaving_out(places) for t, places in zip(threads, too_long, strict=True)]
+    return tuple(thread for thread in left if thread.exchanges)
 
 
 def _barred(sources: Sources, placed: Sequence[PlacedInstance]) -> list[str]:

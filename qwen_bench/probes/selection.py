@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qwen_bench.errors import DataError, InputError, near
-from qwen_bench.probes.bank import Pace
+from qwen_bench.probes.bank import PACES, Pace
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
@@ -90,6 +90,14 @@ class SuiteFile(BaseModel):
         if isinstance(rotations, int):
             return rotations
         return rotations.get(length, min(rotations.values()))
+
+    def without_paces(self) -> SuiteFile:
+        """The suite without the conditions that tell its dialogues at another pace.
+
+        A user's own conversations have one answer to a request, so they would ask main again.
+        """
+        kept = {c: block for c, block in self.blocks.items() if c not in PACES}
+        return self.model_copy(update={"blocks": kept})
 
     def blocks_at(
         self, lengths: tuple[int, ...], limit: int | None

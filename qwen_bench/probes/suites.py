@@ -212,7 +212,7 @@ def build_suite(
     files = load_suite_files(tasks)
     if name not in files:
         raise InputError(f"no suite '{name}'; {near(name, files)}")
-    file = files[name]
+    file = files[name] if own.filler is None else files[name].without_paces()
     built_in, added = load_families(tasks), _own_families(own, load_families(tasks))
     families = _chosen_families(file, selection, built_in, added)
     known = {**built_in, **added}
@@ -238,7 +238,7 @@ def build_suite(
     if own.filler is not None:
         from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
 
-        screened = load_own_filler(Path(own.filler), sources.families, langs, max(lengths))
+        screened = load_own_filler(Path(own.filler), sources.families, langs)
         sources = replace(sources, banks={**sources.banks, **screened.banks})
     return Suite(
         name=name,

@@ -122,7 +122,7 @@ def test_any_file_gives_conversations_that_can_be_encoded_or_one_error_with_its_
 def test_any_file_as_filler_gives_exchanges_or_one_error_with_its_place(path, content):
     path.write_bytes(content)
 
-    found = records_or_error(path, lambda: load_own_filler(path, {}, ("en",), 0))
+    found = records_or_error(path, lambda: load_own_filler(path, {}, ("en",)))
 
     assert found is None or isinstance(found, Screened)
     for thread in found.banks["en"].threads if found else ():

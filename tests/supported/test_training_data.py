@@ -348,7 +348,7 @@ IDS = [f"{column}-{row}" for row, column, _, _ in CELLS]
 
 def check_refused(path, column, line, told):
     with pytest.raises(DataError) as caught:
-        load_own_filler(path, {}, ("en",), 1) if column == FILLER else list(read_records(path))
+        load_own_filler(path, {}, ("en",)) if column == FILLER else list(read_records(path))
     assert caught.value.message.startswith(f"{path}:{line}  error  {told}"), caught.value.message
     assert caught.value.fix
 
@@ -366,7 +366,7 @@ def test_what_a_file_holds_is_read_masked_counted_or_refused_with_its_line(tmp_p
             path.write_bytes(refused if isinstance(refused, bytes) else lines(refused))
             check_refused(path, column, 1 + path.read_bytes().rstrip().count(b"\n"), told)
     elif column == FILLER:
-        screened = load_own_filler(path, {}, ("en",), 1)
+        screened = load_own_filler(path, {}, ("en",))
         if outcome == "kept":
             assert [screened.banks["en"].exchanges] == wanted
         elif outcome == "left out":
