@@ -16,7 +16,7 @@ from qwen_bench.probes.suites import build_suite, find_probe
 # To print them: python -c "from tests.probes.test_suites import *; print(digest_of('demo', '1'))"
 RECORDED = {
     "demo": "327a1de7a48c3397379e3cdfa662bd7b001efb96e61807b2f5bdd61361dee330",
-    "quick": "d87251d54d21e0933841c8eff13739eb4129bd2598e4247609dea243bef67285",
+    "quick": "b7a6dbcb654bdd4582c1672d9ba825df573e83d2c887d120bd31dbc2e5960fff",
 }
 
 DIGEST = """
