@@ -19,7 +19,7 @@ from .test_judge import a_probe
 
 FILE = Path(__file__).parents[1] / "data/labelled/outputs.jsonl"
 # Where the scorer and the settled label disagree, by number. Any other is a change of the scorer.
-KNOWN = set()
+KNOWN = {221, 238, 302, 453}
 
 
 @cache
