@@ -13,8 +13,8 @@ from qwen_bench.protocol import Generation
 
 ONE = ("--suite", "core", "--limit", "1", "--lang", "en", "--mode", "generate")
 SAID = (
-    "--max-tokens 2500: histories of 1, 2 and 4 turns fit, those of 8, 16 and 32 are left out: "
-    "868 of 1,072 probes (counted with characters, about as many as a tokenizer like Qwen's gives)"
+    "--max-tokens 3000: histories of 1, 2 and 4 turns fit, those of 8, 16 and 32 are left out: "
+    "976 of 1,228 probes (counted with characters, about as many as a tokenizer like Qwen's gives)"
 )
 
 
@@ -38,13 +38,13 @@ def test_probes_are_counted_without_being_written(suite, selection):
 
 
 def test_a_run_asks_the_lengths_that_fit_and_records_what_they_were_narrowed_to(call):
-    done = call("run", "--model", "mock:oracle", *ONE, "--max-tokens", "2500", "--run-id", "a")
+    done = call("run", "--model", "mock:oracle", *ONE, "--max-tokens", "3000", "--run-id", "a")
 
     assert done.code == 0, done.err
     assert SAID in done.err
     suite = manifest("a")["suite"]
     assert suite["lengths"] == [1, 2, 4]
-    assert suite["max_tokens"] == 2500
+    assert suite["max_tokens"] == 3000
 
 
 def test_a_run_that_goes_on_keeps_its_lengths_and_a_larger_number_widens_it(call):
@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_keeps_its_lengths_and_a_larger_number_widens_it(call
 )
 def test_whatever_chooses_a_suite_says_it(call, words):
     narrowed = (word for word in ONE if words[0] != "probes" or word not in {"--mode", "generate"})
-    done = call(*words, *narrowed, "--max-tokens", "2500")
+    done = call(*words, *narrowed, "--max-tokens", "3000")
 
     assert done.code == 0, done.err
     assert SAID in done.err
