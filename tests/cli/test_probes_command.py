@@ -21,7 +21,7 @@ def test_a_selection_narrows_the_list(call):
     out = call("probes", "list", "--suite", "demo", "--family", "assist*", "--lengths", "1,2").out
 
     assert "assistant_recall" in out
-    assert " fact_recall" not in out
+    assert "fact_recall" not in out
 
 
 def test_list_as_json_has_every_probe(call):
