@@ -118,7 +118,7 @@ EXTENDED = Programme(
 EVERYDAY = Programme(
     "everyday",
     ("preference_use", "document_recall", "own_output"),
-    (Slot(1, 2, opens=True), Slot(3, 4), Slot(5, 8), Slot(9, 16), Slot(17, 32)),
+    (Slot(1, 2, opens=True), Slot(3, 4), Slot(5, 8), Slot(9, 16), Slot(25, 32)),
     "everyday",
 )
 SYSTEM = Programme("system", ("system_rule",), (Slot(0, 0),), "system")
