@@ -24,6 +24,8 @@ WHOLE = "full"
 LONG = "long"
 # Suites with groups of tasks; a task is asked as in the first of them that asks it.
 GROUPED = (DEFAULT, WHOLE, LONG)
+# Suites whose tasks have tags: those with a group, and one that lacks families of `core`.
+TAGGED = (*GROUPED, "quick")
 OPENAI_ONLY = "openai_only"
 _SETTINGS = ("suite", "lang", "limit", "seed", OPENAI_ONLY)
 

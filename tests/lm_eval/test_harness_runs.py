@@ -99,7 +99,7 @@ def tasks_of(*kinds):
 @pytest.fixture(scope="module")
 def base_log(ask, model):
     arguments = f"pretrained={model},dtype=float32,max_length=8192"
-    return ask("base", ",".join(["qwen_bench_h1", *tasks_of("rank_")]), "hf", arguments)
+    return ask("base", ",".join(["qwen_bench_quick_h1", *tasks_of("rank_")]), "hf", arguments)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,9 @@ def _wait(process, address):
 @pytest.fixture(scope="module")
 def server_log(ask, server, model):
     arguments = f"model={model},base_url={server},num_concurrent=1"
-    return ask("served", "qwen_bench_h1", "local-chat-completions", arguments, openai_only=True)
+    return ask(
+        "served", "qwen_bench_quick_h1", "local-chat-completions", arguments, openai_only=True
+    )
 
 
 def run_ours(place, *words):
