@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="needs lm-eval"),
 ]
 BIN = Path(sys.executable).parent
-CHOICE = {"suite": "quick", "lang": ["en"], "limit": 1}
+CHOICE = {"suite": "quick", "lang": ["en"], "limit": 4}
 BUDGET = 8
 BOTH = ("fact_recall", "pronoun")
 # Threads that spin while they wait take the cores from whatever else runs.
@@ -150,7 +150,7 @@ def server_log(ask, server, model):
 
 def run_ours(place, *words):
     """A run of our own with the selection of the logs."""
-    command = [BIN / "qwen-bench", "run", "--suite", "quick", "--lang", "en", "--limit", "1"]
+    command = [BIN / "qwen-bench", "run", "--suite", "quick", "--lang", "en", "--limit", "4"]
     command += ["--lengths", "1", "--condition", "main", "--max-new-tokens", str(BUDGET)]
     done = subprocess.run(
         [str(word) for word in (*command, *words)],
@@ -165,7 +165,7 @@ def run_ours(place, *words):
 
 @pytest.fixture(scope="module")
 def own(place):
-    """Our own run of the 28 probes, rows by id."""
+    """Our own run of the 56 probes, rows by id."""
     run_ours(place, "--model", "embedded", "--mode", "generate", "--run-id", "own")
     return {row.probe_id: row for row in read_run(place / "runs/own").outcomes}
 
@@ -184,14 +184,14 @@ def samples(log):
 def check_answers(found, own):
     """Answers are equal; scores too, but where a rule judges a reply that was cut."""
     assert found.keys() == own.keys()
-    assert len(found) == 28
+    assert len(found) == 56
     for key, sample in found.items():
         assert sample["resps"][0][0] == own[key].output
         if not (own[key].family == "instruction_retention" and own[key].status == "truncated"):
             assert sample["retained"] == own[key].score
 
 
-def test_prompts_answers_and_scores_of_28_probes_are_our_own(base_log, own):
+def test_prompts_answers_and_scores_of_56_probes_are_our_own(base_log, own):
     found = samples(base_log)
 
     check_answers(found, own)
