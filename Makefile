@@ -32,7 +32,7 @@ $(VENV)/.test-installed: $(VENV)/.demo-installed
 	@$(PIP) --no-deps trl==1.16.0 dashscope==2.0.2 xllamacpp==2026.10.11549 bitsandbytes==0.50.2
 	@touch $@
 
-demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (6 minutes on 2 cores)
+demo: $(VENV)/.demo-installed ## compare the embedded model with the demo adapter (5 minutes on 2 cores)
 	@echo "asking the embedded model and the demo adapter the suite demo"
 	@$(BIN)/qwen-bench run --suite demo --baseline base=embedded --model adapter=./finetune/demo --html demo-report.html
 
@@ -59,8 +59,8 @@ calibrate: $(VENV)/.test-installed ## simulate the statistics; tables and pictur
 	@$(BIN)/python -m tools.calibration --out docs
 
 calibrate-model: $(VENV)/.demo-installed ## the demo adapter under last-turns:8 against itself (8 minutes)
-	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --run-id calibration-full
-	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 3 --policy last-turns:8 --run-id calibration-cut
+	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 6 --run-id calibration-full
+	@$(BIN)/qwen-bench run --model ./finetune/demo --suite demo --mode generate --condition main --lengths 2,4,16 --limit 6 --policy last-turns:8 --run-id calibration-cut
 	@$(BIN)/python -m tools.calibration --runs runs/calibration-full runs/calibration-cut --out docs
 
 bench: $(VENV)/.test-installed ## speed beside lm-eval, generate and llama.cpp (30 minutes on a quiet machine)

@@ -93,7 +93,7 @@ def answer_dialogue(
         for place, scored in enumerate(grid.scored[number]):
             end = tree.insert(scored.context)
             nodes = tuple(
-                tree.path(tree.insert(ids, end))[len(scored.context) :] for ids in scored.candidates
+                tree.path(tree.insert(ids, end), len(scored.context)) for ids in scored.candidates
             )
             tasks.append(Task(place, end, nodes))
     else:

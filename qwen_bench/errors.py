@@ -57,17 +57,26 @@ class DataError(QwenBenchError):
     Args:
         file: path as the user gave it.
         line: physical line from 1, or None when the whole file is meant.
-        what: what is wrong there.
+        what: what is wrong there; the place inside the record first, if there is one.
         fix: how to mend it.
+        kind: of the fault, in one word; empty where nobody counts kinds.
     """
 
     def __init__(
-        self, file: object, line: int | None, what: str, *, fix: str | Sequence[str] = ()
+        self,
+        file: object,
+        line: int | None,
+        what: str,
+        *,
+        fix: str | Sequence[str] = (),
+        kind: str = "",
     ) -> None:
         place = f"{file}:{line}" if line is not None else f"{file}"
         super().__init__(f"{place}  error  {what}", fix=fix)
         self.file = str(file)
         self.line = line
+        self.what = what
+        self.kind = kind
 
 
 class ModelError(QwenBenchError):

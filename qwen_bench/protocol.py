@@ -6,7 +6,7 @@ the model's own template. Every request gets exactly one reply, whatever happens
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -225,6 +225,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+        ...
+
+
+ReadTokens = Callable[[int, int], None]
+"""Told how many tokens were read of how many that the questions of a dialogue share."""
+
+
+@runtime_checkable
+class TellingEngine(Engine, Protocol):
+    """An engine that tells how far it is while it reads a long history."""
+
+    def tell(self, read: ReadTokens) -> None:
+        """Call `read` after each part of what `answer` reads, in the thread that answers.
+
+        What it raises ends the unit at once; its other answers are lost.
+        """
         ...
 
 

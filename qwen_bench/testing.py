@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qwen_bench.chat.rendering import CHATML
-from qwen_bench.engines.embedded import quiet_transformers
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.protocol import Abilities, Identity, Reply, Request, Score, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import DecodingInfo, EngineInfo, Manifest, ModelInfo, TemplateInfo

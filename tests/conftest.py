@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from _pytest.assertion import util as assertions
 
-from qwen_bench.engines.embedded import quiet_transformers
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.lm_eval.documents import document, probes_at, read_choice
 from qwen_bench.testing import tiny_model, tiny_tokenizer
 

@@ -30,10 +30,11 @@ ARROWS = {
     "audit": "errors chat probes scoring solvers engines",
     "report": "errors chat record probes engines stats",
     "training": "errors resources chat record probes engines runs",
+    "data": "errors chat probes engines stats report training",
     "lm_eval": "errors resources chat record protocol probes scoring engines runs",
     "app": "errors chat record protocol probes engines solvers stats runs report",
     "cli": "version errors resources chat record protocol probes engines solvers stats runs audit "
-    "report training lm_eval app",
+    "report training data lm_eval app",
     "testing": "chat record protocol engines",
     "__init__": "version errors chat record protocol engines stats runs app",
 }

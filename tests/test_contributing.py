@@ -164,7 +164,7 @@ def test_a_family_is_asked_in_the_suites_that_ask_its_programme(checkout, name):
 
     family = load_families(data_folder("tasks"))[like]
     assert like in PROGRAMMES[family.task.programme].groups
-    names = ("demo", "quick", "core", "full")
+    names = ("demo", "quick", "core", "full", "long")
     assert suites == [suite for suite in names if like in build_suite(suite).families]
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from qwen_bench.app.comparing import check_langs, read_gates
 from qwen_bench.app.config import EMBEDDED, LATEST, default_of, flag_of
+from qwen_bench.app.fitting import Room, counters_of, fitted
 from qwen_bench.app.outputs import check_page
 from qwen_bench.chat.plain_text import text_fault
 from qwen_bench.chat.policy import FULL, parse_policy
 from qwen_bench.engines.engine_options import EngineOptions, check_used, engine_of, read_arguments
 from qwen_bench.engines.model_spec import ModelSpec, distinct_labels, parse_spec
 from qwen_bench.errors import InputError, near
+from qwen_bench.probes.filler_lengths import check_own_filler
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import Own, Suite, build_suite
@@ -126,7 +128,7 @@ def read_asking(
     engine = engine_options(config, [item.spec for item in models if item.engine is None])
     if any(spec.kind == "mock" for spec in specs):
         check_solver_policy(engine.policy)
-    suite = build(config, reporter)
+    suite = build(config, reporter, specs, engine)
     modes = modes_of(config, suite)
     return Asking(
         config=config,
@@ -258,16 +260,37 @@ def _stored_base(config: RunConfig) -> StoredRun | None:
     return read_run(find_run(text, config.runs_path))
 
 
-def build(config: RunConfig, reporter: Reporter) -> Suite:
+def build(
+    config: RunConfig,
+    reporter: Reporter,
+    specs: Sequence[ModelSpec] | None = None,
+    engine: EngineOptions | None = None,
+) -> Suite:
     """The suite of a config; what was refused of the user's filler is said.
+
+    Args:
+        config: as given.
+        reporter: is told.
+        specs: models whose tokens `--max-tokens` counts; None for those of the config.
+        engine: what their engines are told; None for what the config says.
 
     Raises:
         InputError: there is no such suite, family, length or language.
+        DataError: the user's filler is no conversation somewhere, or too short for a history.
+        ModelError: a tokenizer that is needed cannot be had or used.
     """
     suite = build_suite(config.suite, selection(config), config.seed, own_material(config))
+    check_own_filler(suite)
     for line in suite.screened.report() if suite.screened else ():
         reporter.say(line)
-    return suite
+    # A run that goes on has the lengths that fitted when it began.
+    if config.max_tokens is None or config.sources.get("max_tokens") == "run":
+        return suite
+    if specs is None:
+        specs = read_specs(config.model, reporter) if config.model else ()
+    counters = counters_of(specs, engine or engine_options(config))
+    room = Room(config.max_tokens, modes_of(config, suite), generation_of(config, suite))
+    return fitted(suite, selection(config), room, counters, reporter)
 
 
 def selection(config: RunConfig) -> Selection:
@@ -285,6 +308,7 @@ def selection(config: RunConfig) -> Selection:
         conditions=config.condition,
         langs=langs,
         limit=config.limit,
+        max_tokens=config.max_tokens,
     )
 
 

@@ -92,6 +92,14 @@ class RunConfig:
         read=whole(1),
         none="auto",
     )
+    max_context: int | None = option(
+        None,
+        "Model",
+        MACHINE,
+        "Tokens of prompt and answer together, where you know better than the model's files.",
+        "N",
+        read=whole(1),
+    )
     replicas: int = option(
         1, "Model", MACHINE, "Engines side by side, one a GPU, on Ray.", "N", read=whole(1)
     )
@@ -155,6 +163,14 @@ class RunConfig:
         "Probes",
         SELECTION,
         "Rotations of every programme; smaller limits are nested in larger ones.",
+        "N",
+        read=whole(1),
+    )
+    max_tokens: int | None = option(
+        None,
+        "Probes",
+        SELECTION,
+        "Only history lengths whose longest prompt with its answer fits, in the model's tokenizer.",
         "N",
         read=whole(1),
     )
@@ -389,6 +405,9 @@ class RunConfig:
                 value = first[name]["value"]
                 if HIDDEN not in str(value):
                     values[name] = tuple(value) if isinstance(value, list) else value
+        if self.given("max_tokens"):
+            # Lengths that fitted another number of tokens are no wish of the user's.
+            values.pop("lengths", None)
         changed = {
             name: value
             for name, value in values.items()

@@ -87,10 +87,10 @@ def make_plan(wanted: Wanted, config: RunConfig, reporter: Reporter) -> Planned:
     runs = _recorded_pair(wanted.recorded, config, reporter) if wanted.recorded else ()
     assumed = _measured_on(*runs) if runs else Assumed(wanted.discordance or DISCORDANCE)
     _check_difference(wanted, assumed)
-    suite = build(config, reporter)
+    suite = build(config, reporter, specs, engine)
     modes = modes_of(config, suite)
     primary = suite.primary if suite.primary in modes else modes[0]
-    least = replace(selection(config), limit=1, conditions=("main",))
+    least = replace(selection(config), lengths=suite.lengths, limit=1, conditions=("main",))
     one = build_suite(config.suite, least, config.seed, own_material(config))
     selected = _design(suite, primary)
     generation = generation_of(config, suite)
@@ -167,7 +167,7 @@ def cache_of(spec: ModelSpec | None, engine: EngineOptions) -> KvCache | None:
         return None
     kind = engine.device.partition(":")[0]
     dtype = engine.dtype if engine.dtype != "auto" else _DEVICE_DTYPES.get(kind)
-    return kv_cache(open_config(spec, engine), dtype)
+    return kv_cache(open_config(spec, engine), dtype, max_context=engine.max_context)
 
 
 def _tokens(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from qwen_bench.errors import InputError
 from qwen_bench.probes.definitions import Family, TaskFile
 from qwen_bench.probes.probe import LEVELS, AnswerKind
-from qwen_bench.solvers.solver_engine import SOLVERS, check_solver_name, window_of
+from qwen_bench.solvers.solver_engine import SOLVERS, check_solver_name, is_window
 
 WINDOWS = ("window-2", "window-8", "window-32")
 # They see no history, or give the same answer to all of them, so no twin group is theirs.
@@ -78,7 +78,7 @@ def declared(task: TaskFile) -> dict[str, ByLevel]:
             check_solver_name(solver)
         except InputError as error:
             raise InputError(f"{where}: {error.message}") from error
-        if solver == "oracle" or window_of(solver) is not None:
+        if solver == "oracle" or is_window(solver):
             raise InputError(f"{where}: it scores the same in every family; leave it out")
         values = given if isinstance(given, list) else [given] * LEVELS
         if len(values) != LEVELS:
@@ -125,7 +125,7 @@ class Expected:
             kind: of its answers.
             level: of memory load, from 1.
         """
-        if window_of(solver) is not None:
+        if is_window(solver):
             return None
         by_level = self._declared.get(family, {}).get(solver)
         return by_level[level - 1] if by_level else same_everywhere(solver, kind)

@@ -42,7 +42,7 @@ class Solvability(Check):
         return f"{self._checked} questions: needs hold the answer and are minimal"
 
     def _stated(self, asked: AskedQuestion) -> None:
-        """The gold is a candidate and said in the needed turns."""
+        """The gold is a candidate and said in the needed turns, or what decides it is."""
         probe = asked.probe
         if probe.answer_kind == "rule" or probe.gold_abstains:
             return
@@ -53,7 +53,8 @@ class Solvability(Check):
             if gold in LABELS:
                 continue
             texts = [asked.evidence(turn) for turn in probe.needs]
-            if not any(mentions_in(text, (gold,), aliases_of(probe)) for text in texts):
+            sought = bare_keys(probe.key_words) if _offers(asked) else (gold,)
+            if not any(mentions_in(text, sought, aliases_of(probe)) for text in texts):
                 self._findings.add(
                     probe.id, f"the gold '{gold}' is not said in turns {_named(probe.needs)}"
                 )
@@ -78,6 +79,16 @@ class Solvability(Check):
                 or _speaks_of(asked, missing)
             ):
                 self._findings.add(probe.id, "the answer is known without this turn", missing)
+
+
+def _offers(asked: AskedQuestion) -> bool:
+    """Whether the question names all options, and no turn that is needed names one."""
+    probe = asked.probe
+    aliases = aliases_of(probe)
+    named = mentions_in(probe.question_text, probe.candidates, aliases)
+    return {mention.candidate for mention in named} == {*probe.candidates} and not any(
+        mentions_in(text, probe.candidates, aliases) for text in _texts(asked, probe.needs)
+    )
 
 
 def _left(asked: AskedQuestion, missing: int) -> tuple[Facts, tuple[int | str | None, ...]]:

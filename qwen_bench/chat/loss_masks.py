@@ -17,16 +17,13 @@ TRAINS = ("loss", "loss_scale", "loss_weight", "train", "training", "weight")
 MASKS = ("mask", "masked")
 """Keys whose 1 or true means not learned."""
 SWITCHES = frozenset({*TRAINS, *MASKS})
-_TOOLS = "calls of tools are not read"
-_THOUGHTS = "thoughts are not read"
+_OLD = "this is the old form of tools"
 _MEDIA = "only text is read"
 _PREFERENCE = "this is data of preferences, from which this recipe cannot learn"
 _TOKENS = "labels of tokens are not read; mask whole messages"
 _PARTS = "parts of an answer cannot be masked; mask whole messages"
 _RECORD_REFUSED: Mapping[str, str] = {
-    "tools": _TOOLS,
-    "functions": _TOOLS,
-    "chat_template_kwargs": "flags of the template are not read",
+    "functions": _OLD,
     "images": _MEDIA,
     "videos": _MEDIA,
     "audios": _MEDIA,
@@ -40,21 +37,20 @@ _RECORD_REFUSED: Mapping[str, str] = {
     "completion_mask": _TOKENS,
 }
 _MESSAGE_REFUSED: Mapping[str, str] = {
-    "tool_calls": _TOOLS,
-    "function_call": _TOOLS,
-    "reasoning": _THOUGHTS,
-    "reasoning_content": _THOUGHTS,
-    "thinking": _THOUGHTS,
+    "function_call": _OLD,
     "train_detail": _PARTS,
     "training_detail": _PARTS,
     "reasoning_training_detail": _PARTS,
 }
 # What these keys ask for where they do not say false.
-_SETTINGS: Mapping[str, str] = {
+_ASKING: Mapping[str, str] = {
     "mask_history": "the last answer alone is learned only where the others are masked",
     "train_on_inputs": "only answers are learned",
     "train_on_prompt": "only answers are learned",
 }
+
+SETTINGS = frozenset(_ASKING)
+"""Keys of a conversation that may only say false."""
 
 
 def check_record_keys(content: Mapping[str, object], fault: Fault) -> None:
@@ -68,11 +64,16 @@ def check_record_keys(content: Mapping[str, object], fault: Fault) -> None:
         DataError: there is one.
     """
     _refuse(content, _RECORD_REFUSED, "", fault)
-    for key, why in _SETTINGS.items():
+    for key, why in _ASKING.items():
         if key in content and content[key] is not False:
-            raise fault(f"{key}: cannot be honoured, {why}", fix=f"remove {key}")
+            what = f"{key}: cannot be honoured, {why}"
+            raise fault(what, fix=f"remove {key}", kind="unsupported")
     if content.get("label") is False:
-        raise fault(f"label: false, {_PREFERENCE}", fix="remove the conversation, or the key label")
+        raise fault(
+            f"label: false, {_PREFERENCE}",
+            fix="remove the conversation, or the key label",
+            kind="unsupported",
+        )
 
 
 def check_message_keys(place: str, message: Mapping[str, object], fault: Fault) -> None:
@@ -91,6 +92,8 @@ def is_learned(place: str, keys: Mapping[str, object], fault: Fault) -> bool | N
     Raises:
         DataError: a mask is neither 0 nor 1, or two of them disagree.
     """
+    if SWITCHES.isdisjoint(keys):
+        return None
     said: dict[str, bool] = {}
     inside = f"{place}." if place else ""
     for key in sorted(SWITCHES & keys.keys()):
@@ -101,17 +104,22 @@ def is_learned(place: str, keys: Mapping[str, object], fault: Fault) -> bool | N
             raise fault(
                 f"{inside}{key}: {shown} cannot be honoured, an answer is learned or it is not",
                 fix="1 or true, 0 or false; or remove the key",
+                kind="mask",
             )
         said[key] = bool(value) is (key in TRAINS)
     if len(set(said.values())) > 1:
         pairs = ", ".join(f"{key} {json.dumps(keys[key])}" for key in said)
-        raise fault(f"{place or 'masks'}: {pairs} contradict each other", fix="keep one of them")
+        what = f"{place or 'masks'}: {pairs} contradict each other"
+        raise fault(what, fix="keep one of them", kind="mask")
     return next(iter(said.values()), None)
 
 
 def _refuse(
     content: Mapping[str, object], refused: Mapping[str, str], inside: str, fault: Fault
 ) -> None:
+    if content.keys().isdisjoint(refused):
+        return
     for key, why in refused.items():
         if key in content:
-            raise fault(f"{inside}{key}: not supported, {why}", fix=f"remove {key}")
+            fix = "qwen-bench data convert FILE -o OUT.jsonl" if why == _OLD else f"remove {key}"
+            raise fault(f"{inside}{key}: not supported, {why}", fix=fix, kind="unsupported")

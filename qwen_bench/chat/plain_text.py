@@ -30,7 +30,7 @@ def lone_surrogate(text: str) -> str | None:
 
 def half_character(text: str) -> str | None:
     """What is wrong with a text that holds half of a surrogate pair; None for a sound text."""
-    found = lone_surrogate(text)
+    found = None if text.isascii() else lone_surrogate(text)
     return None if found is None else f"holds {found}, half of a surrogate pair"
 
 

@@ -10,6 +10,7 @@ tokenizer library.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ _THOUGHT = re.compile(r"^\s*<think>.*?</think>\s*", re.DOTALL)
 class ChatTokenizer(Protocol):
     """The one tokenizer method rendering needs; transformers tokenizers have it."""
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:  # noqa: ANN401 - text here, ids with other options
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any:  # noqa: ANN401 - text here, ids with other options
         """Render `conversation` with the template in `options`."""
         ...
 
@@ -122,19 +123,31 @@ def render(
     *,
     thinking: Thinking = "auto",
     add_generation_prompt: bool = True,
+    tools: Sequence[str] = (),
 ) -> str:
     """Text of the conversation, exactly as the template writes it.
+
+    Args:
+        messages: the conversation.
+        template: writes it.
+        tokenizer: runs the template.
+        thinking: which flag the template gets.
+        add_generation_prompt: whether the header of an answer stands at the end.
+        tools: those that may be called, each as JSON.
 
     Raises:
         TemplateError: the template refuses the conversation or is not valid Jinja.
     """
+    flags: dict[str, Any] = {**SWITCH[thinking]}
+    if tools:
+        flags["tools"] = [json.loads(tool) for tool in tools]
     try:
         text = tokenizer.apply_chat_template(
             as_dicts(messages),
             chat_template=template.text,
             tokenize=False,
             add_generation_prompt=add_generation_prompt,
-            **SWITCH[thinking],
+            **flags,
         )
     except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
         raise TemplateError(
@@ -160,21 +173,39 @@ def with_system(
 
 
 def prompt_text(
-    messages: Sequence[Message], settings: ChatSettings, tokenizer: ChatTokenizer
+    messages: Sequence[Message],
+    settings: ChatSettings,
+    tokenizer: ChatTokenizer,
+    tools: Sequence[str] = (),
 ) -> str:
     """The checked prompt of a conversation, generation prompt included.
 
     Raises:
-        TemplateError: the conversation does not end with a user message, the template fails, or
-            it loses part of the conversation.
+        TemplateError: the conversation does not end with a message of a user or a tool, the
+            template fails, or it loses part of the conversation.
     """
-    if not messages or messages[-1].role != "user":
+    if not messages or messages[-1].role not in {"user", "tool"}:
         last = f"message {len(messages) - 1} is from the {messages[-1].role}" if messages else ""
         raise TemplateError(f"a prompt ends with a user message; {last or 'none'}")
     full = with_system(messages, settings, tokenizer)
-    text = render(full, settings.template, tokenizer, thinking=settings.thinking)
+    text = render(full, settings.template, tokenizer, thinking=settings.thinking, tools=tools)
     check_rendering(full, text)
+    for tool in tools:
+        name = _tool_name(tool)
+        if name not in text:
+            raise TemplateError(
+                f"the chat template of {settings.template.name} does not write the tool {name}",
+                why="it has no place for tools, so a model would call what it was never told of",
+                fix="pass another template with --chat-template FILE or chatml",
+            )
     return text
+
+
+def _tool_name(tool: str) -> str:
+    """Name of a tool given as JSON; empty where it has none."""
+    said = json.loads(tool)
+    inner = said.get("function", said)
+    return str(inner.get("name", "")) if isinstance(inner, dict) else ""
 
 
 def template_system(settings: ChatSettings, tokenizer: ChatTokenizer) -> str | None:
@@ -232,7 +263,8 @@ def default_system_text(rendered: str) -> str | None:
 def check_rendering(messages: Sequence[Message], text: str) -> None:
     """Make sure every content follows its own role header, in order, and nothing else does.
 
-    Edge whitespace may be trimmed and a thought may stand before an assistant's content, as Qwen
+    Edge whitespace may be trimmed, a thought may stand before an assistant's content, its calls of
+    tools behind it, and results of tools that follow each other may share a block, as Qwen
     templates do. For renderings that are not ChatML only the order of the contents is checked.
 
     Args:
@@ -248,11 +280,14 @@ def check_rendering(messages: Sequence[Message], text: str) -> None:
     found = list(blocks(text))
     if messages[0].role != "system" and found and found[0].role == "system":
         del found[0]
+    at = 0
     for index, message in enumerate(messages):
-        block = found[index] if index < len(found) else None
-        if block is None or not block.closed or not _holds(block, message):
+        block = found[at] if at < len(found) else None
+        if block is not None and block.closed and _holds(block, message):
+            at += 1
+        elif message.role != "tool" or not (at and _holds(found[at - 1], message)):
             raise _lost(messages, index)
-    extra = found[len(messages) :]
+    extra = found[at:]
     if len(extra) != 1 or extra[0].closed or extra[0].role != "assistant":
         raise TemplateError(
             "the rendered prompt does not end with one open assistant turn",
@@ -264,11 +299,18 @@ def check_rendering(messages: Sequence[Message], text: str) -> None:
 def _holds(block: RenderedBlock, message: Message) -> bool:
     wanted, content = message.content.strip(), block.content
     if message.role == "system":
-        return block.role == "system" and content.strip().endswith(wanted)
+        # A template that describes tools does so before or behind the text that it is given.
+        return block.role == "system" and (
+            content.strip().endswith(wanted) or content.strip().startswith(wanted)
+        )
     if message.role == "tool":
         return block.role in {"tool", "user"} and wanted in content
     if message.role == "assistant":
         wanted, content = _THOUGHT.sub("", wanted), _THOUGHT.sub("", content)
+        if message.tool_calls and block.role == "assistant":
+            called = content.strip().removeprefix(wanted)
+            whole = len(called) < len(content.strip()) or not wanted
+            return whole and all(call.name in called for call in message.tool_calls)
     return block.role == message.role and content.strip() == wanted
 
 

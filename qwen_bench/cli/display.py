@@ -175,6 +175,7 @@ def _new_progress() -> Progress:
         TextColumn("{task.completed:.0f}/{task.total:.0f}", **plain),
         TextColumn("{task.fields[accuracy]}", **plain),
         TextColumn("{task.fields[errors]} errors", **plain),
+        TextColumn("{task.fields[reading]}", **plain),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
     )
@@ -220,7 +221,13 @@ class _Bar(_Counting):
         """Show the bar."""
         super().started(folder, total, kept)
         self._task = self._screen.bars().add_task(
-            "", total=total, completed=len(kept), label=self._label, accuracy="", errors=0
+            "",
+            total=total,
+            completed=len(kept),
+            label=self._label,
+            accuracy="",
+            errors=0,
+            reading="",
         )
 
     def answered(self, outcome: Outcome) -> None:
@@ -231,8 +238,13 @@ class _Bar(_Counting):
             completed=self._tally.done,
             accuracy=self._tally.accuracy,
             errors=self._tally.errors,
+            reading="",
         )
         self._screen.quote(outcome)
+
+    def reading(self, read: int, total: int) -> None:
+        """Show the tokens of a history that is long in coming."""
+        self._screen.bars().update(self._task, reading=_read_words(read, total))
 
 
 class _Lines(_Counting):
@@ -271,7 +283,20 @@ class _Lines(_Counting):
             f"errors {tally.errors}  eta {left // 60}:{left % 60:02d}"
         )
 
+    def reading(self, read: int, total: int) -> None:
+        """Speak after a pause, so that it is seen that something moves."""
+        now = time.monotonic()
+        if now - self._spoke >= PLAIN_SECONDS:
+            self._spoke = now
+            tally = self._tally
+            self._say(f"{tally.done}/{tally.total}  {_read_words(read, total)}")
+
     def _say(self, text: str) -> None:
         """A line with clock and label."""
         clock = datetime.now().astimezone().strftime("%H:%M:%S")
         self._screen.say(f"{clock} {self._label}  {text}")
+
+
+def _read_words(read: int, total: int) -> str:
+    """How far a history is read; before the first token its prompts are being encoded."""
+    return f"{read:,}/{total:,} tokens" if read else f"{total:,} tokens encoded"

@@ -28,6 +28,7 @@ COMMANDS = {
     "check": ("check", "check", "Run both sides, compare, report and gate; for pipelines."),
     "plan": ("plan", "plan", "Probes needed to see a drop, tokens, memory and time."),
     "probes": ("probes", "probes", "What will be asked: list, show, audit."),
+    "data": ("data", "data", "Training data: validate, convert, make, check, count."),
     "finetune": ("finetune", "finetune", "Train a LoRA adapter with a recipe."),
     "lm-eval-path": ("lm_eval_path", "lm_eval_path", "Folder of the tasks for lm-eval."),
     "import-lm-eval": ("import_lm_eval", "import_lm_eval", "A run folder from logs of lm-eval."),

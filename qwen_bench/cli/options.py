@@ -34,6 +34,7 @@ PROBES = (
     "condition",
     "lang",
     "limit",
+    "max_tokens",
     "seed",
     "tasks_dir",
     "filler",

@@ -46,7 +46,17 @@ def probes() -> None:
     """What will be asked: list, show, audit."""
 
 
-@command("list", *PROBES, shared("json", help="Write every probe as JSON; - is stdout."), "Display")
+@command(
+    "list",
+    *PROBES,
+    shared(
+        "model",
+        "Probes",
+        help="Whose tokenizer counts for --max-tokens. Default: estimated from characters.",
+    ),
+    shared("json", help="Write every probe as JSON; - is stdout."),
+    "Display",
+)
 def list_probes(call: Call) -> None:
     """Count the probes of a suite by family, level, wording, history length and condition."""
     from qwen_bench.app.asking import build

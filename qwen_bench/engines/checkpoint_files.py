@@ -124,8 +124,8 @@ _FORMS = (
         Form(
             "{found} is a file for llama.cpp",
             (
+                "--model {place} reads it where transformers knows its architecture",
                 "llama-server -m {place} serves it: --model openai:NAME --base-url URL",
-                "or the model it was made from, as a Hub id or a folder with safetensors",
             ),
         ),
     ),

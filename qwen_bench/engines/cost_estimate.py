@@ -7,7 +7,6 @@ prefix tree once. Pure arithmetic over requests and a configuration; imports no 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qwen_bench.chat.policy import FULL, Policy, keep
 from qwen_bench.chat.rendering import effective_thinking
+from qwen_bench.chat.token_estimate import AROUND, OPENING, text_tokens
+from qwen_bench.engines.context_window import configured_window, shared_window
 from qwen_bench.engines.prefix_tree import ROOT, PrefixTree
 from qwen_bench.errors import ModelError
 
@@ -25,16 +26,6 @@ if TYPE_CHECKING:
 
 ANSWER_TOKENS = 20
 """Generated tokens of an answer where no run says how many there are."""
-# Tokens of a character, fitted to the texts of suite `core` with the tokenizer of Qwen2.5: 5.3
-# letters or blanks, 1.3 Chinese characters, or one digit, sign or line break make a token. ChatML
-# writes five more around each message.
-_PER_WIDE = 0.765
-_PER_LETTER = 0.188
-_PER_SIGN = 0.96
-_AROUND = 5
-_OPENING = 3
-_LETTER = re.compile("[A-Za-z ]")
-_WIDE = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -188,26 +179,19 @@ class _Piece(NamedTuple):
     @property
     def tokens(self) -> float:
         """Estimated tokens, markers included; the opening of an answer has no closing ones."""
-        around = 0 if not self.role else _OPENING if self is _ANSWER else _AROUND
+        around = 0 if not self.role else OPENING if self is _ANSWER else AROUND
         return text_tokens(self.text) + around
 
     def shared_with(self, other: _Piece) -> float:
         """Estimated tokens of the common beginning of two pieces at one place."""
         if self.role != other.role:
             return 0.0
-        head = _OPENING if self.role else 0
+        head = OPENING if self.role else 0
         common = commonprefix([self.text, other.text])  # noqa: RUF071 - characters are meant
         return head + text_tokens(common)
 
 
 _ANSWER = _Piece("assistant", "")
-
-
-def text_tokens(text: str) -> float:
-    """Estimated tokens of a text for a tokenizer like Qwen's."""
-    wide, letters = len(_WIDE.findall(text)), len(_LETTER.findall(text))
-    signs = len(text) - wide - letters
-    return wide * _PER_WIDE + letters * _PER_LETTER + signs * _PER_SIGN
 
 
 def _candidates(request: Request) -> tuple[str, ...]:
@@ -262,12 +246,15 @@ class KvCache:
         return tokens * self.bytes_per_token
 
 
-def kv_cache(config: Mapping[str, Any], dtype: str | None = None) -> KvCache:
+def kv_cache(
+    config: Mapping[str, Any], dtype: str | None = None, *, max_context: int | None = None
+) -> KvCache:
     """Keys and values of a text model: 2 x layers x K/V heads x head size x bytes a token.
 
     Args:
         config: of the text model, as transformers writes it.
         dtype: number format of the computation; None for that of the weights.
+        max_context: the context window where it is not the configured one.
 
     Raises:
         ModelError: a number that is needed is missing.
@@ -280,13 +267,13 @@ def kv_cache(config: Mapping[str, Any], dtype: str | None = None) -> KvCache:
     kinds = config.get("layer_types") or ["full_attention"] * layers
     growing = sum(kind == "full_attention" for kind in kinds)
     shared_heads = config.get("num_key_value_heads") or heads
-    limit = config.get("max_position_embeddings")
+    positions = config.get("max_position_embeddings"), config.get("rope_parameters")
     return KvCache(
         bytes_per_token=2 * growing * int(shared_heads) * int(size) * _BYTES.get(dtype, 4),
         layers=growing,
         other_layers=layers - growing,
         dtype=dtype,
-        window=int(limit) if limit else None,
+        window=max_context or shared_window(*positions) or configured_window(*positions),
     )
 
 

@@ -49,6 +49,7 @@ class EngineOptions:
         base_url: address of an OpenAI-compatible server, ``.../v1``.
         concurrency: requests sent to a server at one time.
         batch_size: most sequences computed together by hf; None decides by memory.
+        max_context: tokens of prompt and answer together; None takes what the model says.
         model_args: further settings of one engine, by name; see `ARGUMENTS`.
     """
 
@@ -68,6 +69,7 @@ class EngineOptions:
     base_url: str | None = None
     concurrency: int = 8
     batch_size: int | None = None
+    max_context: int | None = None
     model_args: Mapping[str, Value] = field(default_factory=dict)
 
 

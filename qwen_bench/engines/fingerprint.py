@@ -44,6 +44,11 @@ def model_fingerprint(folder: Path, method: FingerprintMethod = "full") -> str:
     return f"{method}:{_combined([*weights, *configs], method)}"
 
 
+def file_fingerprint(path: Path, method: FingerprintMethod = "full") -> str:
+    """Fingerprint of a model that is one file, the method as its prefix."""
+    return f"{method}:{_file_sha256(path, method)}"
+
+
 def adapter_fingerprint(folder: Path, base: str) -> str:
     """Fingerprint of an adapter: that of its base and every byte of its own files."""
     own = _combined([folder / name for name in ADAPTER_FILES if (folder / name).is_file()], "full")

@@ -22,14 +22,15 @@ from qwen_bench.engines.checkpoint_files import (
     check_tokenizer_files,
     check_weights,
 )
+from qwen_bench.engines.context_window import configured_window
 from qwen_bench.engines.embedded import (
     embedded_folder,
     embedded_tokenizer,
     find_embedded,
-    quiet_transformers,
 )
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.fingerprint import model_fingerprint, tokenizer_sha256
+from qwen_bench.engines.gguf_model import GgufModel
 from qwen_bench.engines.hub_files import HUB_FILES, TOKENIZER_FILES, snapshot
 from qwen_bench.engines.library_errors import opening
 from qwen_bench.engines.loaded_weights import (
@@ -40,7 +41,12 @@ from qwen_bench.engines.loaded_weights import (
     head_notice,
 )
 from qwen_bench.engines.model_spec import ModelSpec
-from qwen_bench.engines.quantisation import check_quantisation, quantised_with
+from qwen_bench.engines.quantisation import (
+    check_quantisation,
+    quantisation_of,
+    quantised_with,
+)
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.engines.template_files import chosen, named, template_in
 from qwen_bench.errors import EngineError, InputError, ModelError
 from qwen_bench.protocol import Engine
@@ -58,12 +64,15 @@ class Source:
         resolved: what the SPEC came to, without local paths beyond the last component.
         revision: commit on the Hub.
         fingerprint: see `qwen_bench.engines.fingerprint`.
+        quantisation: format in which the weights are, or were, stored in fewer bits; None where
+            they are plain numbers.
     """
 
     folder: Path
     resolved: str
     revision: str | None
     fingerprint: str
+    quantisation: str | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +89,7 @@ class LoadedBase:
         peft: the wrapper once an adapter is attached.
         adapters: those attached, by folder.
         isolation: watches that adapters leave it as it was; None without adapters to share it.
+        max_context: the context window where it is not the configured one.
     """
 
     source: Source
@@ -99,12 +109,20 @@ class LoadedBase:
     peft: Any = None
     adapters: dict[str, Any] = field(default_factory=dict)
     isolation: Any = None
+    max_context: int | None = None
 
     @property
     def context_window(self) -> int | None:
         """Tokens of prompt and answer together; the tokenizer's own limit is not used."""
+        if self.max_context is not None:
+            return self.max_context
+        return configured_window(*self.positions)
+
+    @property
+    def positions(self) -> tuple[Any, Any]:
+        """What its configuration says of positions: how many, and how they are scaled."""
         limit = getattr(self.config, "max_position_embeddings", None)
-        return int(limit) if limit else None
+        return limit, getattr(self.config, "rope_parameters", None)
 
     @contextmanager
     def weights(self, adapter: str | None) -> Iterator[None]:
@@ -139,11 +157,25 @@ def locate(spec: ModelSpec, options: EngineOptions) -> Source:
                 f"{spec.name} is an adapter, where a full model is wanted",
                 fix=f"--model {spec.name}, or BASE+{spec.name} with another base",
             )
-        return Source(folder, spec.name, folder.name, f"commit:{folder.name}")
+        packed = quantisation_of(spec.default_label, folder)
+        return Source(folder, spec.name, folder.name, f"commit:{folder.name}", packed)
     if spec.path is None:
         raise InputError(f"{spec.text} has no weights to load")
+    name = spec.path.absolute().name
+    if spec.kind == "gguf":
+        return _converted(spec.default_label, spec.path, options)
     fingerprint = model_fingerprint(spec.path, options.fingerprint)
-    return Source(spec.path, spec.path.absolute().name, None, fingerprint)
+    packed = quantisation_of(spec.default_label, spec.path)
+    return Source(spec.path, name, None, fingerprint, packed)
+
+
+def _converted(label: str, path: Path, options: EngineOptions) -> Source:
+    """A GGUF file in the number format that it will be computed in."""
+    file = GgufModel(label, path, options.fingerprint)
+    dtype = choose_dtype(options.dtype, choose_device(options.device))
+    folder = file.folder(str(dtype).removeprefix("torch."))
+    packed = f"GGUF {file.header.quantisation}"
+    return Source(folder, path.absolute().name, None, file.fingerprint, packed)
 
 
 def load_base(spec: ModelSpec, options: EngineOptions) -> LoadedBase:
@@ -263,6 +295,8 @@ def load_tokenizer(spec: ModelSpec, options: EngineOptions) -> Any:  # noqa: ANN
     """
     if spec.kind == "embedded":
         return embedded_tokenizer()
+    if spec.kind == "gguf" and spec.path is not None:
+        return GgufModel(spec.default_label, spec.path, options.fingerprint).tokenizer()
     folder = spec.path if spec.path is not None else _snapshot(spec, options, TOKENIZER_FILES)
     return read_tokenizer(spec.default_label, folder, options)
 
@@ -298,6 +332,9 @@ def load_config(spec: ModelSpec, options: EngineOptions) -> dict[str, Any]:
         ModelNotFoundError: its files are not here and cannot be had.
         ModelError: they cannot be used.
     """
+    if spec.kind == "gguf" and spec.path is not None:
+        config = GgufModel(spec.default_label, spec.path, options.fingerprint).config()
+        return dict(config.get_text_config(decoder=True).to_dict())
     files: dict[str, Any] = {"trust_remote_code": options.trust_remote_code}
     if spec.kind == "embedded":
         gguf = find_embedded().gguf

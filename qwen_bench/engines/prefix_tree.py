@@ -6,20 +6,28 @@ nothing else. Pure Python; knows no model and no text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 ROOT = 0
 
 
 class PrefixTree:
-    """Append-only tree. Node 0 is the root and holds no token; a node's depth counts its tokens."""
+    """Append-only tree. Node 0 is the root and holds no token; a node's depth counts its tokens.
+
+    Nodes are numbered as they come, so what one prompt adds is a run of neighbours: each node of a
+    run but the first hangs on the number before it. Three arrays of 4 bytes a node hold the tree,
+    and only where it forks is there anything more. A prompt is compared with whole runs.
+    """
 
     def __init__(self) -> None:
-        self._token = [-1]
-        self._parent = [-1]
-        self._depth = [0]
-        self._children: list[dict[int, int]] = [{}]
+        self._token = array("i", [-1])
+        self._parent = array("i", [-1])
+        self._depth = array("i", [0])
+        self._runs = [ROOT]
+        self._forks: dict[int, dict[int, int]] = {}
 
     def __len__(self) -> int:
         """Number of nodes without the root: the distinct non-empty prefixes."""
@@ -27,17 +35,18 @@ class PrefixTree:
 
     def insert(self, tokens: Iterable[int], parent: int = ROOT) -> int:
         """Add the tokens below `parent`; returns the node of the last one."""
-        node = parent
-        for token in tokens:
-            below = self._children[node].get(token)
+        ids = array("i", tokens)
+        node, done = parent, 0
+        while done < len(ids):
+            most = min(len(ids) - done, self._end(node) - node - 1)
+            same = _common(ids, done, self._token, node + 1, most)
+            node, done = node + same, done + same
+            if done == len(ids):
+                break
+            below = self._forks.get(node, {}).get(ids[done])
             if below is None:
-                below = len(self._token)
-                self._children[node][token] = below
-                self._token.append(token)
-                self._parent.append(node)
-                self._depth.append(self._depth[node] + 1)
-                self._children.append({})
-            node = below
+                return self._append(ids[done:], node)
+            node, done = below, done + 1
         return node
 
     def token(self, node: int) -> int:
@@ -54,15 +63,53 @@ class PrefixTree:
 
     def children(self, node: int) -> tuple[int, ...]:
         """Nodes below, in order of insertion."""
-        return tuple(self._children[node].values())
+        others = self._forks.get(node, {}).values()
+        goes_on = node + 1 < len(self._parent) and self._parent[node + 1] == node
+        return (node + 1, *others) if goes_on else tuple(others)
 
-    def path(self, node: int) -> tuple[int, ...]:
-        """Nodes from below the root to `node`."""
+    def path(self, node: int, above: int = 0) -> tuple[int, ...]:
+        """Nodes down to `node`, without the first `above` of them, the root apart."""
         nodes = []
-        while node != ROOT:
+        for _ in range(self._depth[node] - above):
             nodes.append(node)
             node = self._parent[node]
-        return tuple(reversed(nodes))
+        nodes.reverse()
+        return tuple(nodes)
+
+    def shared(self, node: int, chain: Container[int]) -> int:
+        """How many nodes of the path to `node` are on a chain that begins at the root."""
+        while node != ROOT and node not in chain:
+            node = self._parent[node]
+        return self._depth[node]
+
+    def _end(self, node: int) -> int:
+        """One past the last node of a node's run."""
+        place = bisect_right(self._runs, node)
+        return self._runs[place] if place < len(self._runs) else len(self._token)
+
+    def _append(self, ids: array[int], parent: int) -> int:
+        """Add tokens that are not below `parent` yet; returns the node of the last one."""
+        first, depth = len(self._token), self._depth[parent]
+        if first != parent + 1:
+            self._runs.append(first)
+            self._forks.setdefault(parent, {})[ids[0]] = first
+        self._token.extend(ids)
+        self._parent.append(parent)
+        self._parent.extend(range(first, first + len(ids) - 1))
+        self._depth.extend(range(depth + 1, depth + 1 + len(ids)))
+        return len(self._token) - 1
+
+
+def _common(one: array[int], first: int, two: array[int], second: int, most: int) -> int:
+    """How many tokens, `most` at most, are equal from two places on; whole parts are compared."""
+    same = 0
+    while same < most:
+        middle = (same + most + 1) // 2
+        if one[first + same : first + middle] == two[second + same : second + middle]:
+            same = middle
+        else:
+            most = middle - 1
+    return same
 
 
 class Limb(NamedTuple):
@@ -136,7 +183,7 @@ def lay_out(
 def _chain(tree: PrefixTree, limb: Limb, prompt_ends: set[int]) -> tuple[int, ...]:
     """Nodes from the top of a subtree to its deepest prompt end, or to its deepest node."""
     ends = [node for node in limb.nodes if node in prompt_ends] or limb.nodes
-    return tree.path(max(ends, key=tree.depth))[limb.fork :]
+    return tree.path(max(ends, key=tree.depth), limb.fork)
 
 
 def part_of(tree: PrefixTree, limb: Limb, ends: Iterable[int]) -> Limb:

@@ -18,22 +18,29 @@ from qwen_bench.protocol import Reply, Request, Score
 
 
 class Prepared(NamedTuple):
-    """A request with its ids.
+    """A request with its ids; the text of its prompt is gone, which a long history has many of.
 
     Attributes:
+        ids: of the prompt; empty where an engine that keeps them elsewhere has let go of them.
         candidates: ids of each; empty to generate.
         dropped: turns that the history policy left out.
+        prompt_tokens: of the prompt.
+        prompt_sha256: of its text.
+        opened: whether it ends inside a thought.
     """
 
     request: Request
-    prompt: EncodedPrompt
+    ids: tuple[int, ...]
     candidates: tuple[tuple[int, ...], ...]
     dropped: int
+    prompt_tokens: int
+    prompt_sha256: str
+    opened: bool
 
     @property
     def naive_tokens(self) -> int:
         """Tokens without sharing, the generated ones apart."""
-        size = len(self.prompt.ids)
+        size = self.prompt_tokens
         return sum(size + len(ids) for ids in self.candidates) if self.candidates else size
 
     @property
@@ -43,8 +50,8 @@ class Prepared(NamedTuple):
             self.request.id,
             self.request.mode,
             "ok",
-            prompt_tokens=len(self.prompt.ids),
-            prompt_sha256=self.prompt.sha256,
+            prompt_tokens=self.prompt_tokens,
+            prompt_sha256=self.prompt_sha256,
             dropped_turns=self.dropped,
         )
 
@@ -71,8 +78,11 @@ def prepare(
         if request.mode == "rank"
         else ()
     )
-    prepared = Prepared(request, prompt, candidates, dropped)
-    thinks = thinks or opens_thought(prompt.text)
+    opened = opens_thought(prompt.text)
+    prepared = Prepared(
+        request, prompt.ids, candidates, dropped, len(prompt.ids), prompt.sha256, opened
+    )
+    thinks = thinks or opened
     answer = request.max_new_tokens + (request.max_thinking_tokens if thinks else 0)
     return prepared, refused_here(prepared.reply, prompt, candidates, answer, window=window)
 
@@ -135,8 +145,7 @@ def written(prepared: Prepared, result: Written, prompter: Prompter) -> Reply:
     else:
         said = prompter.text(result.tokens)
         said = said if stop is None else said.partition(stop)[0]
-    opened = opens_thought(prepared.prompt.text)
-    answer = split_thought(said, prompt_opened=opened)
+    answer = split_thought(said, prompt_opened=prepared.opened)
     reason = "thinking" if result.thinking else None if result.stopped else "length"
     return replace(
         prepared.reply,

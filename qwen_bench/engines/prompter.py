@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from os.path import commonprefix
 from typing import Any
 
-from qwen_bench.chat.messages import Message
+from qwen_bench.chat.messages import Conversation, Message
 from qwen_bench.chat.rendering import (
     IM_START,
     ChatSettings,
@@ -29,6 +30,10 @@ from qwen_bench.errors import TemplateError
 
 STOP_STRINGS = ("<|im_end|>", "<|endoftext|>", IM_START)
 _MARK = "qzjx"
+# Blocks of a prompt from which on they are encoded apart, and how many are remembered: those of the
+# longest dialogue of the suites.
+_BLOCKS = 4
+_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +92,31 @@ class Prompter:
         self.settings = settings
         start = tokenizer.convert_tokens_to_ids(IM_START)
         self._start = start if IM_START in tokenizer.get_vocab() else None
+        # Whether blocks may be encoded apart; None until a prompt has shown it.
+        self._apart: bool | None = None if self._start is not None else False
+        self._block = lru_cache(maxsize=_REMEMBERED)(self._encode)
+        self._latest: tuple[tuple[Conversation, tuple[str, ...]], EncodedPrompt] | None = None
 
-    def prompt(self, messages: Sequence[Message]) -> EncodedPrompt:
-        """Render, check and encode a conversation that ends with a user message.
+    def prompt(self, messages: Sequence[Message], tools: Sequence[str] = ()) -> EncodedPrompt:
+        """Render, check and encode a conversation that ends with a message of a user or a tool.
+
+        Args:
+            messages: the conversation.
+            tools: those that may be called, each as JSON.
+
+        The latest one is remembered, because each probe is asked in two modes in a row.
 
         Raises:
             TemplateError: part of the conversation is lost, or a content opens a turn by itself.
         """
-        text = prompt_text(messages, self.settings, self.tokenizer)
-        ids = tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        asked = tuple(messages), tuple(tools)
+        if self._latest is None or self._latest[0] != asked:
+            self._latest = asked, self._checked(*asked)
+        return self._latest[1]
+
+    def _checked(self, messages: Conversation, tools: tuple[str, ...]) -> EncodedPrompt:
+        text = prompt_text(messages, self.settings, self.tokenizer, tools)
+        ids = self._encoded(text)
         if self._start is not None and ids.count(self._start) != text.count(IM_START):
             raise TemplateError(
                 f"{ids.count(self._start)} turn starts are encoded, "
@@ -103,6 +124,27 @@ class Prompter:
                 why="the tokenizer does not read the turn markers of the template as one token",
             )
         return EncodedPrompt(text, ids)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _encoded(self, text: str) -> tuple[int, ...]:
+        """Ids of a prompt; blocks that an earlier one had are not encoded again.
+
+        A long history is asked about many times, and encoding it costs more than anything else
+        here. Tokenizers encode what stands between special tokens apart; that this one does is seen
+        on the first prompt with a history.
+        """
+        head, *blocks = text.split(IM_START)
+        if self._apart is False or len(blocks) < _BLOCKS:
+            return self._encode(text)
+        pieces = [*([head] if head else []), *(IM_START + block for block in blocks)]
+        ids = tuple(chain.from_iterable(map(self._block, pieces)))
+        if self._apart is None:
+            whole = self._encode(text)
+            self._apart = ids == whole
+            return whole
+        return ids
 
     def takes_system(self) -> bool:
         """Whether the template writes a system message; some refuse or lose it."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qwen_bench.engines.checkpoint_files import MODEL_CONFIG, read_config
-from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.library_errors import opening
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.errors import ModelError
 
 FULL = "or the full-precision model; --model openai:NAME asks a server that runs it"
@@ -36,6 +36,20 @@ def method_of(settings: dict[str, Any]) -> str:
         if settings.get(f"load_in_{bits}bit"):
             return f"bitsandbytes, {bits} bits"
     return str(settings.get("quant_method"))
+
+
+def quantisation_of(label: str, folder: Path) -> str | None:
+    """The format in which a model's weights are stored in fewer bits; None for plain numbers.
+
+    Raises:
+        ModelError: see `quantised_with`.
+    """
+    settings = quantised_with(label, folder)
+    if settings is None:
+        return None
+    method = method_of(settings)
+    bits = settings.get("bits", settings.get("w_bit"))
+    return f"{method}, {bits} bits" if isinstance(bits, int) else method
 
 
 def check_quantisation(label: str, folder: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Solver = Callable[[ModelSpec], Engine]
 
-_LOADED = frozenset({"embedded", "hub", "local", "adapter"})
+_LOADED = frozenset({"embedded", "hub", "local", "gguf", "adapter"})
 _WITHOUT = {"mock": "mock solvers have", "openai": "a server has", "plugin": "a plug-in has"}
 _ANOTHER = "--model embedded, or the same model as a Hub id or a folder"
 _PACKAGES = ("torch", "transformers", "peft", "safetensors")

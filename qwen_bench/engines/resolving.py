@@ -23,6 +23,7 @@ from qwen_bench.engines.checkpoint_files import (
     read_config,
 )
 from qwen_bench.engines.engine_options import EngineOptions
+from qwen_bench.engines.gguf_model import GgufModel
 from qwen_bench.engines.hub_files import ADAPTER_FILES, CONFIG_FILES, on_the_hub, snapshot
 from qwen_bench.engines.model_spec import ModelSpec, holds_both, named_base
 from qwen_bench.engines.quantisation import check_quantisation
@@ -135,6 +136,9 @@ def _check(spec: ModelSpec, options: EngineOptions) -> None:
         check_weights(model.default_label, folder, allow_pickle=options.allow_pickle)
         if not options.trust_remote_code:
             check_tokenizer_files(model.default_label, folder)
+    elif model.kind == "gguf" and model.path is not None:
+        GgufModel(model.default_label, model.path, options.fingerprint).check()
+        return
     else:
         return
     if options.engine == "hf":

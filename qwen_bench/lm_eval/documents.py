@@ -21,6 +21,11 @@ from qwen_bench.probes.suites import Suite, build_suite, load_suite_names
 PREFIX = "qwen_bench"
 DEFAULT = "core"
 WHOLE = "full"
+LONG = "long"
+# Suites with groups of tasks; a task is asked as in the first of them that asks it.
+GROUPED = (DEFAULT, WHOLE, LONG)
+# Suites whose tasks have tags: those with a group, and one that lacks families of `core`.
+TAGGED = (*GROUPED, "quick")
 OPENAI_ONLY = "openai_only"
 _SETTINGS = ("suite", "lang", "limit", "seed", OPENAI_ONLY)
 
@@ -67,9 +72,10 @@ def cells_of(suite: str) -> tuple[TaskCell, ...]:
     """
     built = build_suite(suite, Selection(conditions=("main",), langs=("en",), limit=1))
     ranked = {
-        (asked.probe.family, asked.probe.length): bool(asked.probe.rank_candidates)
-        for dialogue in built.dialogues()
-        for asked in dialogue.probes
+        (asked.question.family, length): bool(asked.question.options)
+        for asked in built.questions()
+        for length in built.lengths
+        if asked.item.asked_at(length)
     }
     return tuple(
         TaskCell(family, length, ranked[family, length])
@@ -215,9 +221,11 @@ def probe_of(doc: Mapping[str, Any]) -> AskedProbe:
 
 
 def _default_suite(family: str, length: int) -> str:
-    """The default suite where it asks the cell, else the one that asks all."""
-    asked = {(cell.family, cell.length) for cell in cells_of(DEFAULT)}
-    return DEFAULT if (family, length) in asked else WHOLE
+    """The first suite with groups that asks the cell."""
+    for suite in GROUPED:
+        if (family, length) in {(cell.family, cell.length) for cell in cells_of(suite)}:
+            return suite
+    return WHOLE
 
 
 def _check_cell(suite: str, family: str, length: int, task: str) -> None:

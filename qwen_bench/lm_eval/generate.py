@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from qwen_bench.lm_eval.documents import DEFAULT, WHOLE, TaskCell, cells_of, prefix
+from qwen_bench.lm_eval.documents import DEFAULT, GROUPED, TAGGED, WHOLE, TaskCell, cells_of, prefix
 from qwen_bench.probes.selection import load_canary, load_suite_files
 from qwen_bench.resources import data_folder
 
@@ -72,9 +72,9 @@ def files() -> dict[str, str]:
     for rank, where in FOLDERS.items():
         template = _TEMPLATES[rank].format(version=version, max_new_tokens=budget)
         found[f"{where}/{template_name(rank=rank)}"] = head + template
-        for cell in _asked(WHOLE, rank=rank):
+        for cell in (cell for suite in GROUPED for cell in _asked(suite, rank=rank)):
             found[f"{where}/{cell.family}_h{cell.length}.yaml"] = head + _task(cell, rank=rank)
-        for suite in (DEFAULT, WHOLE):
+        for suite in GROUPED:
             name = prefix(suite, rank=rank)
             found[f"{name}.yaml"] = head + _group(suite, version, rank=rank)
     return found
@@ -114,7 +114,7 @@ def _asked(suite: str, *, rank: bool) -> Iterator[TaskCell]:
 
 
 def _task(cell: TaskCell, *, rank: bool) -> str:
-    names = [prefix(suite, rank=rank) for suite in (DEFAULT, WHOLE) if cell in cells_of(suite)]
+    names = [prefix(suite, rank=rank) for suite in TAGGED if cell in cells_of(suite)]
     tags = [tag for name in names for tag in (f"{name}_{cell.family}", f"{name}_h{cell.length}")]
     return (
         f"include: {template_name(rank=rank)}\n"

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.probes.bank import Pace
 from qwen_bench.probes.probe import CONDITIONS, Condition, Lang, Turn
 from qwen_bench.probes.programmes import PlacedInstance
 
 # Fixed by the specification of probes, section 2.5.
 _OPENING = {"en": "Here is our conversation so far:", "zh": "以下是我们之前的对话："}
+# Conditions without a history length of their own.
+UNPLACED: frozenset[Condition] = frozenset({"adjacent", "blind"})
+# Conditions that tell the dialogue of main at another pace.
+PACE_OF: Mapping[Condition, Pace] = {"brief": "brief", "long": "long"}
 _SPEAKERS = {"en": ("User: ", "Assistant: "), "zh": ("用户：", "助手：")}
 
 
@@ -33,11 +39,21 @@ class ShownHistory(NamedTuple):
 
 
 class History(NamedTuple):
-    """The turns of a dialogue and its system message, if it has one of its own."""
+    """The turns of a dialogue and its system message, if it has one of its own.
+
+    Attributes:
+        turns: at the pace of the suite.
+        paced: the same turns at every pace that is asked for, as many as are asked for.
+    """
 
     lang: Lang
     system: str | None
     turns: tuple[Turn, ...]
+    paced: Mapping[Pace, tuple[Turn, ...]] = MappingProxyType({})
+
+    def at(self, pace: Pace) -> History:
+        """The dialogue told at another pace."""
+        return self._replace(turns=self.paced[pace])
 
     def opening(self) -> Conversation:
         """The system message, or nothing."""
@@ -87,6 +103,8 @@ def _after(
     condition: Condition, history: History, needs: tuple[int, ...], length: int
 ) -> ShownHistory:
     """A question after the first T turns, in the form of the condition."""
+    if condition in PACE_OF:
+        history = history.at(PACE_OF[condition])
     if condition == "concat":
         return ShownHistory(condition, length, length, needs, (_flattened(history, length),))
     shown = list(range(1, length + 1))

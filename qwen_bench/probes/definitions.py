@@ -54,7 +54,7 @@ class TaskFile(BaseModel):
 
     name: str
     version: int
-    programme: Literal["", "mixed", "rule", "extended", "system"] = ""
+    programme: Literal["", "mixed", "rule", "extended", "everyday", "system"] = ""
     builder: str
     evidence_from: str | None = None
     params: dict[str, Any] = {}

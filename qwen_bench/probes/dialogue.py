@@ -6,8 +6,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qwen_bench.probes.bank import requests, without
-from qwen_bench.probes.conditions import History, ShownHistory, ask, prompts
+from qwen_bench.probes.bank import (
+    Pace,
+    Requested,
+    Thread,
+    requests,
+    with_long_answers,
+    within_tokens,
+    without,
+)
+from qwen_bench.probes.conditions import PACE_OF, UNPLACED, History, ShownHistory, ask, prompts
 from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
     LEVELS,
@@ -23,7 +31,7 @@ from qwen_bench.probes.probe import (
     Variant,
 )
 from qwen_bench.probes.programmes import PlacedInstance, Programme, Sources, place
-from qwen_bench.probes.remarks import PLAIN_TURNS, Remark, lures, remark_of, turn_of
+from qwen_bench.probes.remarks import PLAIN_TURNS, Remark, lures, manner_of, remark_of, turn_of
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.word_templates import render
 
@@ -48,6 +56,21 @@ class WantedProbes:
     conditions: Mapping[Condition, tuple[int, ...]]
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
 
+    def asks(self, item: PlacedInstance, question: Question) -> bool:
+        """Whether a question about an instance is asked at all."""
+        return (
+            item.level in self.levels
+            and question.family in self.families
+            and item.asked_at(max(self.lengths))
+        )
+
+    def times(self, item: PlacedInstance) -> Mapping[Condition, int]:
+        """How often a question about an instance is asked in each condition."""
+        return {
+            condition: 1 if condition in UNPLACED else sum(map(item.asked_at, lengths))
+            for condition, lengths in self.conditions.items()
+        }
+
 
 def build_dialogue(
     sources: Sources,
@@ -64,9 +87,11 @@ def build_dialogue(
     """
     variant, lang = rendering
     placed = tuple(place(sources, programme, number, variant, lang))
-    longest = max(*asking.lengths, *(max(t, default=0) for t in asking.conditions.values()))
-    turns = write_turns(sources, programme, number, placed, lang=lang, length=longest)
-    history = History(lang, system_text(sources, placed, lang), turns)
+    turns = write_turns(
+        sources, programme, number, placed, lang=lang, lengths=_lengths(asking, sources.pace)
+    )
+    told = turns[sources.pace]
+    history = History(lang, system_text(sources, placed, lang), told, turns)
     frame = _Frame(
         sources,
         programme,
@@ -80,10 +105,19 @@ def build_dialogue(
         cluster=frame.cluster,
         variant=variant,
         lang=lang,
-        turns=turns,
+        turns=told,
         probes=tuple(frame.probes(placed, asking)),
         system=history.system,
     )
+
+
+def _lengths(asking: WantedProbes, pace: Pace) -> Mapping[Pace, int]:
+    """Turns to write at each pace: those of the longest history asked for."""
+    lengths = {pace: max(asking.lengths)}
+    for condition, asked in asking.conditions.items():
+        told = PACE_OF.get(condition, pace)
+        lengths[told] = max(lengths.get(told, 0), *asked, 0)
+    return {told: length for told, length in lengths.items() if length}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +133,9 @@ class _Frame:
     def probes(
         self, placed: Sequence[PlacedInstance], asking: WantedProbes
     ) -> Iterator[AskedProbe]:
-        longest = max(asking.lengths)
         for item in placed:
-            if item.level not in asking.levels:
-                continue
             for question in item.instance.questions:
-                if question.family not in asking.families or not item.asked_at(longest):
+                if not asking.asks(item, question):
                     continue
                 text = render(*self.sources.phrasing(item, question, self.history.lang))
                 needs = item.needs(question)
@@ -116,10 +147,7 @@ class _Frame:
     ) -> Probe:
         family = self.sources.families[question.family]
         lang = self.history.lang
-        ranked = question.rank_candidates
-        if ranked is None:
-            extra = (question.abstain_phrase,) if question.abstain_phrase else ()
-            ranked = (*question.candidates, *extra)
+        ranked = question.options
         needs = prompt.needs
         place_name = f"T{prompt.length}/{prompt.condition}"
         return Probe(
@@ -179,9 +207,11 @@ def write_turns(
     placed: Sequence[PlacedInstance],
     *,
     lang: Lang,
-    length: int,
-) -> tuple[Turn, ...]:
-    """The first `length` turns; the plan covers all of them, so they do not depend on `length`.
+    lengths: Mapping[Pace, int],
+) -> Mapping[Pace, tuple[Turn, ...]]:
+    """The first turns at each pace: the same remarks and requests, answered at another length.
+
+    The plan covers all turns, so they do not depend on how many are wanted.
 
     Args:
         sources: words and bank.
@@ -190,7 +220,7 @@ def write_turns(
         number: of the cluster.
         placed: instances of the cluster.
         lang: of the text.
-        length: turns wanted.
+        lengths: turns wanted, by pace.
 
     Raises:
         QwenBenchError: a word template fails.
@@ -198,24 +228,67 @@ def write_turns(
     """
     seed = (*sources.scope, sources.dialogues + programme.name, number, lang)
     evidence = _evidence(sources, placed, lang)
-    threads = without(sources.banks[lang], _barred(sources, placed))
-    if sources.longest_exchange is not None:
-        most = sources.longest_exchange
-        threads = tuple(
-            t for t in threads if all(e.length(sources.pace) <= most for e in t.exchanges)
-        )
-    asked = requests(sources.banks[lang], threads, Stream(*seed, "requests"), length)
+    asked = _asked(sources, placed, lang, Stream(*seed, "requests"), lengths)
     others = lures(sources, programme, number, lang)
-    turns = []
+    written: dict[Pace, list[Turn]] = {pace: [] for pace in lengths}
     for turn, requested in enumerate(asked, start=1):
         stream = Stream(*seed, "turn", turn)
         remark = evidence.get(turn)
         if remark is None and stream.index(PLAIN_TURNS):
             remark = next(others, None)
-        user, reply = turn_of(remark, requested, sources.pace, stream, lang)
+        manner = manner_of(stream, lang)
         group = remark.group if remark else None
-        turns.append(Turn(user, reply, group, requested.place))
-    return tuple(turns)
+        for pace, length in lengths.items():
+            if turn <= length:
+                user, reply = turn_of(remark, requested, pace, manner, lang)
+                written[pace].append(Turn(user, reply, group, requested.place))
+    return {pace: tuple(turns) for pace, turns in written.items()}
+
+
+def _asked(
+    sources: Sources,
+    placed: Sequence[PlacedInstance],
+    lang: Lang,
+    stream: Stream,
+    lengths: Mapping[Pace, int],
+) -> list[Requested]:
+    """One request a turn; which, and in which order, does not depend on pace or length."""
+    bank, fixed = sources.banks[lang], sources.long_tokens
+    long = "long" in lengths or fixed is not None
+    threads = usable_threads(sources, placed, lang, long=long)
+    longest = max(lengths.values())
+    if fixed is None or bank.own:
+        return requests(bank, threads, stream, longest)
+    # A bank that is too small for the whole plan may do for what is asked.
+    told = max(longest, min(sources.turns, sum(len(t.exchanges) for t in threads)))
+    preferred = with_long_answers(stream.shuffled(threads), told)
+    asked = requests(bank, preferred, stream, told)
+    return within_tokens(asked, stream, fixed * told // sources.turns)[:longest]
+
+
+def usable_threads(
+    sources: Sources, placed: Sequence[PlacedInstance], lang: Lang, *, long: bool
+) -> tuple[Thread, ...]:
+    """Threads of the bank that a dialogue may tell.
+
+    Args:
+        sources: words and bank.
+        placed: instances of the dialogue, whose answers and keys no exchange may hold.
+        lang: of the text.
+        long: answers are told at pace long.
+    """
+    bank, most = sources.banks[lang], sources.longest_exchange
+    threads = without(bank, _barred(sources, placed), long=long)
+    if most is None:
+        return threads
+    too_long = [
+        {i for i, e in enumerate(thread.exchanges) if e.length(sources.pace) > most}
+        for thread in threads
+    ]
+    if not bank.own:
+        return tuple(t for t, places in zip(threads, too_long, strict=True) if not places)
+    left = [t.leaving_out(places) for t, places in zip(threads, too_long, strict=True)]
+    return tuple(thread for thread in left if thread.exchanges)
 
 
 def _barred(sources: Sources, placed: Sequence[PlacedInstance]) -> list[str]:

@@ -3,6 +3,10 @@
 A file that is not ChatML JSONL is an error with its line. Exchanges that would give an answer away,
 contradict a probe or make no sense inside another conversation are refused one by one, with a
 reason (specification of probes, 3.3; the conflict rule is NoLiMa's, the leak rule LongMemEval's).
+
+A conversation stays one thread. What stands before a refused exchange is kept, since every
+beginning of a conversation makes sense; after it the thread goes on with the next request that can
+be understood without what was left out.
 """
 
 from __future__ import annotations
@@ -12,12 +16,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from qwen_bench.chat.jsonl import ChatRecord, read_records
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.jsonl import read_records
 from qwen_bench.chat.plain_text import lone_surrogate
-from qwen_bench.errors import DataError
 from qwen_bench.probes.bank import Bank, Exchange, Thread
 from qwen_bench.probes.definitions import Family
 from qwen_bench.probes.probe import LANGS, Lang
@@ -26,20 +31,21 @@ from qwen_bench.probes.word_templates import pattern_of
 Reason = Literal[
     "leak", "conflict", "marker", "encoding", "tool", "reference", "length", "repeated"
 ]
-_Forbidden = tuple[tuple[Reason, re.Pattern[str] | None], ...]
 REASONS: Mapping[Reason, str] = {
     "leak": "holds a word that is an answer of some probe",
     "conflict": "speaks of something that probes ask about",
     "marker": "holds a chat marker or a reasoning block",
     "encoding": "holds half of a surrogate pair, which cannot be encoded",
     "tool": "is not one user message and one reply",
-    "reference": "opens with a word that refers to something said before",
-    "length": "is too short or too long for one turn",
+    "reference": "refers to something said before that is not there",
+    "length": "opens a conversation with next to nothing, or has more than 8,000 characters",
     "repeated": "is the same as an earlier exchange",
 }
 
-# Characters of user and assistant text together: about 15 to 250 tokens of either language.
-_BOUNDS: Mapping[Lang, tuple[int, int]] = {"en": (60, 1000), "zh": (25, 400)}
+# Characters of user and assistant text together. Less is next to nothing: it opens no conversation,
+# and nothing depends on it.
+_SHORTEST: Mapping[Lang, int] = {"en": 60, "zh": 25}
+_LONGEST = 8000
 _MARKER = re.compile(r"<\|[^|<>]*\|>|</?think>")
 _REFERENCE: Mapping[Lang, re.Pattern[str]] = {
     "en": re.compile(
@@ -53,6 +59,25 @@ _REFERENCE: Mapping[Lang, re.Pattern[str]] = {
         r"|.*你(?:刚才|刚刚|之前)?(?:说过|提到|讲过)"
     ),
 }
+# After a gap a request has to be understood alone: no fragment, and nothing in its first sentence
+# that may stand for what was left out.
+_POINTS_BACK: Mapping[Lang, re.Pattern[str]] = {
+    "en": re.compile(
+        r"\b(?:it|its|they|them|their|he|she|him|his|her|those|these|above|again|instead|earlier"
+        r"|previous|same|continue"
+        r"|this(?! (?:week|month|year|morning|afternoon|evening|spring|summer"
+        r"|autumn|winter|time of)))\b",
+        re.IGNORECASE,
+    ),
+    "zh": re.compile(
+        r"它|(?<!其)他|她|这[个些样]|那[个些样]|上面|上述|前面|刚[才刚]|继续|换成|改成|同样"
+    ),
+}
+_FRAGMENT: Mapping[Lang, re.Pattern[str]] = {
+    "en": re.compile(r"\W*(?:[\w'’-]+\W*){0,3}"),
+    "zh": re.compile(r".{0,6}"),
+}
+_FIRST_SENTENCE = re.compile(r".+?(?:[.!?](?=\s)|[。！？\n]|$)", re.DOTALL)
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _LATIN = re.compile(r"[A-Za-z]+")
 
@@ -108,22 +133,38 @@ class Screened:
         return lines
 
 
+class _Barred(NamedTuple):
+    """Words in small letters that no exchange of a language may hold."""
+
+    answers: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
 def load_own_filler(
-    path: Path, families: Mapping[str, Family], langs: tuple[Lang, ...], longest: int
+    path: Path, families: Mapping[str, Family], langs: tuple[Lang, ...]
 ) -> Screened:
     """A user's conversations, screened against every family.
 
     Args:
         path: ChatML JSONL; English and Chinese conversations may be mixed.
         families: whose answers and keys must not occur.
-        langs: languages asked; each needs enough.
-        longest: longest history in turns.
+        langs: languages asked.
 
     Raises:
         InputError: the file cannot be opened.
-        DataError: a line is not a conversation, or too few exchanges are left.
+        DataError: a line is not a conversation.
     """
-    forbidden = {lang: _forbidden(families, lang) for lang in LANGS}
+    barred = tuple(_barred(families, lang) for lang in LANGS)
+    # Of a file that is not there the reader says so.
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    screened = _screened(path, digest, barred)
+    banks = {lang: screened.banks[lang] for lang in langs}
+    return Screened(screened.path, banks, screened.refused, screened.ignored)
+
+
+@lru_cache(maxsize=2)
+def _screened(path: Path, digest: str, barred: tuple[_Barred, ...]) -> Screened:
+    """The file, read once however often a command builds its suite; banks of both languages."""
     threads: dict[Lang, list[Thread]] = {lang: [] for lang in LANGS}
     refused: list[RefusedExchange] = []
     seen: set[str] = set()
@@ -131,43 +172,24 @@ def load_own_filler(
     for record in read_records(path, check_texts=False):
         ignored.update(record.ignored)
         lang = _language(record)
-        for item in _screened(record, lang, forbidden[lang], seen):
-            if isinstance(item, RefusedExchange):
-                refused.append(item)
-            else:
-                threads[lang].append(Thread(record.id, item))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    banks = {lang: Bank(tuple(threads[lang]), digest, path.name) for lang in langs}
-    screened = Screened(str(path), banks, tuple(refused), ignored)
-    for lang, bank in banks.items():
-        if bank.exchanges < 2 * longest:
-            raise DataError(
-                path,
-                None,
-                f"{bank.exchanges} exchanges in '{lang}' are left, {2 * longest} are needed "
-                f"for histories of {longest} turns",
-                fix=[
-                    "add conversations, ask for shorter histories (--lengths) or another language",
-                    *screened.report(),
-                ],
-            )
-    return screened
+        thread, left_out = _thread(record, lang, barred[LANGS.index(lang)], seen)
+        refused += left_out
+        if thread.exchanges:
+            threads[lang].append(thread)
+    banks = {lang: Bank(tuple(threads[lang]), digest, path.name, own=True) for lang in LANGS}
+    return Screened(str(path), banks, tuple(refused), ignored)
 
 
-def _forbidden(families: Mapping[str, Family], lang: Lang) -> _Forbidden:
-    """What no exchange of a language may hold, with the reason to refuse it."""
+def _barred(families: Mapping[str, Family], lang: Lang) -> _Barred:
+    """Answers of all families, and what their questions are about, without an article."""
     answers: set[str] = set()
     keys: set[str] = set()
     for family in families.values():
         for (of_lang, split), words in family.words.items():
             if of_lang == lang and split == "eval":
-                answers |= set(words.answers)
-                keys |= {re.sub(r"^(?:the|my|an?) ", "", key) for key in words.keys}
-    return (
-        ("marker", _MARKER),
-        ("leak", pattern_of(answers, plurals=True)),
-        ("conflict", pattern_of(keys, plurals=True)),
-    )
+                answers |= {answer.lower() for answer in words.answers}
+                keys |= {re.sub(r"^(?:the|my|an?) ", "", key).lower() for key in words.keys}
+    return _Barred(tuple(sorted(answers)), tuple(sorted(keys)))
 
 
 def _language(record: ChatRecord) -> Lang:
@@ -176,24 +198,27 @@ def _language(record: ChatRecord) -> Lang:
     return "zh" if len(_CJK.findall(text)) > len(_LATIN.findall(text)) else "en"
 
 
-def _screened(
-    record: ChatRecord, lang: Lang, forbidden: _Forbidden, seen: set[str]
-) -> Iterator[tuple[Exchange, ...] | RefusedExchange]:
-    """Threads of usable exchanges; a refused exchange ends one thread and the next may begin."""
-    thread: list[Exchange] = []
+def _thread(
+    record: ChatRecord, lang: Lang, barred: _Barred, seen: set[str]
+) -> tuple[Thread, list[RefusedExchange]]:
+    """The usable exchanges of a conversation in their order, and the others."""
+    kept: list[Exchange] = []
+    refused: list[RefusedExchange] = []
+    gap = False
     for number, exchange in enumerate(_exchanges(record), start=1):
-        refusal = _refusal(exchange, lang, forbidden, seen, first=not thread)
+        refusal = _refusal(exchange, barred, seen) or _out_of_place(
+            exchange, lang, first=not (kept or gap), gap=gap
+        )
         if refusal is None and exchange is not None:
             seen.add(exchange.request)
-            thread.append(exchange)
+            kept.append(exchange)
+            gap = False
             continue
-        if thread:
-            yield tuple(thread)
-        thread = []
         reason, found = refusal or ("tool", "")
-        yield RefusedExchange(record.id, record.line, number, reason, found)
-    if thread:
-        yield tuple(thread)
+        refused.append(RefusedExchange(record.id, record.line, number, reason, found))
+        gap = gap or exchange is None or _size(exchange) >= _SHORTEST[lang]
+    resumes = frozenset(i for i, e in enumerate(kept) if _points_back(e.request, lang) is None)
+    return Thread(record.id, tuple(kept), resumes), refused
 
 
 def _exchanges(record: ChatRecord) -> Iterator[Exchange | None]:
@@ -204,7 +229,7 @@ def _exchanges(record: ChatRecord) -> Iterator[Exchange | None]:
         end = place + 1
         while end < len(messages) and messages[end].role != "user":
             end += 1
-        if end - place == 2:
+        if end - place == 2 and not messages[place + 1].tool_calls:
             request, answer = (m.content.strip() for m in messages[place:end])
             yield Exchange(request, (answer,))
         else:
@@ -213,22 +238,60 @@ def _exchanges(record: ChatRecord) -> Iterator[Exchange | None]:
 
 
 def _refusal(
-    exchange: Exchange | None, lang: Lang, forbidden: _Forbidden, seen: set[str], *, first: bool
+    exchange: Exchange | None, barred: _Barred, seen: set[str]
 ) -> tuple[Reason, str] | None:
-    """Why an exchange is left out, and what decided; None for a usable one."""
+    """Why an exchange is left out wherever it stands, and what decided; None for a usable one."""
     if exchange is None:
         return "tool", ""
     text = f"{exchange.request}\n{exchange.answers[0]}"
-    half = lone_surrogate(text)
-    if half is not None:
-        return "encoding", half
-    for reason, pattern in forbidden:
-        if pattern is not None and (found := pattern.search(text)):
-            return reason, found[0]
-    shortest, longest = _BOUNDS[lang]
-    if not shortest <= len(text) <= longest:
-        return "length", f"{len(text)} characters"
-    if exchange.request in seen:
-        return "repeated", ""
-    opening = _REFERENCE[lang].match(exchange.request) if first else None
+    marker = _MARKER.search(text)
+    too_long = _size(exchange) > _LONGEST
+    reasons: tuple[tuple[Reason, str | None], ...] = (
+        ("encoding", lone_surrogate(text)),
+        ("marker", marker[0] if marker else None),
+        ("length", f"{_size(exchange)} characters" if too_long else None),
+        ("leak", _word_of(barred.answers, text)),
+        ("conflict", _word_of(barred.keys, text)),
+        ("repeated", "" if exchange.request in seen else None),
+    )
+    return next(((reason, found) for reason, found in reasons if found is not None), None)
+
+
+def _size(exchange: Exchange) -> int:
+    """Characters of request and answer."""
+    return len(exchange.request) + len(exchange.answers[0])
+
+
+def _word_of(words: tuple[str, ...], text: str) -> str | None:
+    """The first of the words in a text, as it stands there; None without one.
+
+    One pattern of all words would take a second for every few texts of 8,000 characters.
+    """
+    folded = text.lower()
+    pattern = pattern_of((word for word in words if word in folded), plurals=True)
+    found = pattern.search(text) if pattern else None
+    return found[0] if found else None
+
+
+def _out_of_place(
+    exchange: Exchange | None, lang: Lang, *, first: bool, gap: bool
+) -> tuple[Reason, str] | None:
+    """Why a usable exchange cannot open a conversation, or go on after one that was left out."""
+    if exchange is None or not (first or gap):
+        return None
+    if _size(exchange) < _SHORTEST[lang]:
+        return "length", f"{_size(exchange)} characters"
+    if gap:
+        found = _points_back(exchange.request, lang)
+        return None if found is None else ("reference", found)
+    opening = _REFERENCE[lang].match(exchange.request)
     return ("reference", opening[0]) if opening else None
+
+
+def _points_back(request: str, lang: Lang) -> str | None:
+    """What in a request needs something said before; None if it can be understood alone."""
+    if found := _REFERENCE[lang].match(request) or _FRAGMENT[lang].fullmatch(request):
+        return found[0]
+    sentence = _FIRST_SENTENCE.match(request)
+    found = _POINTS_BACK[lang].search(sentence[0] if sentence else request)
+    return found[0] if found else None

@@ -139,6 +139,14 @@ class Question:
     content: str = ""
     key_words: tuple[str, ...] = ()
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The strings to rank; none where ranking is not defined."""
+        if self.rank_candidates is not None:
+            return self.rank_candidates
+        extra = (self.abstain_phrase,) if self.abstain_phrase else ()
+        return (*self.candidates, *extra)
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

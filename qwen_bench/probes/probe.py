@@ -19,17 +19,21 @@ Lang = Literal["en", "zh"]
 Variant = Literal["A", "B"]
 Split = Literal["eval", "train"]
 Wording = Literal["lexical", "paraphrase"]
-Condition = Literal["main", "adjacent", "blind", "concat", "no-filler"]
+Condition = Literal["main", "adjacent", "blind", "concat", "no-filler", "brief", "long"]
 AnswerKind = Literal["single", "set", "yesno", "abstain", "rule"]
 
-# Turns of every plan, and of the longest history.
-MAX_TURNS = 64
+# Turns that a plan of evidence covers: of suites up to that history length, and of longer ones.
+PLAN_TURNS = 64
+LONG_PLAN_TURNS = 256
 LANGS: tuple[Lang, ...] = ("en", "zh")
 WORDINGS: tuple[Wording, ...] = ("lexical", "paraphrase")
 # Levels of memory load: 1 asks least of a memory.
 LEVELS = 5
 VARIANTS: tuple[Variant, ...] = ("A", "B")
-CONDITIONS: tuple[Condition, ...] = ("main", "adjacent", "blind", "concat", "no-filler")
+CONDITIONS: tuple[Condition, ...] = (
+    *("main", "adjacent", "blind", "concat", "no-filler"),
+    *("brief", "long"),
+)
 RuleKind = Literal["suffix", "prefix", "wrap", "json"]
 # Gold of a rule that asks nothing of the reply.
 PLAIN = "plain"

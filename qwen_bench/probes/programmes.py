@@ -2,8 +2,9 @@
 
 A programme is a recipe for dialogues: family groups that share a history, and slots, disjoint
 intervals of turns. Consecutive clusters form a rotation, in which every group visits every slot
-once, so position is never confounded with family. The plan is drawn for 64 turns whatever the
-longest history asked for, so histories nest (specification of probes, 2.3 and 2.4).
+once, so position is never confounded with family. The plan covers the longest history of a suite
+whatever is asked for, so histories nest (specification of probes, 2.3 and 2.4): 64 turns, or 256
+where a suite goes further.
 
 The five programmes of the suites are full: a family in another seat would change released
 dialogues. So a family that names one of them in its task.yaml and has no seat there gets dialogues
@@ -19,7 +20,7 @@ from typing import Any
 from qwen_bench.probes.bank import Bank, Pace
 from qwen_bench.probes.definitions import Family, Join
 from qwen_bench.probes.instance import Brief, Instance, Question
-from qwen_bench.probes.probe import LEVELS, WORDINGS, Lang, Split, Variant, Wording
+from qwen_bench.probes.probe import LEVELS, PLAN_TURNS, WORDINGS, Lang, Split, Variant, Wording
 from qwen_bench.probes.seeded_draws import Draw
 
 
@@ -90,6 +91,21 @@ MIXED = Programme(
     ),
     "mixed",
 )
+# What takes the place of a programme in suites whose histories are longer than its plan.
+_LONG_SLOTS = {
+    "mixed": (
+        Slot(1, 8),
+        Slot(9, 16),
+        Slot(17, 24),
+        Slot(25, 32),
+        Slot(33, 48),
+        Slot(49, 64),
+        Slot(65, 96),
+        Slot(97, 128),
+        Slot(129, 192),
+        Slot(193, 256),
+    ),
+}
 RULE = Programme(
     "rule", ("instruction_retention",), tuple(Slot(turn, turn) for turn in (1, 2, 4, 8)), "rule"
 )
@@ -102,7 +118,7 @@ EXTENDED = Programme(
 EVERYDAY = Programme(
     "everyday",
     ("preference_use", "document_recall", "own_output"),
-    (Slot(1, 2, opens=True), Slot(3, 4), Slot(5, 8), Slot(9, 16), Slot(17, 32)),
+    (Slot(1, 2, opens=True), Slot(3, 4), Slot(5, 8), Slot(9, 16), Slot(25, 32)),
     "everyday",
 )
 SYSTEM = Programme("system", ("system_rule",), (Slot(0, 0),), "system")
@@ -132,6 +148,18 @@ def narrowed(programme: Programme, groups: Collection[str], longest: int) -> Pro
     if len(kept) > len(slots):
         raise ValueError(f"{len(kept)} groups in {len(slots)} slots of {longest} turns")
     return replace(programme, groups=kept, slots=slots)
+
+
+def stretched(programme: Programme, turns: int) -> Programme:
+    """A programme for a plan of so many turns; one without slots of its own there stays.
+
+    >>> [slot.last for slot in stretched(MIXED, 256).slots]
+    [8, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    """
+    slots = _LONG_SLOTS.get(programme.recipe or MIXED.name)
+    if turns <= PLAN_TURNS or slots is None:
+        return programme
+    return replace(programme, slots=slots)
 
 
 def host_of(family: Family) -> Programme:
@@ -181,6 +209,10 @@ class Sources:
         dialogues: begins the names of the clusters, and seeds them.
         pace: length of the replies.
         longest_exchange: characters of the longest request with its answer; None takes all.
+        long_tokens: of the requests and answers of a plan at pace long, about; threads with long
+            answers are preferred, and answers beyond end at pace chat. None takes threads as they
+            come, and answers as they are.
+        turns: that the plan covers.
         levels: of memory load that the suite asks, increasing.
         forced: values of factors to use instead of the counterbalanced ones; none in suites.
     """
@@ -192,6 +224,8 @@ class Sources:
     dialogues: str = ""
     pace: Pace = "chat"
     longest_exchange: int | None = None
+    long_tokens: int | None = None
+    turns: int = PLAN_TURNS
     levels: tuple[int, ...] = tuple(range(1, LEVELS + 1))
     forced: Mapping[str, int] = field(default_factory=dict)
 

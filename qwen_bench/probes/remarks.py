@@ -102,8 +102,28 @@ def _instance(sources: Sources, draw: Draw, level: int, lang: Lang) -> tuple[Evi
     return host.builder.build(brief, host.lures[lang]).evidence
 
 
+class Manner(NamedTuple):
+    """How a turn is put together, whatever the length of its answer.
+
+    Attributes:
+        remark_first: the remark may stand before the request.
+        aside: number of what leads over from a request to the remark.
+        apart: remark and request are paragraphs of their own.
+    """
+
+    remark_first: bool
+    aside: int
+    apart: bool
+
+
+def manner_of(stream: Stream, lang: Lang) -> Manner:
+    """A drawn manner."""
+    first, aside, apart = stream.index(2), stream.index(len(ASIDES[lang])), stream.index(2)
+    return Manner(first == 1, aside, apart == 1)
+
+
 def turn_of(
-    remark: Remark | None, requested: Requested, pace: Pace, stream: Stream, lang: Lang
+    remark: Remark | None, requested: Requested, pace: Pace, manner: Manner, lang: Lang
 ) -> tuple[str, str]:
     """User text and reply of one turn.
 
@@ -114,18 +134,17 @@ def turn_of(
         remark: None for a request alone.
         requested: the request and its answer.
         pace: length of the answer.
-        stream: decides the order and what stands between.
+        manner: the order, and what stands between.
         lang: of the text.
     """
     request, answer = requested.exchange.request, requested.exchange.answer(pace)
-    first, aside, close = stream.index(2), stream.index(len(ASIDES[lang])), stream.index(2) == 1
     if remark is None:
         return request, answer
-    if requested.place == 0 and first:
-        user = _joined(remark.said, request, lang, apart=close)
+    if requested.place == 0 and manner.remark_first:
+        user = _joined(remark.said, request, lang, apart=manner.apart)
     else:
-        user = _joined(request, _opened(remark.said, lang, aside), lang, apart=close)
-    apart = close or _MARKUP.match(answer) is not None
+        user = _joined(request, _opened(remark.said, lang, manner.aside), lang, apart=manner.apart)
+    apart = manner.apart or _MARKUP.match(answer) is not None
     return user, _joined(remark.answered, answer, lang, apart=apart)
 
 

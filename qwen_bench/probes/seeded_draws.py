@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from typing import TypeVar
 
@@ -51,6 +52,12 @@ class Stream:
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """The items in random order."""
         return [items[i] for i in self.sample(len(items), len(items))]
+
+
+@lru_cache(maxsize=1 << 16)
+def _random_order(seed: tuple[object, ...], n: int) -> list[int]:
+    """The integers of [0, n) in random order; the clusters of a suite ask for few of them."""
+    return Stream(*seed).sample(n, n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Draw:
     def _order(self, factor: str, axis: str, number: int, n: int) -> int:
         """What one axis adds: random orders of range(n), one after the other."""
         block, place = divmod(number, n)
-        return Stream(*self.scope, self.group, "factor", factor, axis, block).sample(n, n)[place]
+        return _random_order((*self.scope, self.group, "factor", factor, axis, block), n)[place]
 
     def one(self, purpose: str, items: Sequence[T]) -> T:
         """A random item."""

@@ -13,8 +13,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qwen_bench.errors import DataError, InputError, near
-from qwen_bench.probes.bank import Pace
-from qwen_bench.probes.probe import CONDITIONS, LANGS, MAX_TURNS, Condition, Lang
+from qwen_bench.probes.bank import PACES, Pace
+from qwen_bench.probes.probe import (
+    CONDITIONS,
+    LANGS,
+    LONG_PLAN_TURNS,
+    PLAN_TURNS,
+    Condition,
+    Lang,
+)
 
 Mode = Literal["generate", "rank"]
 
@@ -36,6 +43,10 @@ class SuiteFile(BaseModel):
         pace: length of the replies.
         longest_exchange: characters of the longest request with its answer; None takes all. Keeps
             a small suite small.
+        long_tokens: about how many tokens the requests and answers of a whole plan have at pace
+            long; threads with long answers are preferred. None takes them as they come.
+        evidence_until: last turn that evidence of `mixed` may stand in, where a suite names its
+            families; None is that of the longest history.
         levels: of memory load, increasing.
         twins: both variants of a skeleton are asked; otherwise one, in turn, which halves the
             tokens and leaves no twin groups.
@@ -53,6 +64,8 @@ class SuiteFile(BaseModel):
     dialogues: str = ""
     pace: Pace
     longest_exchange: int | None = None
+    long_tokens: int | None = None
+    evidence_until: int | None = None
     levels: tuple[int, ...]
     lengths: tuple[int, ...]
     twins: bool = True
@@ -63,6 +76,11 @@ class SuiteFile(BaseModel):
     primary: Mode
     max_new_tokens: int
 
+    @property
+    def turns(self) -> int:
+        """Turns that the plan of its dialogues covers, and the longest history one may ask for."""
+        return PLAN_TURNS if max(self.lengths) <= PLAN_TURNS else LONG_PLAN_TURNS
+
     def rotations_at(self, programme: str, length: int) -> int:
         """Rotations asked at a history length; the smallest of the suite for an added length.
 
@@ -72,6 +90,14 @@ class SuiteFile(BaseModel):
         if isinstance(rotations, int):
             return rotations
         return rotations.get(length, min(rotations.values()))
+
+    def without_paces(self) -> SuiteFile:
+        """The suite without the conditions that tell its dialogues at another pace.
+
+        A user's own conversations have one answer to a request, so they would ask main again.
+        """
+        kept = {c: block for c, block in self.blocks.items() if c not in PACES}
+        return self.model_copy(update={"blocks": kept})
 
     def blocks_at(
         self, lengths: tuple[int, ...], limit: int | None
@@ -146,10 +172,11 @@ class Selection:
     """What a user narrows or widens; None or empty means as the suite has it.
 
     Attributes:
-        lengths: history lengths in user turns, 1 to 64.
+        lengths: history lengths in user turns, 1 to what the plan of the suite covers.
         levels: of memory load; the histories stay as they are.
         families, conditions: glob patterns.
         limit: rotations, more or fewer than the suite has; limits are nested.
+        max_tokens: what the lengths were narrowed to fit; kept for the record.
     """
 
     lengths: tuple[int, ...] | None = None
@@ -158,10 +185,18 @@ class Selection:
     conditions: tuple[str, ...] = ()
     langs: tuple[Lang, ...] | None = None
     limit: int | None = None
+    max_tokens: int | None = None
 
 
-def chosen_lengths(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tuple[int, ...]:
+def chosen_lengths(
+    wanted: tuple[int, ...] | None, own: tuple[int, ...], most: int
+) -> tuple[int, ...]:
     """History lengths, increasing; the suite's own without a wish.
+
+    Args:
+        wanted: by the user.
+        own: of the suite.
+        most: turns that the plan of its dialogues covers.
 
     Raises:
         InputError: out of range or twice.
@@ -171,8 +206,11 @@ def chosen_lengths(wanted: tuple[int, ...] | None, own: tuple[int, ...]) -> tupl
     for i, length in enumerate(wanted):
         if length < 1:
             raise InputError(f"history length {length} is below 1")
-        if length > MAX_TURNS:
-            raise InputError(f"history length {length} is above {MAX_TURNS}")
+        if length > most:
+            raise InputError(
+                f"history length {length} is above {most}, where the dialogues of this suite end",
+                fix="--suite long has histories up to 256 turns" if most < LONG_PLAN_TURNS else (),
+            )
         if length in wanted[:i]:
             raise InputError(f"history length {length} is repeated")
     return tuple(sorted(wanted))

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.bank import Bank, Pace, all_banks_sha256, load_bank
 from qwen_bench.probes.definitions import Family, load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
+from qwen_bench.probes.instance import Question
 from qwen_bench.probes.probe import (
     CONDITIONS,
     LANGS,
-    MAX_TURNS,
     VARIANTS,
     AskedProbe,
     Condition,
@@ -30,11 +30,14 @@ from qwen_bench.probes.probe import (
 )
 from qwen_bench.probes.programmes import (
     MIXED,
+    PlacedInstance,
     Programme,
     Sources,
     host_of,
     in_order,
     narrowed,
+    place,
+    stretched,
 )
 from qwen_bench.probes.selection import (
     ConditionBlock,
@@ -74,6 +77,19 @@ class Own:
     filler: str | None = None
 
 
+class AskedQuestion(NamedTuple):
+    """A question of a suite.
+
+    Attributes:
+        times: how often it is asked in each condition.
+    """
+
+    item: PlacedInstance
+    question: Question
+    lang: Lang
+    times: Mapping[Condition, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     """A suite with its selection resolved.
@@ -84,6 +100,7 @@ class Suite:
         rotations: rotations of the main condition by programme and history length.
         blocks: conditions that only the first rotations of `mixed` have.
         twins: both variants of every cluster are asked, not one in turn.
+        max_tokens: what the lengths were narrowed to fit; None where they were not.
         screened: what a user's own filler gave; None with the built-in one.
     """
 
@@ -107,6 +124,7 @@ class Suite:
     blocks: Mapping[Condition, ConditionBlock] = field(hash=False)
     sources: Sources = field(repr=False, compare=False)
     twins: bool = True
+    max_tokens: int | None = None
     screened: Screened | None = field(default=None, repr=False, compare=False)
 
     def dialogues(self) -> Iterator[Dialogue]:
@@ -115,6 +133,27 @@ class Suite:
             rotations = max(self.rotations[programme.name].values())
             for number in range(programme.rotation * rotations):
                 yield from self._of_cluster(programme, number)
+
+    def questions(self) -> Iterator[AskedQuestion]:
+        """Every question of one variant of every cluster, and how often it is asked; no turns."""
+        for programme in self.programmes:
+            rotations = max(self.rotations[programme.name].values())
+            for number in range(programme.rotation * rotations):
+                asking = self._asking(programme, number // programme.rotation)
+                if asking is not None:
+                    for lang in self.langs:
+                        placed = place(self.sources, programme, number, VARIANTS[0], lang)
+                        yield from (
+                            AskedQuestion(item, question, lang, asking.times(item))
+                            for item in placed
+                            for question in item.instance.questions
+                            if asking.asks(item, question)
+                        )
+
+    def count(self) -> int:
+        """Number of its probes, without writing them."""
+        variants = len(VARIANTS) if self.twins else 1
+        return variants * sum(sum(asked.times.values()) for asked in self.questions())
 
     def without(self, programme: Programme) -> Suite:
         """The suite without the families that name this programme; itself if it has none."""
@@ -173,12 +212,12 @@ def build_suite(
     files = load_suite_files(tasks)
     if name not in files:
         raise InputError(f"no suite '{name}'; {near(name, files)}")
-    file = files[name]
+    file = files[name] if own.filler is None else files[name].without_paces()
     built_in, added = load_families(tasks), _own_families(own, load_families(tasks))
     families = _chosen_families(file, selection, built_in, added)
     known = {**built_in, **added}
     programmes = tuple(dict.fromkeys(_host(file, known, name) for name in families))
-    lengths = chosen_lengths(selection.lengths, file.lengths)
+    lengths = chosen_lengths(selection.lengths, file.lengths, file.turns)
     rotations = {
         p.name: {t: selection.limit or file.rotations_at(p.recipe, t) for t in lengths}
         for p in programmes
@@ -188,12 +227,18 @@ def build_suite(
     langs = chosen_langs(selection.langs, file.langs)
     major = file.version.split(".", maxsplit=1)[0]
     sources = make_sources(tasks, known, (major, seed), file.pace, file.levels)
-    sources = replace(sources, dialogues=file.dialogues, longest_exchange=file.longest_exchange)
+    sources = replace(
+        sources,
+        dialogues=file.dialogues,
+        longest_exchange=file.longest_exchange,
+        long_tokens=file.long_tokens,
+        turns=file.turns,
+    )
     screened = None
     if own.filler is not None:
         from qwen_bench.probes.filler_screening import load_own_filler  # noqa: PLC0415 - rare
 
-        screened = load_own_filler(Path(own.filler), sources.families, langs, max(lengths))
+        screened = load_own_filler(Path(own.filler), sources.families, langs)
         sources = replace(sources, banks={**sources.banks, **screened.banks})
     return Suite(
         name=name,
@@ -216,6 +261,7 @@ def build_suite(
         blocks=blocks,
         sources=sources,
         twins=file.twins,
+        max_tokens=selection.max_tokens,
         screened=screened,
     )
 
@@ -298,9 +344,9 @@ def _host(file: SuiteFile, known: Mapping[str, Family], family: str) -> Programm
     """The programme of a family; a suite that names its families seats no others in `mixed`."""
     host = host_of(known[family])
     if file.families is None or host != MIXED:
-        return host
+        return stretched(host, file.turns)
     groups = {known[name].group for name in file.families}
-    return narrowed(MIXED, groups, max(file.lengths))
+    return narrowed(MIXED, groups, file.evidence_until or max(file.lengths))
 
 
 def _definition_sha256(
@@ -325,6 +371,10 @@ def _definition_sha256(
         "twins": file.twins,
         "filler": all_banks_sha256(banks),
     }
+    if file.evidence_until is not None:
+        definition["evidence_until"] = file.evidence_until
+    if file.long_tokens is not None:
+        definition["long_tokens"] = file.long_tokens
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
@@ -343,7 +393,7 @@ def find_probe(
         InputError: no such probe.
     """
     parts = _ID.fullmatch(probe_id)
-    if parts is None or int(parts["length"]) > MAX_TURNS:
+    if parts is None:
         raise _no_probe(probe_id, ())
     asked_instead: dict[str, None] = {}
     selection = Selection(families=(parts["family"],) if own and own.tasks_dirs else ())
@@ -375,7 +425,7 @@ def _dialogue(suite: Suite, parts: re.Match[str]) -> Dialogue | None:
     """The dialogue of a probe in one suite; None if the suite has no such programme."""
     named = {f"{suite.sources.dialogues}{p.name}": p for p in suite.programmes}
     programme = named.get(parts["programme"])
-    if programme is None:
+    if programme is None or int(parts["length"]) > suite.sources.turns:
         return None
     condition = cast("Condition", parts["condition"])
     lengths = tuple(sorted({*suite.lengths, max(1, int(parts["length"]))}))

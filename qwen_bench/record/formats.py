@@ -168,12 +168,14 @@ def times(number: float) -> str:
 def axis_tokens(number: float | None) -> str:
     """A token count short enough for an axis; empty for None.
 
-    >>> axis_tokens(87.5), axis_tokens(940), axis_tokens(1912)
-    ('88 tokens', '0.9k tokens', '1.9k tokens')
+    >>> axis_tokens(87.5), axis_tokens(940), axis_tokens(1912), axis_tokens(128_400)
+    ('88 tokens', '0.9k tokens', '1.9k tokens', '128k tokens')
     """
     if number is None:
         return ""
-    return f"{number:.0f} tokens" if number < 100 else f"{number / 1000:.1f}k tokens"
+    if number < 100:
+        return f"{number:.0f} tokens"
+    return f"{number / 1000:.{1 if number < 100_000 else 0}f}k tokens"
 
 
 def short_tokens(number: float) -> str:

@@ -98,6 +98,8 @@ class SuiteInfo(Section):
     """Conditions asked."""
     limit: Annotated[int | None, Mark("expected", selection=True, flag="--limit")] = None
     """Rotations of every programme; null is the suite's own number."""
+    max_tokens: Annotated[int | None, Mark("expected", selection=True, flag="--max-tokens")] = None
+    """Tokens that the history lengths were narrowed to fit; null where they were not."""
     modes: Annotated[
         tuple[Mode, ...], Mark("expected", selection=True, column="mode", flag="--mode")
     ]
@@ -114,7 +116,7 @@ class ModelInfo(Section):
     spec: Annotated[str, Mark("expected", flag="--model")]
     """The SPEC as typed."""
     kind: Annotated[str, Mark()]
-    """hub, local, adapter, embedded, openai, mock, python or imported."""
+    """hub, local, gguf, adapter, embedded, openai, mock, python or imported."""
     resolved: Annotated[str | None, Mark()] = None
     """What the SPEC resolved to."""
     revision: Annotated[str | None, Mark()] = None
@@ -131,6 +133,8 @@ class ModelInfo(Section):
     """Tokens that prompt and answer may have together."""
     dtype: Annotated[str | None, Mark("warn", identity=True, workers=True)] = None
     """Number format of the weights."""
+    quantisation: Annotated[str | None, Mark("warn")] = None
+    """Format in which the weights were stored in fewer bits, such as GGUF Q4_K_M."""
 
 
 class Thinking(Section):

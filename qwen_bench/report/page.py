@@ -24,7 +24,7 @@ from qwen_bench.report.answers import REASON_WORDS, AnswersToRead, changed, rebu
 from qwen_bench.report.charts.accuracy_by_family import families_chart
 from qwen_bench.report.charts.differences import forest_chart, strip_chart
 from qwen_bench.report.charts.length_distance_grid import grid_section
-from qwen_bench.report.charts.lines import accuracy_chart
+from qwen_bench.report.charts.lines import accuracy_chart, tokens_chart
 from qwen_bench.report.charts.outcomes import outcomes_chart
 from qwen_bench.report.retention_section import (
     headline_rows,
@@ -39,10 +39,13 @@ from qwen_bench.report.run_tables import (
     guessable_families,
     key_figures,
     level_loads,
+    paces_table,
     policy_table,
     rules_table,
     status_table,
     survival_tables,
+    tokens_table,
+    uncounted_prompts,
 )
 from qwen_bench.report.tables import (
     ABSENT,
@@ -60,6 +63,7 @@ from qwen_bench.report.tables import (
 from qwen_bench.stats.paired_retention import ALL
 from qwen_bench.stats.sentences import sentences
 from qwen_bench.stats.span import level_label
+from qwen_bench.stats.token_bins import token_bin_name
 
 if TYPE_CHECKING:
     from qwen_bench.probes.suites import Suite
@@ -292,6 +296,9 @@ def _mode_section(
             lengths,
             [summary.by_length for summary in summaries],
         ),
+        tokens_chart=tokens_chart(mode, labels, summaries),
+        by_tokens=tokens_table(f"Accuracy by prompt tokens, {scorer}", summaries),
+        uncounted=uncounted_prompts(summaries),
         family_chart=families_chart(mode, labels, summaries) if families else None,
         by_family=accuracy("Accuracy by family", "family", families, "by_family"),
         by_lang=accuracy("Accuracy by language", "language", langs, "by_lang"),
@@ -311,6 +318,7 @@ def _mode_section(
         ),
         survivals=survival_tables(rows, scorer),
         rules=rules_table(f"Form and content of replies to rules, {scorer}", rows),
+        paces=paces_table(f"Tokens or turns, {scorer}", summaries),
         abstention=abstention_table(f"Abstention, {scorer}", rows),
         controls=(
             accuracy("Accuracy by condition", "condition", _CONDITIONS, "by_condition"),
@@ -334,6 +342,7 @@ def _candidate_section(
     against = f"{label} against the baseline, {scorer}"
     by_length = {turns(length): cell for length, cell in sorted(cells.by_length.items())}
     by_level = {level_label(level): cell for level, cell in cells.by_level.items()}
+    by_tokens = {token_bin_name(most): cell for most, cell in cells.by_tokens.items()}
     return SimpleNamespace(
         side=side,
         label=label,
@@ -352,6 +361,9 @@ def _candidate_section(
         ),
         by_lang=paired_table(f"By language: {minus}", "language", cells.by_lang),
         by_level=paired_table(f"By level: {minus}", "level", by_level) if by_level else None,
+        by_tokens=paired_table(f"By prompt tokens: {minus}", "prompt tokens", by_tokens)
+        if len(by_tokens) > 1
+        else None,
         parts=_parts(cells, against, {"history": by_length, "level": by_level}),
         effects=effects_table(
             f"Sizes of the change, they decide nothing: {against}", cells.by_family, cells.overall

@@ -27,6 +27,7 @@ _FACTS = {
     "parameters": "model.parameters",
     "context window": "model.context_window",
     "dtype": "model.dtype",
+    "quantisation": "model.quantisation",
     "chat template": "template.chat_template_sha256",
     "template from": "template.source",
     "default system text": "template.default_system",

@@ -9,22 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qwen_bench.record.counters import total_counters
-from qwen_bench.record.formats import count, percent, plural, turns
+from qwen_bench.record.formats import NO_INTERVAL, count, percent, plural, turns
 from qwen_bench.report.tables import (
     UNKNOWN,
     ReportTable,
     TableRow,
     Unit,
     Value,
+    accuracy_table,
     accuracy_value,
     run_table,
 )
 from qwen_bench.stats.isotonic import crossing, crossing_words
+from qwen_bench.stats.pace import tokens_or_turns
 from qwen_bench.stats.sanity import guessable_warnings
 from qwen_bench.stats.survival import Checkpoint, abstention, instruction_survival, rule_scores
+from qwen_bench.stats.token_bins import token_bin_name
 
 if TYPE_CHECKING:
     from qwen_bench.record.outcome import Outcome, Run
+    from qwen_bench.stats.pace import PaceDifference
     from qwen_bench.stats.results import Accuracy, ModeSummary
 
 _RULE_FAMILIES = ("instruction_retention", "system_rule")
@@ -261,6 +265,51 @@ def abstention_table(title: str, runs: Sequence[Sequence[Outcome]]) -> ReportTab
         row("invents an answer", "invented", "absent"),
     )
     return ReportTable(title, "", (), rows)
+
+
+def paces_table(title: str, summaries: Sequence[ModeSummary]) -> ReportTable | None:
+    """What more tokens and what more turns cost each run; None where one pace was asked.
+
+    Args:
+        title: of the table.
+        summaries: of the runs.
+    """
+    found = [{pace_row(one): one for one in summary.paces} for summary in summaries]
+    names = dict.fromkeys(name for one in found for name in one)
+    if not names:
+        return None
+
+    def value(one: PaceDifference | None) -> Value:
+        if one is None:
+            return Value(word="not asked")
+        note = "" if one.gap.low is not None else one.gap.note or NO_INTERVAL
+        return Value(one.gap.value, "points", one.gap.low, one.gap.high, note=note)
+
+    rows = [TableRow(name, tuple(value(one.get(name)) for one in found)) for name in names]
+    words = (Value(word=tokens_or_turns(summary.paces) or "–") for summary in summaries)
+    return ReportTable(title, "", (), (*rows, _row("in words", words)))
+
+
+def pace_row(one: PaceDifference) -> str:
+    """What there is more of, and where: ``more tokens: 32 turns, brief to long``."""
+    less, more = one.less, one.more
+    if one.of == "tokens":
+        return f"more tokens: {turns(less.length)}, {less.pace} to {more.pace}"
+    return f"more turns: {less.length} {less.pace} to {more.length} {more.pace}"
+
+
+def tokens_table(title: str, summaries: Sequence[ModeSummary]) -> ReportTable:
+    """Accuracy of each run by the tokens of its prompts."""
+    bins = sorted({most for summary in summaries for most in summary.by_tokens})
+    names = {most: token_bin_name(most) for most in bins}
+    runs = [summary.by_tokens for summary in summaries]
+    return accuracy_table(title, "prompt tokens", names, runs)
+
+
+def uncounted_prompts(summaries: Sequence[ModeSummary]) -> int:
+    """Probes that are in no bin of tokens: mocks and failures whose prompt nobody counted."""
+    binned = sum(cell.n for summary in summaries for cell in summary.by_tokens.values())
+    return sum(summary.overall.n for summary in summaries) - binned
 
 
 def guessable_families(

@@ -15,6 +15,7 @@ from rich.text import Text
 from qwen_bench.record.formats import (
     MINUS,
     NO_INTERVAL,
+    axis_tokens,
     bare,
     byte_size,
     percent,
@@ -32,6 +33,7 @@ from qwen_bench.report.retention_words import (
     span_bounds,
     span_label,
 )
+from qwen_bench.report.run_tables import pace_row
 from qwen_bench.report.tables import (
     Value,
     accounting_words,
@@ -42,6 +44,7 @@ from qwen_bench.report.tables import (
     unanswered,
 )
 from qwen_bench.stats.isotonic import crosses_elsewhere, crossing_words, falls_under_half
+from qwen_bench.stats.pace import tokens_or_turns
 from qwen_bench.stats.span import level_label
 
 if TYPE_CHECKING:
@@ -375,6 +378,7 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
                 f"both {percent(rules.both)} of {rules.n} replies"
             )
         lines += policy_lines(summary.policy) if summary.policy is not None else []
+        lines += _pace_lines(summary)
         thoughts = summary.reasons.get("no_answer", 0)
         lines.append(
             f" {overall.error} errors, {overall.truncated} truncated, "
@@ -382,6 +386,23 @@ def profile_lines(label: str, suite: SuiteInfo, summaries: Mapping[str, ModeSumm
             + (f", {thoughts} ended inside a thought" if thoughts else "")
         )
     return lines
+
+
+def _pace_lines(summary: ModeSummary) -> list[str]:
+    """What more tokens and more turns cost; nothing where the suite has one pace."""
+    rows = []
+    for one in summary.paces:
+        sizes = [axis_tokens(place.tokens) for place in (one.less, one.more)]
+        asked = f"{one.n:,} questions" + (f", {' to '.join(sizes)}" if all(sizes) else "")
+        shares = [percent(place.accuracy) for place in (one.less, one.more)]
+        rows.append([f" {pace_row(one)}", *shares, f"   {_gap(one.gap)}", f"   {asked}"])
+    if not rows:
+        return []
+    columns = [
+        (" tokens or turns", 6), ("less", 9), ("more", 9), ("   difference", 13), ("", 0),
+    ]  # fmt: skip
+    words = tokens_or_turns(summary.paces)
+    return ["", *table_lines(columns, rows, left=[0, 3, 4]), *([f" {words}"] if words else [])]
 
 
 def _profile_rows(summary: ModeSummary) -> list[str]:

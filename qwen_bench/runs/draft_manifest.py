@@ -58,6 +58,7 @@ def suite_info(suite: Suite, modes: Sequence[Mode], policy: str) -> SuiteInfo:
         levels=suite.levels,
         conditions=suite.conditions,
         limit=suite.limit,
+        max_tokens=suite.max_tokens,
         modes=tuple(modes),
         primary=suite.primary if suite.primary in modes else modes[0],
     )
@@ -187,6 +188,7 @@ def selection_of(info: SuiteInfo) -> Selection:
         conditions=info.conditions,
         langs=tuple(lang for lang in LANGS if lang in info.langs),
         limit=info.limit,
+        max_tokens=info.max_tokens,
     )
 
 
@@ -214,6 +216,7 @@ def widened(asked: Suite, info: SuiteInfo) -> Suite:
         families=_union(info.families, asked.families),
         conditions=_union(info.conditions, asked.conditions),
         langs=tuple(lang for lang in LANGS if lang in info.langs or lang in asked.langs),
+        max_tokens=_covering_tokens(asked.max_tokens, info.max_tokens),
     )
     whole = build_suite(asked.name, selection, asked.seed, asked.own)
     rotations = [n for by_length in whole.rotations.values() for n in by_length.values()]
@@ -221,6 +224,11 @@ def widened(asked: Suite, info: SuiteInfo) -> Suite:
     if limit is None:
         return whole
     return build_suite(asked.name, replace(selection, limit=limit), asked.seed, asked.own)
+
+
+def _covering_tokens(first: int | None, second: int | None) -> int | None:
+    """What the lengths of both were narrowed to fit; None where one was not narrowed."""
+    return None if first is None or second is None else max(first, second)
 
 
 def joined_modes(first: Sequence[Mode], second: Sequence[Mode]) -> tuple[Mode, ...]:

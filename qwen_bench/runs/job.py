@@ -28,6 +28,9 @@ class Watcher:
     def answered(self, outcome: Outcome) -> None:
         """One row is written."""
 
+    def reading(self, read: int, total: int) -> None:
+        """So many tokens were read of those that the questions of a dialogue share."""
+
     def notice(self, text: str) -> None:
         """Something the user should know."""
 

@@ -347,6 +347,7 @@ class _Task:
                     attempts=Counter(key_of(row) for row in content.outcomes),
                     stopped=stopped,
                     policy=self.manifest.suite.policy,
+                    reading=watcher.reading,
                 )
         except KeyboardInterrupt:
             self._close("interrupted", engine, written)

@@ -13,7 +13,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from qwen_bench.engines.complete_replies import complete
-from qwen_bench.protocol import Engine, Generation, Reply, Request, SideBySideEngine, Unit
+from qwen_bench.protocol import (
+    Engine,
+    Generation,
+    ReadTokens,
+    Reply,
+    Request,
+    SideBySideEngine,
+    TellingEngine,
+    Unit,
+)
 from qwen_bench.record.outcome import Mode
 from qwen_bench.scoring.score import score_reply
 
@@ -102,6 +111,7 @@ def ask(
     attempts: Mapping[Key, int],
     stopped: Callable[[], bool],
     policy: str = "full",
+    reading: ReadTokens | None = None,
 ) -> bool:
     """Ask what is still to do, one unit a dialogue.
 
@@ -113,20 +123,24 @@ def ask(
         generation: how answers are generated.
         write: takes each outcome at once.
         attempts: earlier tries of a key that failed.
-        stopped: looked at between dialogues.
+        stopped: looked at between dialogues, and while the history of one is read.
         policy: the history policy that the engine applies, for the rows.
+        reading: told how far a history is read, by engines that tell.
 
     Returns:
         Whether everything was asked; False after a stop.
 
     Raises:
         EngineError: the engine cannot do the work at all; what was answered has been written.
+        KeyboardInterrupt: a stop in the middle of a history; its questions are left unanswered.
     """
 
     def keep(asked: AskedProbe, reply: Reply) -> None:
         outcome = score_reply(asked.probe, reply, asked.messages, policy=policy)
         write(replace(outcome, attempt=attempts.get((reply.id, reply.mode), 0) + 1))
 
+    if isinstance(engine, TellingEngine):
+        engine.tell(partial(_read, stopped=stopped, reading=reading))
     work = _open_units(dialogues, todo, modes, generation)
     if isinstance(engine, SideBySideEngine):
         handout = _Handout(work, stopped)
@@ -141,6 +155,20 @@ def ask(
         for asked, reply in complete(partial(engine.answer, unit), pending):
             keep(asked, reply)
     return True
+
+
+def _read(
+    read: int, total: int, *, stopped: Callable[[], bool], reading: ReadTokens | None
+) -> None:
+    """Pass on how far a history is read; a stop before its end does not wait for it.
+
+    Raises:
+        KeyboardInterrupt: a stop. Once all is read there is a batch to finish first.
+    """
+    if reading is not None:
+        reading(read, total)
+    if read < total and stopped():
+        raise KeyboardInterrupt
 
 
 def _open_units(

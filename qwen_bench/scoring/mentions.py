@@ -188,5 +188,6 @@ def without_idioms(text: str) -> str:
 
 
 def abstains(text: str) -> bool:
-    """Whether normalised text says that the fact was never stated."""
-    return phrases.PATTERNS.abstaining.search(without_idioms(text)) is not None
+    """Whether normalised text says that the fact was never stated, other than by an echo."""
+    said = phrases.PATTERNS.instructing.sub("", without_idioms(text))
+    return phrases.PATTERNS.abstaining.search(said) is not None

@@ -137,6 +137,8 @@ class Phrases:
     )
     # These do if they are the whole answer.
     abstaining_alone: tuple[str, ...] = ("none", "n/a", "无", "没有")
+    # The question's own words on what to say if it was never stated; an echo of them is no answer.
+    instructing: tuple[str, ...] = ("if i never said", "reply exactly", "如果我没说", "只回答")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ class Patterns:
     hedge: re.Pattern[str]
     asking: re.Pattern[str]
     abstaining: re.Pattern[str]
+    instructing: re.Pattern[str]
 
 
 def compiled(lists: Phrases) -> Patterns:
@@ -193,6 +196,7 @@ def compiled(lists: Phrases) -> Patterns:
             rf"|(?:{saying})[^.;:!?\n。]{{0,60}}\bbut (?:not|never)\b"
             rf"|\A\W*(?:{_any(lists.abstaining_alone)})\W*\Z"
         ),
+        instructing=re.compile(rf"(?:{_any(lists.instructing)})[^.;!?\n。；！？]*"),
     )
 
 

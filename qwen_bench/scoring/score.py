@@ -27,6 +27,7 @@ from qwen_bench.scoring.mentions import (
     is_taken_back,
 )
 from qwen_bench.scoring.normalise import answer_segment, normalise, visible_part
+from qwen_bench.scoring.pairs import own_value
 from qwen_bench.scoring.rule_form import said, wrong_form
 from qwen_bench.scoring.yes_no import Said, said_yes_or_no
 
@@ -103,6 +104,13 @@ def _judge_single(
     if not of_gold:
         return "wrong_candidate", mentions[0]
     if _others(probe, segment, mentions, {probe.gold}) or abstains(segment):
+        own = own_value(segment, mentions, probe.key_words)
+        if (
+            own
+            and own.candidate == probe.gold
+            and not (is_denied(segment, own) or abstains(segment))
+        ):
+            return "correct", own
         return "multiple", of_gold[0]
     if is_denied(segment, of_gold[-1]):
         return "negated", of_gold[-1]

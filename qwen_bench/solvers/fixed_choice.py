@@ -118,13 +118,18 @@ def sees(probe: Probe, turns: int) -> bool:
     return probe.distance_first is not None and probe.distance_first < turns
 
 
+def forgetful(probe: Probe, messages: Conversation, *, seen: bool) -> str:
+    """The oracle where the evidence was seen, else one who knows nothing of it."""
+    if seen:
+        return oracle(probe, messages)
+    return unmarked_reply(probe) if probe.answer_kind == "rule" else _abstention(probe)
+
+
 def window(turns: int) -> Solver:
     """A solver that knows the last `turns` turns."""
 
     def solve(probe: Probe, messages: Conversation) -> str:
-        if sees(probe, turns):
-            return oracle(probe, messages)
-        return unmarked_reply(probe) if probe.answer_kind == "rule" else _abstention(probe)
+        return forgetful(probe, messages, seen=sees(probe, turns))
 
     solve.__doc__ = f"The oracle if all evidence lies in the last {turns} turns, else abstains."
     return solve

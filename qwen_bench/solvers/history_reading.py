@@ -12,10 +12,19 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.chat.token_estimate import prompt_tokens
 from qwen_bench.probes.probe import Probe, Rule, apply_rule
 from qwen_bench.scoring.mentions import Mention, find_mentions
 from qwen_bench.scoring.normalise import normalise
-from qwen_bench.solvers.fixed_choice import blind, hashed, listed, marked_reply, unmarked_reply
+from qwen_bench.solvers.fixed_choice import (
+    Solver,
+    blind,
+    forgetful,
+    hashed,
+    listed,
+    marked_reply,
+    unmarked_reply,
+)
 
 Aliases = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -81,6 +90,22 @@ def places_of(probe: Probe, history: Conversation) -> list[MentionPlace]:
 def distinct(names: Sequence[str], count: int) -> list[str]:
     """The first `count` different names."""
     return list(dict.fromkeys(names))[:count]
+
+
+def window_of_tokens(tokens: int) -> Solver:
+    """A solver that knows the last `tokens` tokens of its prompt, whole turns of them."""
+
+    def solve(probe: Probe, messages: Conversation) -> str:
+        since = probe.distance_first
+        if since is None:
+            return forgetful(probe, messages, seen=False)
+        # From the first turn with evidence on, and the question.
+        newest = history_of(probe, messages)[-2 * (since + 1) :]
+        size = prompt_tokens((*newest, Message("user", probe.question_text)))
+        return forgetful(probe, messages, seen=size <= tokens)
+
+    solve.__doc__ = f"The oracle if all evidence lies in the last {tokens} tokens, else abstains."
+    return solve
 
 
 def presence(probe: Probe, messages: Conversation) -> str:

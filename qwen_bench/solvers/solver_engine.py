@@ -61,7 +61,7 @@ SOLVERS: dict[str, Solver] = {
     "no": fixed.no,
     "gender": _gender,
 }
-_WINDOW = re.compile(r"window-(\d{1,3})")
+_WINDOW = re.compile(r"window-([1-9]\d{0,3})(k?)")
 _RECALL: tuple[AnswerKind, ...] = ("single", "abstain", "set")
 # Answer kinds that a solver has something to say about; those not listed take all.
 _KINDS: dict[str, tuple[AnswerKind, ...]] = {
@@ -83,7 +83,7 @@ _KINDS: dict[str, tuple[AnswerKind, ...]] = {
 
 
 def find_solver(name: str) -> Solver:
-    """The solver of a name; `window-N` for any N of 1 or more.
+    """The solver of a name; `window-N` (turns) and `window-Nk` (thousand tokens) for any N.
 
     On probes that a solver does not apply to it answers as `blind` does.
 
@@ -94,13 +94,20 @@ def find_solver(name: str) -> Solver:
         return SOLVERS[name]
     if (turns := window_of(name)) is not None:
         return fixed.window(turns)
+    if (found := _WINDOW.fullmatch(name)) is not None:
+        return reading.window_of_tokens(1000 * int(found[1]))
     raise InputError(f"unknown solver '{name}'; {near(name, [*SOLVERS, 'window-8'])}")
 
 
 def window_of(name: str) -> int | None:
     """N of `window-N`; None for another name."""
     found = _WINDOW.fullmatch(name)
-    return int(found[1]) if found and int(found[1]) >= 1 else None
+    return int(found[1]) if found and not found[2] else None
+
+
+def is_window(name: str) -> bool:
+    """Whether a solver knows the newest part of a history, in turns or in tokens."""
+    return _WINDOW.fullmatch(name) is not None
 
 
 def applies(name: str, probe: Probe) -> bool:

@@ -30,6 +30,7 @@ from qwen_bench.stats.significance import (
     odds_ratio,
     sign_flip,
 )
+from qwen_bench.stats.token_bins import token_bin
 from qwen_bench.stats.verdict import more_probes, word
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Columns:
         main: main condition.
         adjacent: what main rows are held against.
         lengths, distances, levels: user turns, and memory load; -1 and 0 without one.
+        token_bins: of the prompts, see `stats.token_bins`; 0 where neither side knows its tokens.
     """
 
     index: RowIndex
@@ -71,6 +73,7 @@ class Columns:
     lengths: tuple[int, ...]
     distances: tuple[int, ...]
     levels: tuple[int, ...]
+    token_bins: tuple[int, ...]
     langs: tuple[str, ...]
     conditions: tuple[str, ...]
 
@@ -105,9 +108,16 @@ def columns(pairs: Sequence[tuple[Outcome, Outcome]]) -> Columns:
         lengths=tuple(row.length for row in rows),
         distances=tuple(-1 if row.distance is None else row.distance for row in rows),
         levels=tuple(row.level or 0 for row in rows),
+        token_bins=tuple(_token_bin(base, candidate) for base, candidate in pairs),
         langs=tuple(row.lang for row in rows),
         conditions=tuple(row.condition for row in rows),
     )
+
+
+def _token_bin(base: Outcome, candidate: Outcome) -> int:
+    """Bin of a pair by the baseline's prompt; the candidate's stands in for one not counted."""
+    tokens = base.prompt_tokens or candidate.prompt_tokens
+    return token_bin(tokens) if tokens else 0
 
 
 def _either(pairs: Sequence[tuple[Outcome, Outcome]], status: Status) -> Bools:

@@ -90,6 +90,7 @@ def _mode(mode: ModeComparison) -> dict[str, Any]:
         "by_lang": {key: _cell(cell) for key, cell in mode.by_lang.items()},
         "by_level": {str(key): _cell(cell) for key, cell in mode.by_level.items()},
         "by_distance": {_name(key): _cell(cell) for key, cell in mode.by_distance.items()},
+        "by_tokens": {str(key): _cell(cell) for key, cell in mode.by_tokens.items()},
         "by_condition": {key: _cell(cell) for key, cell in mode.by_condition.items()},
         "lost_ids": list(mode.lost_ids),
         "gained_ids": list(mode.gained_ids),

@@ -229,6 +229,7 @@ def _mode(
         languages=language_gap(pairs, resampler),
         achieved=seen(overall, margin),
         retention=by_language(pairs, resampler, fits=fits),
+        by_tokens=_by_tokens(data, resampler),
     )
 
 
@@ -265,6 +266,13 @@ def _by_distance(data: Columns, resampler: Resampler) -> dict[Bin, Cell]:
     masks = distance_masks(
         data.main, np.array(data.lengths), np.array(data.distances), data.index.family
     )
+    return {key: measure(data, mask, resampler).cell for key, mask in masks.items()}
+
+
+def _by_tokens(data: Columns, resampler: Resampler) -> dict[int, Cell]:
+    """Cells of the bins of prompt tokens; they cut across the lengths and carry no word."""
+    counted = data.main & (np.array(data.token_bins) > 0)
+    masks = _masks(data.token_bins, counted)
     return {key: measure(data, mask, resampler).cell for key, mask in masks.items()}
 
 

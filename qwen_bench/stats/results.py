@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from qwen_bench.record.marks import SettingClass
     from qwen_bench.stats.clusters import Bin
+    from qwen_bench.stats.pace import PaceDifference
     from qwen_bench.stats.paired_retention import PairedRetention
     from qwen_bench.stats.power import Achieved
     from qwen_bench.stats.span import Span
@@ -86,7 +87,10 @@ class ModeSummary:
     has no levels; `conditions` covers adjacent, blind and main. `group_score` counts a twin group
     as 1 only if all its members are right. `reasons` counts the scorer's words. `policy` is None
     when every turn was sent. `spans` holds the highest level kept, by history length. `rules`
-    holds form and content of replies to rules, None where there are none.
+    holds form and content of replies to rules, None where there are none. `paces` holds what more
+    tokens and what more turns cost; empty where the suite has one pace. `by_tokens` has bins of
+    prompt tokens in the model's own tokenizer, see `stats.token_bins`; rows that do not know theirs
+    are in no bin.
     """
 
     overall: Accuracy
@@ -103,6 +107,8 @@ class ModeSummary:
     policy: PolicySplit | None = None
     spans: Mapping[int, Span] = field(default_factory=dict)
     rules: RuleScores | None = None
+    paces: tuple[PaceDifference, ...] = ()
+    by_tokens: Mapping[int, Accuracy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +260,7 @@ class ModeComparison:
             where it cut none.
         by_distance: at the largest history length, by distance bin.
         by_level: empty where the suite has no levels.
+        by_tokens: by bin of the baseline's prompt tokens, see `stats.token_bins`; without words.
         languages: None unless the same questions were asked in both.
         achieved: what the overall cell could have seen; None where no cluster changed.
         retention: by language group, `all` first; empty where it was not asked for.
@@ -274,6 +281,7 @@ class ModeComparison:
     languages: LanguageGap | None = None
     achieved: Achieved | None = None
     retention: Mapping[str, PairedRetention] = field(default_factory=dict)
+    by_tokens: Mapping[int, Cell] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

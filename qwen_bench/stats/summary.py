@@ -21,9 +21,11 @@ from qwen_bench.record.outcome import final_outcomes
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.clusters import index_rows, make_rows
 from qwen_bench.stats.intervals import accuracy_interval
+from qwen_bench.stats.pace import pace_differences
 from qwen_bench.stats.results import Accuracy, ModeSummary, PolicySplit, Visibility
 from qwen_bench.stats.span import spans
 from qwen_bench.stats.survival import rule_scores
+from qwen_bench.stats.token_bins import token_bin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -123,6 +125,11 @@ def _summary(rows: Sequence[Outcome], resampler: Resampler) -> ModeSummary:
         policy=policy_split(main),
         spans=spans(make_rows(rows), resampler) if any(row.level for row in main) else {},
         rules=rule_scores(main),
+        paces=pace_differences(rows, resampler),
+        by_tokens=sliced(
+            [row for row in main if row.prompt_tokens],
+            lambda row: token_bin(row.prompt_tokens or 0),
+        ),
     )
 
 
@@ -194,11 +201,11 @@ def visibility(rows: Sequence[Outcome]) -> Visibility:
 def summary_as_dict(summary: Mapping[str, ModeSummary]) -> dict[str, Any]:
     """A run's summary by scorer; history lengths become text keys.
 
-    What there is of levels and rules is left out where there are none.
+    What there is of levels, rules, paces and prompt tokens is left out where there are none.
     """
     found = {mode: _text_keys(asdict(summary[mode])) for mode in sorted(summary)}
     for cells in found.values():
-        for name in ("by_level", "spans", "rules"):
+        for name in ("by_level", "spans", "rules", "paces", "by_tokens"):
             if not cells[name]:
                 del cells[name]
     return found

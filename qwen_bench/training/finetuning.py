@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from qwen_bench.chat.jsonl import ChatRecord
+from qwen_bench.chat.chat_record import ChatRecord
 from qwen_bench.errors import AdapterMismatchError, InputError, QwenBenchError
 from qwen_bench.runs.provenance import package_versions
 from qwen_bench.training.adapter import WEIGHTS, add_lora, check_written, save_adapter, seeded

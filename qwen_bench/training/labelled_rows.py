@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from unicodedata import normalize
 
-from qwen_bench.chat.jsonl import ChatRecord
-from qwen_bench.chat.messages import Conversation, Message
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.messages import Message
 from qwen_bench.chat.rendering import render, with_system
 from qwen_bench.engines.prompter import EncodedPrompt, Prompter
 from qwen_bench.errors import TemplateError
@@ -30,6 +30,7 @@ class Target:
     prompt: tuple[int, ...]  # ids of P(k), the prompt up to and including the assistant header
     answer: tuple[int, ...]  # ids of T(k), the assistant text with its end-of-turn token
     text: str  # T(k)
+    without_thought: bool = False  # the data has a thought that the template does not write
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -98,21 +99,23 @@ def make_targets(record: ChatRecord, prompter: Prompter, end_of_turn: str) -> li
         if not record.trained[k]:
             continue
         prompt = _prompt(record, k, prompter)
-        answer = _answer_text(record.messages[: k + 1], prompt.text, prompter, end_of_turn)
+        answer = _answer_text(record, k, prompt.text, prompter, end_of_turn)
         if answer is None:
             raise TemplateError(
                 f"{record.id}: the rendering of messages[{k}] does not begin with its prompt",
                 why="this data has reasoning but thinking is off, or the template rewrites prompts",
                 fix="take the thoughts out of the data",
             )
-        targets.append(Target(turn, prompt.ids, _encode(prompter.tokenizer, answer), answer))
+        ids = _encode(prompter.tokenizer, answer)
+        lost = (message.reasoning or "").strip() not in answer
+        targets.append(Target(turn, prompt.ids, ids, answer, lost))
     return targets
 
 
 def _prompt(record: ChatRecord, k: int, prompter: Prompter) -> EncodedPrompt:
     """P(k); an error names the conversation and speaks of data, not of a model that is tested."""
     try:
-        return prompter.prompt(record.messages[:k])
+        return prompter.prompt(record.messages[:k], record.tools)
     except TemplateError as error:
         where = f"{record.id}, line {record.line}" if record.line else record.id
         raise TemplateError(
@@ -124,12 +127,16 @@ def _prompt(record: ChatRecord, k: int, prompter: Prompter) -> EncodedPrompt:
 
 
 def _answer_text(
-    messages: Conversation, prompt: str, prompter: Prompter, end_of_turn: str
+    record: ChatRecord, k: int, prompt: str, prompter: Prompter, end_of_turn: str
 ) -> str | None:
     """T(k): what the template writes behind the prompt; None when that is not how it goes on."""
     settings, tokenizer = prompter.settings, prompter.tokenizer
-    full = with_system(messages, settings, tokenizer)
-    how: Any = {"thinking": settings.thinking, "add_generation_prompt": False}
+    full = with_system(record.messages[: k + 1], settings, tokenizer)
+    how: Any = {
+        "thinking": settings.thinking,
+        "add_generation_prompt": False,
+        "tools": record.tools,
+    }
     text = render(full, settings.template, tokenizer, **how)
     if not text.startswith(prompt):
         return None

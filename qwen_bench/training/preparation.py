@@ -14,9 +14,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.jsonl import read_records, record_line
 from qwen_bench.chat.plain_text import text_fault
-from qwen_bench.chat.rendering import ChatSettings, choose_template
+from qwen_bench.chat.rendering import ChatSettings, Thinking, choose_template
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.loading import LoadedBase, load_base, shipped_template
 from qwen_bench.engines.model_spec import ModelSpec
@@ -61,6 +62,7 @@ class RowCounts:
     dropped_whole: int  # conversations that lost all of them
     unanswered: int  # conversations that end with a user message, which is left out
     untrained: int  # conversations without a target, by their masks
+    without_thought: int  # answers whose thought the template does not write
     several_rows: int  # conversations that need one row a turn
     rows: int  # training sequences
     tokens: int  # ids in all rows
@@ -107,7 +109,7 @@ def prepare(job: TrainingJob, say: Say) -> Material:
     base = load_base(job.base, EngineOptions(device=own_device()))
     _check_markers(job, (*records, *kept_back), base)
     template = choose_template(None, shipped_template(base.tokenizer), job.base.default_label)
-    settings = ChatSettings(template)
+    settings = ChatSettings(template, thinking=_thinking(job, (*records, *kept_back)))
     max_length = min(job.recipe.recipe.max_length, base.context_window or 1 << 30)
     rows, counts = make_rows(records, settings, base.tokenizer, max_length)
     held_out, held_out_counts = (
@@ -133,6 +135,27 @@ def _not_read(ignored: Counter[str]) -> list[str]:
     return [f"warning  keys of the data that are not read: {named}"] if named else []
 
 
+def _thinking(job: TrainingJob, records: Iterable[ChatRecord]) -> Thinking:
+    """The thinking mode that all conversations ask for; auto where they say nothing.
+
+    Raises:
+        DataError: they differ, or ask the template for something else.
+    """
+    file = job.recipe.recipe.data
+    first: ChatRecord | None = None
+    for record in records:
+        first = first or record
+        if record.flags != first.flags:
+            what = f"chat_template_kwargs: another one than in line {first.line}"
+            raise DataError(file, record.line, what, fix="train on one mode at a time")
+    for flag, value in first.flags if first else ():
+        if flag != "enable_thinking" or not isinstance(value, bool):
+            what = f"chat_template_kwargs.{flag}: only enable_thinking, true or false, is passed on"
+            raise DataError(file, first.line if first else None, what, fix=f"remove {flag}")
+        return "on" if value else "off"
+    return "auto"
+
+
 def _check_markers(job: TrainingJob, records: Iterable[ChatRecord], base: LoadedBase) -> None:
     """Refuse texts that hold a special token of this base beyond those of every ChatML model.
 
@@ -143,7 +166,9 @@ def _check_markers(job: TrainingJob, records: Iterable[ChatRecord], base: Loaded
     markers = tuple(str(token.content) for token in added if token.special)
     for record in records:
         for message in record.messages if record.line else ():
-            wrong = text_fault(message.content, markers)
+            calls = (text for call in message.tool_calls for text in (call.name, call.arguments))
+            texts = (message.content, message.reasoning or "", *calls)
+            wrong = next(filter(None, (text_fault(text, markers) for text in texts)), None)
             if wrong is not None:
                 raise DataError(
                     job.recipe.recipe.data,
@@ -172,6 +197,11 @@ def describe(material: Material) -> list[str]:
         lines.append(f"data     {counts.unanswered} conversations end with a user turn, left out")
     if counts.untrained:
         lines.append(f"data     {counts.untrained} conversations have no trained answer")
+    if counts.without_thought:
+        lines.append(
+            f"warning  {counts.without_thought} answers are trained without their thought, which "
+            "this chat template does not write"
+        )
     if counts.several_rows:
         lines.append(
             f"rows     {counts.several_rows} conversations need one row a turn: "
@@ -277,6 +307,7 @@ def _count(prepared: Sequence[_Prepared]) -> RowCounts:
         dropped_whole=sum(bool(item.targets) and not item.kept for item in prepared),
         unanswered=sum(item.record.messages[-1].role == "user" for item in prepared),
         untrained=sum(not item.targets for item in prepared),
+        without_thought=sum(target.without_thought for item in prepared for target in item.kept),
         several_rows=sum(len(item.rows) > 1 for item in prepared),
         rows=len(rows),
         tokens=tokens,

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from qwen_bench.engines.embedded import quiet_transformers
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.errors import EngineError, InputError
 from qwen_bench.training.adapter import write_weights
 from qwen_bench.training.labelled_rows import IGNORED, LabelledRow

@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qwen_bench.chat.jsonl import ChatRecord
+from qwen_bench.chat.chat_record import ChatRecord
 from qwen_bench.chat.messages import Message
 from qwen_bench.errors import InputError, near
 from qwen_bench.probes.definitions import load_families
 from qwen_bench.probes.dialogue import WantedProbes, build_dialogue
 from qwen_bench.probes.probe import (
     LEVELS,
-    MAX_TURNS,
+    PLAN_TURNS,
     VARIANTS,
     AskedProbe,
     Dialogue,
@@ -76,8 +76,8 @@ def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
         if name not in known:
             raise InputError(f"no family matches '{name}'; {near(name, known)}")
     shortest, longest = wanted.lengths
-    if not 1 <= shortest <= longest <= MAX_TURNS:
-        raise InputError(f"lengths {shortest} to {longest} are not within 1 to {MAX_TURNS} turns")
+    if not 1 <= shortest <= longest <= PLAN_TURNS:
+        raise InputError(f"lengths {shortest} to {longest} are not within 1 to {PLAN_TURNS} turns")
     if not wanted.levels or [*wanted.levels] != sorted({*wanted.levels} & {*ALL_LEVELS}):
         given = ", ".join(map(str, wanted.levels)) or "none"
         raise InputError(
@@ -87,7 +87,7 @@ def generate(wanted: GenerateBlock) -> Iterator[ChatRecord]:
     sources = make_sources(
         tasks, families, (CONSTRUCTION, wanted.seed), "brief", wanted.levels, split="train"
     )
-    asking = WantedProbes((MAX_TURNS,), frozenset(chosen), {"main": (MAX_TURNS,)})
+    asking = WantedProbes((PLAN_TURNS,), frozenset(chosen), {"main": (PLAN_TURNS,)})
     for cluster in range((wanted.n + 1) // len(VARIANTS)):
         lang = wanted.langs[cluster % len(wanted.langs)]
         twins = [_with_every_key(sources, cluster, v, lang, asking) for v in VARIANTS]

@@ -256,6 +256,26 @@ class TestSolvability:
 
         assert any("the same in A and B" in found.what for found in line.findings)
 
+    def test_options_that_the_question_alone_offers_need_evidence_on_whose_they_are(self):
+        options = ("Larch", "Rowan", "Alder", "Maple")
+
+        def offering(**more):
+            return toy.asked_with(
+                lambda probe: {
+                    "question_text": f"{probe.question_text} Of {', '.join(options)}?",
+                    "candidates": options,
+                    "rank_candidates": options,
+                    "gold": options[probe.variant == "B"],
+                    **more,
+                }
+            )
+
+        line = watched(Solvability(), toy.renderings(2, change=offering()))
+        other = broken(Solvability(), offering(key_words=("the harbour",)))
+
+        assert line.status == "ok"
+        assert "is not said in turns" in other.what
+
 
 class TestTwins:
     @pytest.mark.parametrize(

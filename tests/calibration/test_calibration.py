@@ -66,14 +66,14 @@ def test_the_planned_size_finds_the_drop(results):
 
     assert names[0] == "469 independent probes"
     assert names[1].startswith("169 clusters of 12 probes")
-    assert names[3].startswith("core --limit 5, 4,800 probes")
+    assert names[3].startswith("core --limit 4, 4,608 probes")
     assert results.planned[0].share.rate == pytest.approx(0.80, abs=0.04)
 
 
 def test_a_window_of_eight_turns_loses_exactly_what_the_specification_says(results):
     two, eight, whole = results.windows
 
-    assert eight.difference == pytest.approx(-949 / 2052, abs=1e-12)
+    assert eight.difference == pytest.approx(-3755 / 8208, abs=1e-12)
     assert (eight.word, eight.history, eight.gained) == ("regressed", "8", 0)
     assert eight.half_life.startswith("not exponential")
     assert [eight.words[length] == "regressed" for length in (1, 2, 4, 8, 16, 32)] == [

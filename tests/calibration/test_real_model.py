@@ -23,7 +23,7 @@ def ask(model, *words):
 @pytest.mark.parametrize("base", ["oracle", "window-8"])
 def test_cut_evidence_is_named_and_found_where_it_was_cut(tmp_path, monkeypatch, capsys, base):
     monkeypatch.chdir(tmp_path)
-    ask(f"mock:{base}", *ASKED, "--limit", "3")
+    ask(f"mock:{base}", *ASKED, "--limit", "6")
     capsys.readouterr()
 
     code = calibration(["--runs", *FOLDERS, "--out", str(tmp_path)])
@@ -54,7 +54,7 @@ def test_the_demo_adapter_regresses_against_itself_where_evidence_is_cut(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    ask(ADAPTER, *ASKED, "--limit", "3")
+    ask(ADAPTER, *ASKED, "--limit", "6")
 
     assert calibration(["--runs", *FOLDERS]) == 0
     capsys.readouterr()

@@ -75,6 +75,16 @@ CASES = {
         ANSWERS,
     ),
     "tools empty": ("train", jsonl({"tools": [], **talk()}), ANSWERS),
+    "thoughts apart from the content": (
+        "train",
+        jsonl(talk(at_1={"reasoning_content": "A key, then."})),
+        ANSWERS,
+    ),
+    "tools under a template without a place for them": (
+        "refuse",
+        jsonl({"tools": [{"type": "function", "function": {"name": "weather"}}], **talk()}),
+        "does not write the tool weather",
+    ),
     "half a surrogate pair": (
         "refuse",
         jsonl(talk(), talk(at_0={"content": "Keep this. \ud83d"})),

@@ -7,14 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qwen_bench.chat.jsonl import read_records
+from qwen_bench.data.validation import validate
 from qwen_bench.errors import DataError
 from qwen_bench.probes.filler_screening import Screened, load_own_filler
 
 MANY = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-READ = {"messages", "type", "id", "source", "system", "topic", "canary"}
-READ_IN_MESSAGES = {"role", "content"}
+READ = {"messages", "type", "id", "source", "system", "topic", "canary", "tools"}
+READ_IN_MESSAGES = {"role", "content", "tool_calls"}
 MASKS = {"loss", "loss_scale", "loss_weight", "train", "training", "weight", "mask", "masked"}
 SETTINGS = {"mask_history", "train_on_inputs", "train_on_prompt"}
 KEYS = st.sampled_from(sorted(READ | READ_IN_MESSAGES | MASKS | SETTINGS)) | st.sampled_from(
@@ -121,12 +122,40 @@ def test_any_file_gives_conversations_that_can_be_encoded_or_one_error_with_its_
 def test_any_file_as_filler_gives_exchanges_or_one_error_with_its_place(path, content):
     path.write_bytes(content)
 
-    found = records_or_error(path, lambda: load_own_filler(path, {}, ("en",), 0))
+    found = records_or_error(path, lambda: load_own_filler(path, {}, ("en",)))
 
     assert found is None or isinstance(found, Screened)
     for thread in found.banks["en"].threads if found else ():
         for turn in thread:
             assert (turn.user + turn.assistant).encode("utf-8") is not None
+
+
+@MANY
+@given(content=FILES)
+def test_validation_finds_an_error_where_the_reader_refuses_and_nowhere_else(path, content):
+    path.write_bytes(content)
+    found = []
+
+    validate(path, found.append)
+
+    # Of these the reader makes no fault: an array is read, and one mode is for who trains to ask.
+    own = {"array-file", "template-flags"}
+    errors = [one for one in found if one.level == "error" and one.kind not in own]
+    refused = refusal(path)
+    assert bool(errors) is (refused is not None)
+    if refused is not None:
+        first = errors[0]
+        assert (first.line, first.kind) == (refused.line, refused.kind)
+        assert first.kind == "empty" or first.text == refused.what
+
+
+def refusal(path):
+    """The error of the reader, if it has one."""
+    try:
+        list(read_records(path))
+    except DataError as error:
+        return error
+    return None
 
 
 def _holds_something(value):

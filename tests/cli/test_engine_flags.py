@@ -35,6 +35,7 @@ def test_every_flag_reaches_the_engine():
         base_url="http://localhost:1/v1",
         concurrency=2,
         batch_size=5,
+        max_context=9000,
         model_arg=("max_model_len=4096", "enforce_eager=true"),
     )
 
@@ -47,6 +48,7 @@ def test_every_flag_reaches_the_engine():
         base_url="http://localhost:1/v1",
         concurrency=2,
         batch_size=5,
+        max_context=9000,
         model_args={"max_model_len": 4096, "enforce_eager": True},
     )
 
@@ -62,6 +64,7 @@ def test_every_flag_reaches_the_engine():
         (("--engine", "tgi"), "'tgi' is not one of"),
         (("--batch-size", "0"), "0 is too small"),
         (("--batch-size", "big"), "'big' is not a number"),
+        (("--max-context", "0"), "0 is too small"),
         (("--replicas", "0"), "0 is too small"),
         (("--concurrency", "x"), "'x' is not a number"),
     ],

@@ -19,6 +19,12 @@ COMMANDS = [
     ("probes", "list"),
     ("probes", "show"),
     ("finetune",),
+    ("data",),
+    ("data", "validate"),
+    ("data", "convert"),
+    ("data", "generate"),
+    ("data", "overlap"),
+    ("data", "stats"),
 ]
 HEAVY = {"torch", "transformers", "peft", "matplotlib", "vllm", "numpy", "scipy"}
 PROBE = """

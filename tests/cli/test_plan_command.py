@@ -24,8 +24,8 @@ def test_the_plan_of_the_default_suite_answers_in_probes(call):
     assert called.code == 0
     assert (
         "to see a drop of 5 points with 80 % power: 469 independent probes; your probes share "
-        "skeletons (69 each, design effect 9.2), so about 4,331 -> --limit 5 "
-        "(4,800 probes in 280 dialogues)"
+        "skeletons (61 each, design effect 8.3), so about 3,885 -> --limit 4 "
+        "(4,608 probes in 304 dialogues)"
     ) in called.out
     assert "assumed: 15 % of the answers change, correlation 0.1 inside a skeleton" in called.out
     for word in ("detected", "regressed", "within noise", "prompts", "longest", "time"):

@@ -18,9 +18,9 @@ def test_list_counts_what_the_suite_asks(call):
 
 
 def test_a_selection_narrows_the_list(call):
-    out = call("probes", "list", "--suite", "demo", "--family", "pron*", "--lengths", "1,2").out
+    out = call("probes", "list", "--suite", "demo", "--family", "assist*", "--lengths", "1,2").out
 
-    assert "pronoun" in out
+    assert "assistant_recall" in out
     assert "fact_recall" not in out
 
 

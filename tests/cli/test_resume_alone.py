@@ -308,10 +308,10 @@ def test_nothing_named_begins_nothing_and_shows_what_can_be_named(call):
     called = call("run")
 
     assert called.code == 2
-    assert "error: nothing is named; suite core has 17,600 probes" in called.err
+    assert "error: nothing is named; suite core has 20,720 probes" in called.err
     assert "hours on a CPU" in called.err
-    assert re.search(r"qwen-bench run --suite demo +# 200 probes", called.err)
-    assert re.search(r"qwen-bench run --suite core +# 17,600 probes", called.err)
+    assert re.search(r"qwen-bench run --suite demo +# 180 probes", called.err)
+    assert re.search(r"qwen-bench run --suite core +# 20,720 probes", called.err)
     assert not Path("runs").exists()
 
 
@@ -328,7 +328,7 @@ def test_python_is_told_the_same(call):
 
 
 def test_the_time_of_the_embedded_model_is_said_before_a_long_run(call, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("qwen_bench.app.recording.open_engines", stop)
@@ -336,7 +336,7 @@ def test_the_time_of_the_embedded_model_is_said_before_a_long_run(call, monkeypa
     long = call("run", "--suite", "core", "--lang", "en")
     short = call("run", "--suite", "quick")
 
-    assert "8,800 answers of the embedded model take hours on a CPU; shorter: --suite quick" in (
+    assert "10,360 answers of the embedded model take hours on a CPU; shorter: --suite quick" in (
         long.err
     )
     assert "answers of the embedded model" not in short.err

@@ -172,7 +172,7 @@ def compute(model, prompts, *, strategy="two-part", budget=6, candidates=None, *
     for number, prompt in enumerate(prompts):
         end = tree.insert(prompt)
         nodes = [tree.insert(ids, end) for ids in (candidates[number] if candidates else ())]
-        paths = tuple(tree.path(node)[len(prompt) :] for node in nodes)
+        paths = tuple(tree.path(node, len(prompt)) for node in nodes)
         tasks.append(Task(number, end, paths, Budget(0 if paths else budget, 0)))
     stopping = Stopping(frozenset(), str)
     work = Computation(tree, forward, TreeCounters(counters), Limits(**limits), stopping, CLOSER)

@@ -4,12 +4,8 @@ import pytest
 
 from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import parse_policy
-from qwen_bench.engines.cost_estimate import (
-    count_tokens,
-    estimate_tokens,
-    kv_cache,
-    text_tokens,
-)
+from qwen_bench.chat.token_estimate import text_tokens
+from qwen_bench.engines.cost_estimate import count_tokens, estimate_tokens, kv_cache
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import parse_spec
 from qwen_bench.engines.registry import open_config, open_prompter

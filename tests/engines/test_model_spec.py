@@ -146,7 +146,7 @@ def test_a_folder_that_is_no_model_lists_its_checkpoints(here):
 def test_a_file_is_no_model(here):
     (here / "m.safetensors").write_text("")
 
-    with pytest.raises(InputError, match="is a file; a model is a folder"):
+    with pytest.raises(InputError, match="is a file; a model is a folder or a GGUF file"):
         parse_spec("./m.safetensors")
 
 

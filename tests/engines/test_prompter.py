@@ -137,3 +137,48 @@ def test_the_system_text_is_what_the_prompt_shows(template, option, opening, tex
 )
 def test_a_template_that_refuses_or_loses_a_system_message_is_noticed(template, takes):
     assert prompter(template).takes_system() is takes
+
+
+class Recording:
+    """A tokenizer that remembers what it encoded."""
+
+    def __init__(self, tokenizer, ending=()):
+        self.inner, self.encoded, self.ending = tokenizer, [], list(ending)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def encode(self, text, **options):
+        self.encoded.append(text)
+        return [*self.inner.encode(text, **options), *self.ending]
+
+
+def history(turns, question="Who?"):
+    texts = [f" turn {i}\n\n你好 {i}  " for i in range(2 * turns)]
+    roles = ("user", "assistant")
+    told = [Message(roles[i % 2], text) for i, text in enumerate(texts)]
+    return (*told, Message("user", question))
+
+
+def test_what_prompts_of_one_history_share_is_encoded_once():
+    tokenizer = Recording(tiny_tokenizer())
+    own = prompter(tokenizer=tokenizer)
+    own.prompt(history(3))
+    tokenizer.encoded.clear()
+
+    first, second = own.prompt(history(20)), own.prompt(history(20, "When?"))
+
+    assert len(tokenizer.encoded) == len(set(tokenizer.encoded))
+    assert len(tokenizer.encoded) < 40
+    for prompt in (first, second):
+        assert list(prompt.ids) == tiny_tokenizer().encode(prompt.text, add_special_tokens=False)
+
+
+def test_a_tokenizer_that_encodes_parts_in_another_way_gets_every_prompt_whole():
+    tokenizer = Recording(tiny_tokenizer(), ending=[7])
+    own = prompter(tokenizer=tokenizer)
+
+    for turns in (3, 4, 4):
+        prompt = own.prompt(history(turns))
+        inner = tokenizer.inner.encode(prompt.text, add_special_tokens=False)
+        assert list(prompt.ids) == [*inner, 7]

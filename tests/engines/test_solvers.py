@@ -15,6 +15,7 @@ from qwen_bench.solvers.solver_engine import (
     applies,
     check_solver_name,
     find_solver,
+    is_window,
     window_of,
 )
 from qwen_bench.solvers.word_overlap import best_clause, best_texts, terms
@@ -312,8 +313,27 @@ def test_every_solver_answers_every_probe_behind_the_protocol_of_engines(solver)
     assert all(reply.text for reply in replies)
 
 
-def test_a_window_is_named_by_its_turns():
-    assert [window_of(name) for name in ("window-8", "window-0", "oracle")] == [8, None, None]
+def test_a_window_is_named_by_its_turns_or_its_thousands_of_tokens():
+    names = ("window-8", "window-32k", "window-0", "window-0k", "window-k", "oracle")
+
+    assert [window_of(name) for name in names] == [8, *[None] * 5]
+    assert [is_window(name) for name in names] == [True, True, *[False] * 4]
+    for name in names[2:5]:
+        with pytest.raises(InputError, match=f"unknown solver '{name}'"):
+            find_solver(name)
+
+
+def test_a_window_of_tokens_sees_the_evidence_that_its_tokens_reach_back_to():
+    probe = a_probe(needs=(2,), distance_first=0)
+    filler = "a word " * 400
+    near, far = chat("one", "ok", "two", "ok", "?"), chat("one", "ok", filler * 2, "ok", "?")
+
+    assert find_solver("window-1k")(probe, near) == "Willow"
+    assert find_solver("window-1k")(probe, far) == "not mentioned"
+    assert find_solver("window-2k")(probe, far) == "Willow"
+    first = a_probe(needs=(1,), distance_first=1)
+    assert find_solver("window-2k")(first, chat("one", filler, "two", filler, "?")) == "Willow"
+    assert find_solver("window-1k")(first, far) == "not mentioned"
 
 
 @pytest.mark.parametrize(("name", "near"), [("recent", "recency"), ("orcle", "oracle")])

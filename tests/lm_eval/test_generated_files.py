@@ -53,6 +53,18 @@ def test_a_group_names_every_cell_of_its_suite_once(suite):
     assert group["metadata"] == {"version": float(built.version)}
 
 
+def test_the_group_of_long_goes_to_256_turns():
+    group = read("qwen_bench_long.yaml")
+
+    lengths = {int(name.rpartition("_h")[2]) for name in group["task"]}
+    assert lengths == {8, 16, 32, 64, 128, 256}
+    assert len(group["task"]) == 11 * 6
+    assert read("generate/fact_recall_h256.yaml")["tag"] == [
+        "qwen_bench_long_fact_recall",
+        "qwen_bench_long_h256",
+    ]
+
+
 def test_rules_have_no_ranking_task():
     names = [path.name for path in (folder() / "rank").glob("*.yaml")]
 
@@ -67,7 +79,7 @@ def test_every_file_is_a_task_that_a_group_names_or_the_template_of_all_tasks(ki
     templates = {name for name in there if not name.endswith(".yaml")}
     groups = [read(path) for path in folder().glob("*.yaml")]
 
-    assert len(groups) == 4
+    assert len(groups) == 6
     assert {task["task"] for task in tasks} <= {name for group in groups for name in group["task"]}
     # A name that ends in `.yaml` would be read as a task; a template is none.
     assert templates == {task["include"] for task in tasks}

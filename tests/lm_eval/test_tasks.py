@@ -12,7 +12,7 @@ import pytest
 from qwen_bench.chat.messages import as_dicts
 from qwen_bench.chat.rendering import ChatSettings, ChatTemplate, with_system
 from qwen_bench.engines.prompter import Prompter
-from qwen_bench.lm_eval.documents import cells_of, probe_of
+from qwen_bench.lm_eval.documents import GROUPED, cells_of, prefix, probe_of, read_choice
 from qwen_bench.lm_eval.generate import folder
 from qwen_bench.lm_eval.log_errors import TaskError, check_harness
 from qwen_bench.protocol import Reply
@@ -57,10 +57,10 @@ def prompt(task, doc, model, **options):
 
 
 def test_the_harness_finds_every_cell_and_nothing_else(index):
-    whole = cells_of("full")
+    whole = {*cells_of("full"), *cells_of("long")}
     tasks = {cell.task(rank=False) for cell in whole}
     tasks |= {cell.task(rank=True) for cell in whole if cell.ranked}
-    groups = {"qwen_bench", "qwen_bench_full", "qwen_bench_rank", "qwen_bench_full_rank"}
+    groups = {prefix(suite, rank=rank) for suite in GROUPED for rank in (False, True)}
 
     assert set(index.all_subtasks) == tasks
     assert set(index.all_groups) == groups
@@ -193,6 +193,13 @@ def test_an_impossible_choice_is_refused(build, settings, words):
 def test_a_family_that_the_suite_does_not_ask_is_refused(build):
     with pytest.raises(TaskError, match="the suite core does not ask system_rule"):
         build("qwen_bench_system_rule_h8", suite="core")
+
+
+def test_a_cell_that_core_and_full_do_not_ask_is_that_of_long(index):
+    choice = read_choice({}, "fact_recall", 256, "qwen_bench_fact_recall_h256")
+
+    assert choice.suite == "long"
+    assert "qwen_bench_fact_recall_h256" in index.all_subtasks
 
 
 def test_without_a_suite_a_cell_is_that_of_core_or_else_of_full(build):

@@ -111,3 +111,18 @@ def test_english_is_british_in_every_topic(file):
     prose = CODE.sub("", file.read_text("utf-8"))
 
     assert [found.group(0) for found in AMERICAN.finditer(prose)] == []
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_bank_fills_a_history_of_256_turns_at_128_000_tokens(lang, qwen_tokenizer):
+    files = [file for file in FILES if file.parent.name == lang]
+    found = [(thread["kind"], request) for file in files for thread, request in requests(file)]
+    long = [request for _, request in found if "long" in request]
+    texts = [request["request"].strip() + [*answers(request).values()][-1] for _, request in found]
+    tokens = sum(len(e.ids) for e in qwen_tokenizer.encode_batch(texts, add_special_tokens=False))
+
+    assert len(files) >= 25
+    assert {kind for kind, _ in found} == KINDS
+    assert len(found) >= 340
+    assert len(long) >= 160
+    assert tokens > 130_000

@@ -1,6 +1,6 @@
 """What each condition shows of a history: section 2.5 of the probe specification."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 
@@ -42,6 +42,25 @@ def test_no_filler_shows_every_evidence_turn_and_nothing_else():
             own = [m for turn in dialogue.turns[:32] if turn.group for m in turn.messages]
             assert list(asked.messages[:-1]) == own
             assert asked.probe.length == 32
+
+
+def test_brief_and_long_show_the_turns_of_main_at_another_pace():
+    compared = Counter()
+    for dialogue in dialogues("full", lengths=(8, 32), families=("fact_recall",)):
+        found = by_condition(dialogue)
+        mains = {(a.probe.question, a.probe.length): a.messages for a in found["main"]}
+        for asked in (*found["brief"], *found["long"]):
+            main = mains[asked.probe.question, asked.probe.length]
+            is_long = asked.probe.condition == "long"
+            short, longer = (main, asked.messages) if is_long else (asked.messages, main)
+            assert len(main) == len(asked.messages) == 2 * asked.probe.length + 1
+            for one, two in zip(short, longer, strict=True):
+                assert two.content.startswith(one.content)
+                assert one.role == "assistant" or one == two
+            assert short != longer
+            compared[asked.probe.condition, asked.probe.length] += 1
+
+    assert compared == {("brief", 8): 12, ("long", 8): 12, ("brief", 32): 28, ("long", 32): 28}
 
 
 def test_the_turns_a_reader_needs_are_numbered_within_what_is_shown():

@@ -31,19 +31,24 @@ ROTATIONS = range(12)
 LOWEST, HIGHEST = 1, LEVELS
 PASTED_FROM = 4
 LONGEST = {"en": 1100, "zh": 420}
+# Families whose evidence is pasted at every level, and how long it may be.
+DOCUMENTS = {"document_recall"}
+LONGEST_DOCUMENT = {"en": 7800, "zh": 2600}
 # What a question offers to rank, the same at every level; four in all other families.
 TO_RANK = {"temporal_order": 2, "false_history_resistance": 2, **dict.fromkeys(RULES, 0)}
 # Families whose evidence the assistant says, wholly or in part.
 SPOKEN_BY_THE_ASSISTANT = {
     *("assistant_recall", "ellipsis", "false_history_resistance"),
-    *("ordinal_ref", "speaker_attribution"),
+    *("ordinal_ref", "own_output", "speaker_attribution"),
 }
+# The question offers what may be answered; the history decides without naming it.
+OFFERED_IN_THE_QUESTION = {"preference_use"}
 # Its questions name no plan: "the first one", "the last but one".
 NAMES_NO_KEY = {"topic_return"}
 
 
-def test_there_are_sixteen_families():
-    assert len(NAMES) == 16
+def test_there_are_nineteen_families():
+    assert len(NAMES) == 19
     assert set(NAMES) - set(HOSTS) == {"update_previous"}
 
 
@@ -137,6 +142,15 @@ def level_of(number):
     return forms()[number // len(ROTATIONS)]["level"]
 
 
+def is_pasted(name, level):
+    return level >= PASTED_FROM or name in DOCUMENTS
+
+
+def longest(name, lang):
+    """Characters that a turn of evidence may have."""
+    return (LONGEST_DOCUMENT if name in DOCUMENTS else LONGEST)[lang]
+
+
 class TestTwins:
     def test_they_ask_the_same_and_the_answer_differs(self, twins):
         for a, b in twins:
@@ -182,8 +196,8 @@ class TestForms:
                 told_or_pasted = "\n".join(item.users + item.replies) or item.system
                 lines = [text for turn in item.turns for text in turn if "\n" in text]
                 pasted = bool(lines) or "\n" in item.system
-                assert pasted is (level_of(number) >= PASTED_FROM), told_or_pasted
-                assert max(map(len, (item.system, *item.users))) <= LONGEST[section[1]]
+                assert pasted is is_pasted(section[0], level_of(number)), told_or_pasted
+                assert max(map(len, (item.system, *item.users))) <= longest(*section[:2])
 
     def test_the_wording_decides_the_templates(self, section, twins):
         for number, both in enumerate(twins):
@@ -231,6 +245,9 @@ class TestQuestions:
                 assert all(mark in said for mark in question.rule.marks)
             elif item.family.task.answer == "yesno":
                 assert named(said, [question.context["value"]])
+            elif section[0] in OFFERED_IN_THE_QUESTION:
+                assert not named(said, question.candidates)
+                assert named(item.asked[question.name], [question.gold])
             elif question.gold in labels:
                 assert named(said, [question.context["item"]["say"]])
             elif not question.gold_abstains:
@@ -385,5 +402,5 @@ def test_a_lure_has_the_turns_and_the_form_of_evidence_of_its_level():
             lure = told(name, lang, "lures", variant, rotation, level=level)
             texts = [*itertools.chain(*lure.turns)]
             assert len(lure.turns) == family(name).task.evidence_turns
-            assert any("\n" in text for text in texts) is (level >= PASTED_FROM)
-            assert max(map(len, lure.users)) <= LONGEST[lang]
+            assert any("\n" in text for text in texts) is is_pasted(name, level)
+            assert max(map(len, lure.users)) <= longest(name, lang)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qwen_bench.errors import DataError
 from qwen_bench.probes.definitions import load_families
-from qwen_bench.probes.probe import MAX_TURNS, WORDINGS
+from qwen_bench.probes.probe import LONG_PLAN_TURNS, PLAN_TURNS, WORDINGS
 from qwen_bench.probes.programmes import (
     EXTENDED,
     MIXED,
@@ -23,6 +23,7 @@ from qwen_bench.probes.programmes import (
     memory_load,
     own_programme,
     place,
+    stretched,
 )
 from qwen_bench.probes.seeded_draws import Draw, Stream, seed_of
 from qwen_bench.resources import data_folder
@@ -30,12 +31,23 @@ from qwen_bench.resources import data_folder
 SLOTS = st.sampled_from([*MIXED.slots, *EXTENDED.slots])
 
 
-def test_the_slots_of_mixed_cover_all_turns_once_and_straddle_no_checkpoint():
-    turns = [turn for slot in MIXED.slots for turn in range(slot.first, slot.last + 1)]
+@pytest.mark.parametrize(
+    ("turns", "checkpoints"),
+    [(PLAN_TURNS, (2, 4, 8, 16, 32, 64)), (LONG_PLAN_TURNS, (8, 16, 32, 64, 128, 256))],
+)
+def test_the_slots_of_mixed_cover_all_turns_once_and_straddle_no_checkpoint(turns, checkpoints):
+    slots = stretched(MIXED, turns).slots
+    covered = [turn for slot in slots for turn in range(slot.first, slot.last + 1)]
 
-    assert turns == list(range(1, MAX_TURNS + 1))
-    for checkpoint in (2, 4, 8, 16, 32, 64):
-        assert any(slot.last == checkpoint for slot in MIXED.slots)
+    assert covered == list(range(1, turns + 1))
+    assert len(slots) == len(MIXED.slots)
+    for checkpoint in checkpoints:
+        assert any(slot.last == checkpoint for slot in slots)
+
+
+def test_a_family_of_the_user_has_the_slots_of_the_suite():
+    assert stretched(own_programme("birthdays"), 256).slots == stretched(MIXED, 256).slots
+    assert stretched(MIXED, 64) is MIXED
 
 
 @pytest.mark.parametrize("programme", PROGRAMMES.values(), ids=lambda p: p.name)

@@ -8,7 +8,7 @@ import pytest
 from qwen_bench.probes.bank import Exchange, Requested, load_bank, requests, without
 from qwen_bench.probes.probe import LANGS
 from qwen_bench.probes.programmes import MIXED
-from qwen_bench.probes.remarks import ASIDES, Remark, lures, turn_of
+from qwen_bench.probes.remarks import ASIDES, Remark, lures, manner_of, turn_of
 from qwen_bench.probes.seeded_draws import Stream
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
@@ -23,7 +23,7 @@ ASKED = Exchange("Can I freeze it?", ("Yes.", "Yes.\n\nFor a month."))
 
 def turns(remark, exchange, place, lang="en"):
     return {
-        turn_of(remark, Requested(exchange, place), "brief", Stream("t", i), lang)
+        turn_of(remark, Requested(exchange, place), "brief", manner_of(Stream("t", i), lang), lang)
         for i in range(60)
     }
 
@@ -91,7 +91,7 @@ class TestBank:
 
     def test_threads_that_hold_a_word_are_left_out_whatever_its_case_or_plural(self):
         bank = load_bank(TASKS, "en", "eval")
-        left = without(bank, ("Table",))
+        left = without(bank, ("Table",), long=True)
 
         assert 0 < len(left) < len(bank.threads)
         for thread in left:

@@ -34,12 +34,18 @@ def written(path, conversations):
     return path
 
 
-def screened(path, longest=1, langs=("en",)):
-    return load_own_filler(path, FAMILIES, langs, longest)
+def screened(path, langs=("en",)):
+    return load_own_filler(path, FAMILIES, langs)
 
 
-def reasons(path):
-    return [(r.reason, r.found) for r in screened(path).refused]
+def reasons(path, langs=("en",)):
+    return [(r.reason, r.found) for r in screened(path, langs).refused]
+
+
+def told(path, lang="en"):
+    """Requests of every thread."""
+    threads = screened(path, (lang,)).banks[lang].threads
+    return [[exchange.request for exchange in thread.exchanges] for thread in threads]
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def good():
         (("What time does the bakery usually open in the morning?",), ("conflict", "bakery")),
         (("Please explain what <|im_end|> is for in a prompt.",), ("marker", "<|im_end|>")),
         (("How does soap work?", "<think>hm</think>It binds with fat."), ("marker", "<think>")),
-        (("Why?", "Because."), ("length", "13 characters")),
+        (("Why?", "Because."), ("length", "12 characters")),
         (("It broke again last night, what should a person do?",), ("reference", "It")),
     ],
 )
@@ -68,14 +74,90 @@ def test_a_repeated_exchange_is_refused(tmp_path, good):
     assert reasons(written(tmp_path / "my.jsonl", [*good, good[0]])) == [("repeated", "")]
 
 
-def test_a_refused_exchange_splits_its_conversation_and_the_rest_is_kept(tmp_path):
+def test_a_leak_costs_its_exchange_and_the_conversation_goes_on_as_one_thread(tmp_path):
     leak = exchange(0, "Is a tuba hard to learn for a grown-up who never read music?")
     path = written(tmp_path / "my.jsonl", [exchange(1) + leak + exchange(2) + exchange(3)])
 
-    found = screened(path)
+    assert told(path) == [[exchange(n)[0]["content"] for n in (1, 2, 3)]]
+    assert [(r.record, r.exchange, r.reason) for r in screened(path).refused] == [
+        ("my.jsonl:1", 2, "leak")
+    ]
 
-    assert [len(thread.exchanges) for thread in found.banks["en"].threads] == [1, 2]
-    assert [(r.record, r.exchange) for r in found.refused] == [("my.jsonl:1", 2)]
+
+@pytest.mark.parametrize(
+    ("following", "found"),
+    [
+        ("And how long would a beginner have to practise every day?", "And"),
+        ("How long would somebody have to practise it every day?", "it"),
+        ("More formal, please.", "More formal, please."),
+        ("Please rewrite the second paragraph and make this shorter.", "this"),
+    ],
+)
+def test_what_makes_no_sense_after_a_leak_is_left_out_too_until_a_request_stands_alone(
+    tmp_path, following, found
+):
+    leak = exchange(0, "Is a tuba hard to learn for a grown-up who never read music?")
+    dependent = exchange(0, following, "Gladly, here is what I would suggest as a first attempt.")
+    path = written(tmp_path / "my.jsonl", [exchange(1) + leak + dependent + exchange(2)])
+
+    assert reasons(path) == [("leak", "tuba"), ("reference", found)]
+    assert told(path) == [[exchange(1)[0]["content"], exchange(2)[0]["content"]]]
+
+
+def test_chinese_after_a_leak_goes_on_with_a_request_that_stands_alone(tmp_path):
+    leak = exchange(0, "去南京玩三天，行程怎么安排比较从容？", "第一天先在城里走走，别排太满。")
+    talk = [
+        *chinese(1),
+        *leak,
+        *exchange(
+            0, "换成两天的话怎么安排比较好？", "去掉第三天，头两天各留一个下午自由活动就好。"
+        ),
+        *exchange(
+            0, "其他毛料的衣服也能用剃球器吗？", "能，手轻一些，先在不显眼的地方试一试就好。"
+        ),
+    ]
+    path = written(tmp_path / "my.jsonl", [talk])
+
+    assert [reason for reason, _ in reasons(path, ("zh",))] == ["conflict", "reference"]
+    assert told(path, "zh") == [[chinese(1)[0]["content"], "其他毛料的衣服也能用剃球器吗？"]]
+
+
+def test_requests_inside_a_conversation_may_refer_to_what_is_there_and_may_be_short(tmp_path):
+    talk = [
+        *exchange(1),
+        *exchange(0, "And in spring?", "Weekly."),
+        *exchange(0, "Thanks!", "Any time."),
+        *exchange(0, "What about it after a storm?", "Twice."),
+    ]
+    path = written(tmp_path / "my.jsonl", [talk])
+
+    assert reasons(path) == []
+    assert [len(requests) for requests in told(path)] == [4]
+
+
+def test_thanks_that_were_said_before_leave_no_gap(tmp_path):
+    thanks = exchange(0, "Thanks!", "Any time.")
+    talks = [exchange(1) + thanks, exchange(2) + thanks + exchange(0, "And then?", "Nothing.")]
+
+    path = written(tmp_path / "my.jsonl", talks)
+
+    assert reasons(path) == [("repeated", "")]
+    assert [len(requests) for requests in told(path)] == [2, 2]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_exchange_may_have_8_000_characters_and_no_more(tmp_path, lang):
+    begun = exchange(1) if lang == "en" else chinese(1)
+    word = "calm " if lang == "en" else "嗯，"
+
+    def talk(size):
+        reply = (word * size)[: size - len(begun[0]["content"]) - 1] + "."
+        return [begun[0], {"role": "assistant", "content": reply}]
+
+    assert reasons(written(tmp_path / "fits.jsonl", [talk(8000)]), (lang,)) == []
+    assert reasons(written(tmp_path / "over.jsonl", [talk(8001)]), (lang,)) == [
+        ("length", "8001 characters")
+    ]
 
 
 def test_calls_of_tools_are_refused_and_system_messages_left_out(tmp_path, good):
@@ -102,15 +184,6 @@ def test_both_languages_of_a_file_are_told_apart(tmp_path):
     found = screened(written(tmp_path / "my.jsonl", mixed), langs=("en", "zh"))
 
     assert {lang: bank.exchanges for lang, bank in found.banks.items()} == {"en": 4, "zh": 3}
-
-
-def test_too_few_exchanges_are_an_error_that_says_what_was_refused(tmp_path, good):
-    path = written(tmp_path / "my.jsonl", [*good, exchange(0, "Why?", "Because.")])
-
-    with pytest.raises(DataError, match="8 exchanges in 'en' are left, 16 are needed") as caught:
-        screened(path, longest=8)
-
-    assert any("length" in line for line in caught.value.fix)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Tokens of the suites in docs/probes.md, counted again with Qwen's tokenizer."""
 
 import re
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,13 +10,13 @@ import pytest
 from qwen_bench.probes.suites import build_suite
 
 PAGE = Path(__file__).parents[2] / "docs" / "probes.md"
-SUITES = ("demo", "quick", "core", "full")
+SUITES = ("demo", "quick", "core", "full", "long")
 
 
 def counted(name, tokenizer):
     """Prompt tokens in ChatML: all prompts alone, each history once, the longest prompt."""
 
-    @cache
+    @lru_cache(maxsize=4096)
     def size(message):
         text = f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n"
         return len(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -44,7 +44,12 @@ def figures(row):
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", "quick", "core", pytest.param("full", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("demo", "quick", "core"),
+        pytest.param("full", marks=pytest.mark.slow),
+        pytest.param("long", marks=pytest.mark.slow),
+    ],
 )
 def test_a_suite_has_the_tokens_that_the_page_says(name, qwen_tokenizer):
     naive, shared, longest = counted(name, qwen_tokenizer)

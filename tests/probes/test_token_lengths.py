@@ -52,7 +52,7 @@ def test_every_english_prompt_has_a_chinese_one_of_the_same_skeleton_and_turns(p
         ratios[en.length].append(other / tokens)
 
     for length, found in ratios.items():
-        assert 0.7 <= statistics.mean(found) <= 1.1, length
+        assert 0.7 <= statistics.mean(found) <= 1.15, length
 
 
 def test_the_prompts_of_twins_are_equally_long_within_the_allowance(prompts):
@@ -62,14 +62,14 @@ def test_the_prompts_of_twins_are_equally_long_within_the_allowance(prompts):
             assert abs(tokens - other) <= 0.05 * max(tokens, other), name
 
 
-def test_token_counts_grow_with_the_history_and_stay_below_12000(prompts):
+def test_token_counts_grow_with_the_history_and_stay_below_18000(prompts):
     by_length = defaultdict(list)
     for probe, tokens in prompts.values():
         by_length[probe.length].append(tokens)
 
     means = [statistics.mean(by_length[length]) for length in sorted(by_length)]
     assert means == sorted(means)
-    assert max(tokens for _, tokens in prompts.values()) < 12000
+    assert max(tokens for _, tokens in prompts.values()) < 18000
 
 
 def test_the_gold_is_no_more_often_the_longest_of_what_is_ranked_than_by_chance(prompts, count):

@@ -28,7 +28,9 @@ FAMILIES = load_families(TASKS)
 SPLITS = ("eval", "train")
 SECTIONS = (*SPLITS, "lures")
 EVERY = list(itertools.product(LANGS, SPLITS))
-SPOKEN_BY_THE_ASSISTANT = {"ellipsis", "assistant_recall", "ordinal_ref", "speaker_attribution"}
+SPOKEN_BY_THE_ASSISTANT = {
+    *("assistant_recall", "ellipsis", "ordinal_ref", "own_output", "speaker_attribution"),
+}
 RULES = {"instruction_retention", "system_rule"}
 # Days of a month, and labels beside which people are few.
 FEW_ANSWERS = {"topic_return", *RULES}
@@ -241,7 +243,9 @@ class TestBank:
             words = words_of(name, lang, split)
             for kind, listed in (("answers", words.answers), ("keys", words.keys)):
                 for word in listed:
-                    count = len(bank.threads) - len(without(bank, [without_article(word)]))
+                    count = len(bank.threads) - len(
+                        without(bank, [without_article(word)], long=False)
+                    )
                     if count > MOST_THREADS[kind]:
                         costly.append((name, kind, word, count))
         assert costly == []
@@ -290,7 +294,10 @@ def said_of(probe):
 def dialogues():
     """Dialogues of every programme, both variants, in both languages."""
     core = build_suite("core", Selection(limit=1, conditions=("main",), lengths=(8, 32)))
-    others = ("speaker_attribution", "topic_return", "false_history_resistance", "system_rule")
+    others = (
+        *("speaker_attribution", "topic_return", "false_history_resistance", "system_rule"),
+        *("preference_use", "own_output", "document_recall"),
+    )
     full = build_suite(
         "full", Selection(families=others, limit=1, conditions=("main",), lengths=(8, 32))
     )

@@ -158,8 +158,12 @@ def run(
     wrong=lambda _: False,
     say=None,
     modes: tuple[str, ...] = ("generate", "rank"),
+    tokens=lambda probe: 40 + 58 * probe.length,
 ) -> Run:
-    """A run that answers right except where `wrong(probe)`; `say(probe)` replaces its words."""
+    """A run that answers right except where `wrong(probe)`; `say(probe)` replaces its words.
+
+    A prompt has `tokens(probe)`, None where nobody counted it.
+    """
     outcomes = []
     for dialogue in suite.dialogues():
         for asked in dialogue.probes:
@@ -189,7 +193,7 @@ def run(
                         score=int(not failed),
                         reason="wrong_candidate" if failed else "correct",
                         matched=(at, at + len(answer)) if at >= 0 else None,
-                        prompt_tokens=40 + 58 * probe.length,
+                        prompt_tokens=tokens(probe),
                         messages_sha256=conversation_sha256(asked.messages),
                         level=probe.level or None,
                         wording=probe.wording,

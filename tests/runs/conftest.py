@@ -25,12 +25,16 @@ class Remembering:
         self.kept = 0
         self.answers = []
         self.notices = []
+        self.read = []
 
     def started(self, folder, _, kept):
         self.folder, self.kept = folder, len(kept)
 
     def answered(self, outcome):
         self.answers.append(outcome)
+
+    def reading(self, read, total):
+        self.read.append((read, total))
 
     def notice(self, text):
         self.notices.append(text)

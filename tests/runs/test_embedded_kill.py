@@ -10,7 +10,16 @@ import time
 import pytest
 
 SMALL = ["--suite", "quick", "--lang", "en", "--lengths", "1,2", "--condition", "main"]
-SMALL += ["--family", "fact_recall", "--family", "instruction_retention", "--max-new-tokens", "8", "--limit", "1"]
+SMALL += [
+    "--family",
+    "fact_recall",
+    "--family",
+    "instruction_retention",
+    "--max-new-tokens",
+    "8",
+    "--limit",
+    "1",
+]
 WHOLE = ["--suite", "quick"]
 
 

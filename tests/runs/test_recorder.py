@@ -120,6 +120,41 @@ def test_a_second_signal_keeps_what_was_answered(make_job, watcher):
     assert len(rows(watcher.folder)) == 5
 
 
+class Reader(ScriptedEngine):
+    """Reads 4 chunks before each dialogue's answers and tells after each."""
+
+    def tell(self, read):
+        self.told = read
+
+    def answer(self, unit):
+        for chunk in range(1, 5):
+            self.told(512 * chunk, 2048)
+        yield from super().answer(unit)
+
+
+def test_a_stop_while_a_history_is_read_ends_within_one_chunk(make_job, make_engine, watcher):
+    whole = record(make_job(), make_engine(), watcher, never)
+    watcher.read.clear()
+
+    with pytest.raises(RunInterruptedError, match=r"interrupted: 0 of \d+ answers"):
+        record(make_job(run_id="cut"), Reader({}), watcher, stop_after(2))
+    folder = watcher.folder
+
+    # Asked once before the dialogue and once a chunk.
+    assert watcher.read == [(512, 2048), (1024, 2048)]
+    assert read_manifest(folder).status == "interrupted"
+    record(make_job(resume=folder), make_engine(), watcher, never)
+    assert rows(folder) == rows(whole.folder)
+
+
+def test_a_stop_when_a_history_is_read_waits_for_its_answers(make_job, watcher):
+    with pytest.raises(RunInterruptedError):
+        record(make_job(), Reader({}), watcher, stop_after(4))
+
+    assert watcher.read == [(512 * chunk, 2048) for chunk in range(1, 5)]
+    assert watcher.answers
+
+
 def test_a_finished_run_is_used_as_it_is(make_job, make_engine, watcher):
     first = record(make_job(), make_engine(), watcher, never)
     before = {path.name: path.read_bytes() for path in first.folder.iterdir()}

@@ -553,7 +553,7 @@ def test_an_answer_in_traditional_characters_is_the_same_answer(traditional, sim
 
 
 # Simplified in form and used as they are, or with another meaning, in traditional texts.
-WITHOUT_A_TRADITIONAL_FORM = set("着幺芪嘞")
+WITHOUT_A_TRADITIONAL_FORM = set("着幺芪嘞勐桕")
 
 
 def simplified_only(text):

@@ -171,6 +171,7 @@ def test_what_the_checkpoint_shipped_is_no_setting(rows, run):
         ({"template__default_system": "You are"}, "template.default_system"),
         ({"template__thinking": {"requested": "off"}}, "template.thinking.requested"),
         ({"model__dtype": "bfloat16"}, "model.dtype"),
+        ({"model__quantisation": "GGUF Q4_K_M"}, "model.quantisation"),
         ({"engine__name": "vllm"}, "engine.name"),
         ({"engine__device": "cuda"}, "engine.device"),
         ({"model__base_fingerprint": "another"}, "model.base_fingerprint"),

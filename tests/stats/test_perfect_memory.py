@@ -25,7 +25,9 @@ from qwen_bench.stats.clusters import (
 from qwen_bench.stats.retention import Totals, control_rates
 
 CLOSE = 1e-9
-LIMITS = {"demo": None, "quick": None, "core": 2, "full": 1}
+LIMITS = {"demo": None, "quick": None, "core": 2, "full": 1, "long": 1}
+# Of a suite whose longest histories take long to tell.
+LENGTHS = {"long": (8, 32, 128)}
 
 
 def outcome_of(probe):
@@ -56,7 +58,11 @@ def outcome_of(probe):
 @pytest.fixture(scope="module", params=LIMITS)
 def asked(request):
     """Every row of a suite in the conditions that retention reads."""
-    selection = Selection(limit=LIMITS[request.param], conditions=("main", "adjacent", "blind"))
+    selection = Selection(
+        lengths=LENGTHS.get(request.param),
+        limit=LIMITS[request.param],
+        conditions=("main", "adjacent", "blind"),
+    )
     suite = build_suite(request.param, selection)
     return [outcome_of(one.probe) for dialogue in suite.dialogues() for one in dialogue.probes]
 

@@ -49,6 +49,21 @@ MASKED = ("trained", [LAST["content"]])
 WHOLE = ("trained", BOTH)
 KEPT = ("kept", 2)
 SYSTEM = "You look after plants."
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+CALLING = [
+    {"role": "user", "content": "What is the weather in Harbin today, and is it cold there?"},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "a", "function": {"name": "weather", "arguments": {"city": "Harbin"}}},
+            {"id": "b", "function": {"name": "weather", "arguments": '{"city": "Jilin"}'}},
+        ],
+    },
+    {"role": "tool", "content": "snow, -20", "tool_call_id": "a"},
+    {"role": "tool", "content": "snow, -17", "tool_call_id": "b"},
+    {"role": "assistant", "content": "It snows."},
+]
 UNREAD = ["messages[].content[].cache_control", "messages[].name", "mood"]
 
 # Masks, each on the first of two answers.
@@ -134,29 +149,24 @@ _REFUSED = {
         ),
         *_of_record("false, this is data of preferences", label=False),
     ],
-    "`tools`, `functions`, `tool_calls`, `function_call`": [
-        *_of_record("not supported, calls of tools are not read", tools=CALL, functions=CALL),
-        *_of_message(
-            "not supported, calls of tools are not read", tool_calls=CALL, function_call=CALL[0]
-        ),
+    "`functions`, `function_call`, the old form of tools": [
+        *_of_record("not supported, this is the old form of tools", functions=CALL),
+        *_of_message("not supported, this is the old form of tools", function_call=CALL[0]),
     ],
-    "`reasoning_content`, `reasoning`, `thinking`": _of_message(
-        "not supported, thoughts are not read",
-        reasoning_content="Hm.",
-        reasoning="Hm.",
-        thinking="Hm.",
-    ),
-    "`images`, `videos`, `audios`, `objects`, `chat_template_kwargs`": [
+    "calls of tools and thoughts that are no calls or texts, or are a user's": [
+        (chat(tool_calls=[{"id": "a"}]), "messages[1].tool_calls[0].name: missing or empty"),
+        (chat(0, tool_calls=[{"name": "a"}]), "messages[0].tool_calls: only an assistant"),
+        (chat(0, thinking="Hm."), "messages[0].thinking: only an assistant has thoughts"),
+        (chat(reasoning=["Hm."]), "messages[1].reasoning: list, not text"),
+        ({**GOOD, "tools": "none"}, "tools: text that is not JSON"),
+    ],
+    "`images`, `videos`, `audios`, `objects`": [
         *_of_record(
             "not supported, only text is read",
             images=["a"],
             videos=["a"],
             audios=["a"],
             objects={"ref": ["a"]},
-        ),
-        *_of_record(
-            "not supported, flags of the template are not read",
-            chat_template_kwargs={"enable_thinking": True},
         ),
     ],
     "a part of a content that is no text": [
@@ -250,6 +260,26 @@ CELLS = [
         ("ignored", UNREAD),
         ("ignored", UNREAD),
     ),
+    *_read(
+        "`reasoning_content`, `reasoning`, `thinking` of an assistant",
+        lines(*(chat(**{key: "Hm."}) for key in ("reasoning_content", "reasoning", "thinking"))),
+        ("written by the template", "the answer alone"),
+        ("trained", BOTH * 3),
+        ("kept", 2),
+    ),
+    *_read(
+        "`tools` and `tool_calls`, arguments as an object or as JSON",
+        lines({"tools": TOOLS, "messages": [*CALLING, *CHAT]}),
+        ("written by the template", "the exchange is left out and counted, as `tool`"),
+        ("trained", ["", "It snows.", *BOTH]),
+        ("kept", 2),
+    ),
+    (
+        "`chat_template_kwargs` with `enable_thinking`, the same in all lines",
+        TRAINING,
+        "the thinking mode of the training",
+        (lines({**GOOD, "chat_template_kwargs": {"enable_thinking": False}}), WHOLE),
+    ),
     *_read("`id` as a whole number", lines({**GOOD, "id": 0})),
     *_read("`tool_calls: null`", lines(chat(tool_calls=None))),
     *_read("`tools: []`", lines({**GOOD, "tools": [], "system": "", "weight": None})),
@@ -318,7 +348,7 @@ IDS = [f"{column}-{row}" for row, column, _, _ in CELLS]
 
 def check_refused(path, column, line, told):
     with pytest.raises(DataError) as caught:
-        load_own_filler(path, {}, ("en",), 1) if column == FILLER else list(read_records(path))
+        load_own_filler(path, {}, ("en",)) if column == FILLER else list(read_records(path))
     assert caught.value.message.startswith(f"{path}:{line}  error  {told}"), caught.value.message
     assert caught.value.fix
 
@@ -336,7 +366,7 @@ def test_what_a_file_holds_is_read_masked_counted_or_refused_with_its_line(tmp_p
             path.write_bytes(refused if isinstance(refused, bytes) else lines(refused))
             check_refused(path, column, 1 + path.read_bytes().rstrip().count(b"\n"), told)
     elif column == FILLER:
-        screened = load_own_filler(path, {}, ("en",), 1)
+        screened = load_own_filler(path, {}, ("en",))
         if outcome == "kept":
             assert [screened.banks["en"].exchanges] == wanted
         elif outcome == "left out":

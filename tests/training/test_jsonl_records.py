@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qwen_bench.chat.jsonl import ChatRecord, read_records, record_line
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.jsonl import read_records, record_line
 from qwen_bench.chat.messages import Message
 from qwen_bench.errors import DataError, InputError
 
@@ -59,8 +60,12 @@ DEFECTS = {
         "messages[0].loss: only assistant messages are learned, this one is from user",
     ),
     "reasoning": (
-        line_of(USER, {**REPLY, "reasoning_content": "hm"}),
-        "messages[1].reasoning_content: not supported, thoughts are not read",
+        line_of({**USER, "reasoning_content": "hm"}, REPLY),
+        "messages[0].reasoning_content: only an assistant has thoughts",
+    ),
+    "calls": (
+        line_of({**USER, "tool_calls": [{"name": "a"}]}, REPLY),
+        "messages[0].tool_calls: only an assistant calls tools",
     ),
     "id": (line_of(USER, REPLY, id=7.5), "id: number, not text or a whole number"),
     "key twice": (b'{"id": "a", "id": "b"}', "the key 'id' stands twice in one object"),

@@ -14,7 +14,8 @@ import yaml
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
-from qwen_bench.chat.jsonl import ChatRecord, record_line
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.jsonl import record_line
 from qwen_bench.chat.messages import Message
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hf.attaching import attach_adapter

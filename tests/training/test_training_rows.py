@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen_bench.chat.jsonl import ChatRecord
-from qwen_bench.chat.messages import Message
-from qwen_bench.chat.rendering import ChatSettings, ChatTemplate
+from qwen_bench.chat.chat_record import ChatRecord
+from qwen_bench.chat.messages import Message, ToolCall
+from qwen_bench.chat.rendering import ChatSettings, ChatTemplate, check_rendering, render
 from qwen_bench.engines.prompter import Prompter
 from qwen_bench.errors import DataError, InputError, TemplateError
 from qwen_bench.testing import tiny_tokenizer
@@ -204,3 +204,68 @@ def test_kept_targets_are_a_prefix_and_nothing_is_dropped_uncounted(tokenizer, k
         for span in row.spans:
             assert tokenizer.decode(list(row.ids[span.start : span.end])).endswith(end_of_turn)
             assert row.labels[span.start - 1] == IGNORED
+
+
+WEATHER = '{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}'
+CALLS = (
+    ToolCall("weather", '{"city": "Harbin"}', "a"),
+    ToolCall("weather", '{"city": "Jilin"}', "b"),
+)
+TOOL_CHAT = (
+    Message("user", "Where is it colder, Harbin or Jilin?"),
+    Message("assistant", "", "I have to look twice.", CALLS),
+    Message("tool", "minus 20", tool_call_id="a"),
+    Message("tool", "minus 17", tool_call_id="b"),
+    Message("assistant", "In Harbin.", "20 is more than 17."),
+    Message("user", "By how much?"),
+    Message("assistant", "By 3 degrees."),
+)
+TOOL_RECORD = ChatRecord(
+    "tools", TOOL_CHAT, (False, True, False, False, True, False, True), tools=(WEATHER,)
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "thoughts"),
+    [
+        ("qwen2_5", False),
+        ("qwen3_instruct_2507", False),
+        ("qwen3", True),
+        ("qwen3_5_think", True),
+        ("qwen3_6", True),
+    ],
+)
+def test_calls_of_tools_and_thoughts_are_trained_as_the_template_writes_them(
+    tokenizer, key, thoughts
+):
+    rows, counts = make_rows([TOOL_RECORD], trl_settings(key), tokenizer, 4096)
+
+    calling, answering, last = (text for row in rows for text in trained_texts(row, tokenizer))
+    assert calling.count("<tool_call>") == calling.count("weather") == 2
+    assert "Harbin" in calling
+    assert "Jilin" in calling
+    assert ("I have to look twice." in calling) is thoughts
+    assert ("20 is more than 17." in answering) is thoughts
+    assert answering.endswith("In Harbin.<|im_end|>")
+    assert last.endswith("By 3 degrees.<|im_end|>")
+    assert counts.without_thought == (0 if thoughts else 2)
+    prompt = tokenizer.decode(list(rows[0].ids[: rows[0].spans[0].start]))
+    assert "weather" in prompt
+
+
+def test_a_template_without_a_place_for_tools_is_refused_by_name(tokenizer, plain):
+    with pytest.raises(TemplateError, match=r"tools: messages\[1\] cannot be trained") as caught:
+        make_rows([TOOL_RECORD], plain, tokenizer, 4096)
+
+    assert "does not write the tool weather" in caught.value.why[0]
+
+
+@pytest.mark.parametrize("said", ["minus 20", "In Harbin."])
+def test_a_rendering_that_loses_what_a_tool_or_an_assistant_said_is_found(tokenizer, said):
+    settings = trl_settings("qwen3")
+    chat = TOOL_CHAT[:6]
+    text = render(chat, settings.template, tokenizer, tools=(WEATHER,))
+
+    assert check_rendering(chat, text) is None
+    with pytest.raises(TemplateError, match="the rendered prompt lost turn 1 of 2"):
+        check_rendering(chat, text.replace(said, ""))

@@ -140,8 +140,7 @@ def across_suites(suite: Suite, selection: Selection, rebuild: Rebuild) -> Audit
         lengths = suite.lengths if suite.own.filler else None
         plain = Selection(lengths=lengths, limit=1, langs=suite.langs)
         other = rebuild(name, plain) if name != suite.name and not suite.own.tasks_dirs else None
-        same = other is not None and _major(other.version) == _major(suite.version)
-        if other is not None and same:
+        if other is not None and _shares_dialogues(other, suite):
             others[f"suite {name}"] = other
     compared = 0
     for how, other in others.items():
@@ -158,5 +157,7 @@ def across_suites(suite: Suite, selection: Selection, rebuild: Rebuild) -> Audit
     return findings.line("suites", f"{compared} dialogues equal in {', '.join(others) or 'none'}")
 
 
-def _major(version: str) -> str:
-    return version.partition(".")[0]
+def _shares_dialogues(one: Suite, two: Suite) -> bool:
+    """Whether two suites tell the same dialogues: of one major version, under the same names."""
+    majors = {suite.version.partition(".")[0] for suite in (one, two)}
+    return len(majors) == 1 and one.sources.dialogues == two.sources.dialogues

@@ -254,6 +254,6 @@ def _bank(findings: Findings, sources: Sources, lang: Lang, answers: Sequence[st
     """No value costs a dialogue more than a few threads: those that hold it are left out."""
     bank = sources.banks[lang]
     for answer in dict.fromkeys(answers):
-        lost = len(bank.threads) - len(without(bank, (answer,)))
+        lost = len(bank.threads) - len(without(bank, (answer,), long=False))
         if lost > MOST_THREADS:
             findings.add(bank.path, f"{lost} threads of {len(bank.threads)} hold '{answer}'")

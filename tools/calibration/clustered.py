@@ -68,6 +68,7 @@ class Layout:
             lengths=(0,) * self.probes,
             distances=(0,) * self.probes,
             levels=(0,) * self.probes,
+            token_bins=(0,) * self.probes,
             langs=("",) * self.probes,
             conditions=("main",) * self.probes,
         )

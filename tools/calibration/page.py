@@ -65,7 +65,7 @@ _WINDOWS = """\
 
 `mock:window-N` answers what stands in the last N turns and abstains otherwise; `mock:oracle`
 remembers all. Suite `core`, {rotations} rotations. Expected without tolerance: the difference of
-window-8 is -949/2052, nothing is lost inside a window, every longer history is called regressed,
+window-8 is -3755/8208, nothing is lost inside a window, every longer history is called regressed,
 the effective history length is the window, and what is longer than the suite is censored, not
 extrapolated. All that is lost is memory, nothing ability."""
 _CURVES = """\

@@ -66,6 +66,7 @@ def batches(work: Computation, tasks: Sequence[Task]) -> Iterator[list[Finished]
                 nodes = trunk[start : min(fork, start + work.limits.chunk)]
                 counters.feed(nodes)
                 forward([[tree.token(node) for node in nodes]], cache=cache, keep=())
+                work.read(start + len(nodes), len(trunk))
         length = fork
         here = [branch for branch in branches if branch.fork == fork]
         for batch in _equal_lengths(here, work, _bytes(cache), wanted):
@@ -94,10 +95,8 @@ def _branches(tree: PrefixTree, tasks: Sequence[Task], trunk: Sequence[int]) -> 
             ends.setdefault((task.prompt_end, nodes[-1], 0), None)
     found = []
     for (prompt_end, end, _), row in ends.items():
-        path = tree.path(end)
-        shared = sum(node in on_trunk for node in path)
-        fork = min(shared, tree.depth(prompt_end) - 1)
-        found.append(Branch(fork, path[fork:], row))
+        fork = min(tree.shared(end, on_trunk), tree.depth(prompt_end) - 1)
+        found.append(Branch(fork, tree.path(end, fork), row))
     return found
 
 

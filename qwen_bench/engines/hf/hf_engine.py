@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
-from qwen_bench.chat.messages import opens_thought
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.engines.adapters import AttachedAdapter
@@ -34,6 +33,7 @@ from qwen_bench.engines.hf.tasks import (
     Task,
     TreeCounters,
     head_size,
+    told_nobody,
 )
 from qwen_bench.engines.loading import LoadedBase
 from qwen_bench.engines.model_identity import identity_of
@@ -41,7 +41,7 @@ from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prefix_tree import PrefixTree
 from qwen_bench.engines.prepared_request import Prepared, prepare, ranked, written
 from qwen_bench.engines.prompter import Prompter
-from qwen_bench.protocol import Abilities, Identity, Reply, Unit
+from qwen_bench.protocol import Abilities, Identity, ReadTokens, Reply, Unit
 from qwen_bench.record.counters import Counters
 from qwen_bench.record.manifest import EngineInfo
 
@@ -78,6 +78,7 @@ class HfEngine:
         self._stops = self._prompter.stop_tokens(base.eos_ids)
         self._thinks = effective_thinking(settings, base.tokenizer) == "on"
         self._counters = Counters(load_seconds=base.load_seconds)
+        self._read: ReadTokens = told_nobody
         self._forward = Forward(base.model, base.config, base.device, base.dtype, self._counters)
         with torch.inference_mode(), base.weights(adapter.name if adapter else None):
             self._choice = (
@@ -103,6 +104,10 @@ class HfEngine:
     def counters(self) -> Counters:
         """Work done so far."""
         return replace(self._counters)
+
+    def tell(self, read: ReadTokens) -> None:
+        """Tell how far the trunk is read: after each chunk, and while prompts are encoded."""
+        self._read = read
 
     def close(self) -> None:
         """Free nothing: the base belongs to whoever loaded it."""
@@ -130,8 +135,9 @@ class HfEngine:
             if reply is not None:
                 refused.append(reply)
             else:
-                planned[number] = plan
                 tasks.append(self._task(tree, number, plan))
+                planned[number] = plan._replace(ids=())  # the tree has them, each once
+                self._read(0, len(tree))
         self._counters.encode_seconds += time.perf_counter() - begun.wall
         self._count(refused, begun)
         yield from refused
@@ -166,20 +172,20 @@ class HfEngine:
 
     def _task(self, tree: PrefixTree, number: int, plan: Prepared) -> Task:
         """Grow the tree by a request."""
-        request, ids = plan.request, plan.prompt.ids
-        end = tree.insert(ids)
+        request, size = plan.request, plan.prompt_tokens
+        end = tree.insert(plan.ids)
         if plan.candidates:
             ends = [tree.insert(candidate, end) for candidate in plan.candidates]
-            return Task(number, end, tuple(tree.path(last)[len(ids) :] for last in ends))
+            return Task(number, end, tuple(tree.path(last, size) for last in ends))
         thought, window = request.max_thinking_tokens, self._base.context_window
         if window is not None:
             # A thought nobody asked for may use what is left; one that was asked for fits.
-            thought = min(thought, window - len(ids) - request.max_new_tokens)
+            thought = min(thought, window - size - request.max_new_tokens)
         return Task(
             number,
             end,
             budget=Budget(request.max_new_tokens, thought),
-            opened=opens_thought(plan.prompt.text),
+            opened=plan.opened,
             sampling=request.sampling,
             key=request.id,
             thinks=self._thinks,
@@ -251,6 +257,7 @@ class HfEngine:
                 self._limits,
                 Stopping(stops.ids, self._prompter.whole_text, stops.texts),
                 stops.end_of_turn,
+                self._read,
             ),
             tasks,
         )

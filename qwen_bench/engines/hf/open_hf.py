@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_bench.engines.adapters import checked_adapter, why_not_shared
+from qwen_bench.engines.context_window import shared_window
 from qwen_bench.engines.device_memory import memory_budget
 from qwen_bench.engines.engine_options import EngineOptions, read_bytes
 from qwen_bench.engines.hf.attaching import attach, attach_adapter
@@ -17,6 +18,7 @@ from qwen_bench.engines.hf.tasks import Limits
 from qwen_bench.engines.loading import LoadedBase, LoadedModels, load_base, shipped_template
 from qwen_bench.engines.model_spec import ModelSpec
 from qwen_bench.engines.prompter import chat_settings
+from qwen_bench.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +43,7 @@ class HfModels(LoadedModels[LoadedBase]):
         """Load the weights and put all adapters on them that can share them."""
         while True:
             base = load_base(spec, self.options)
+            _set_window(base, spec.default_label, self.options.max_context)
             if not shared:
                 for folder in adapters:
                     self._attach(base, folder)
@@ -103,6 +106,29 @@ class HfModels(LoadedModels[LoadedBase]):
 
     def free(self, base: LoadedBase) -> None:
         """Nothing more than forgetting it."""
+
+
+def _set_window(base: LoadedBase, label: str, asked: int | None) -> None:
+    """Take the context window that the user asks for, as far as prompts can share there.
+
+    Raises:
+        InputError: they cannot.
+    """
+    configured, shared = base.context_window, shared_window(*base.positions)
+    if shared is not None and (asked or 0) > shared:
+        raise InputError(
+            f"--max-context {asked}: {label} places the tokens of a prompt by its length beyond "
+            f"{shared}",
+            why="the rope scaling of its configuration; prompts of different lengths share nothing",
+            fix=(f"--max-context {shared}", "--model openai:NAME asks a server that runs it"),
+        )
+    base.max_context = asked if asked is not None else shared
+    if asked is not None and configured is not None and asked > configured:
+        line = f"--max-context lets {label} have {asked:,} tokens; it is made for {configured:,}"
+        base.notices += (line,)
+    elif asked is None and shared is not None:
+        line = f"{label} places tokens by the length of the prompt beyond {shared:,}; longer ones"
+        base.notices += (f"{line} are too long here",)
 
 
 def limits_for(options: EngineOptions, device: torch.device) -> Limits:

@@ -223,7 +223,7 @@ def _leaves(
 ) -> tuple[Leaf, ...]:
     """Answers that start at some nodes of a limb."""
     return tuple(
-        Leaf(wish, limb.fork, tree.path(end)[limb.fork :])
+        Leaf(wish, limb.fork, tree.path(end, limb.fork))
         for end in ends
         for wish in wishes.get(end, ())
     )

@@ -98,7 +98,7 @@ def _forked(vocabulary: int) -> tuple[PrefixTree, list[Task]]:
         nodes = []
         for size in _CANDIDATES:
             last = tree.insert(draw(size), end)
-            nodes.append(tree.path(last)[tree.depth(end) :])
+            nodes.append(tree.path(last, tree.depth(end)))
         tasks.append(Task(number, end, tuple(nodes)))
     return tree, tasks
 

@@ -98,12 +98,13 @@ class _Reader:
 
     def read_stem(self, stem: Stem) -> None:
         """Put a stem through the model, in chunks, behind what it hangs on."""
-        trunk = self._trunk
+        trunk, total = self._trunk, stem.base + len(stem.nodes)
         trunk.length = stem.base
         for nodes in chunks(stem, self._wanted, self._room):
             self._feed(nodes, StemPass(trunk, self._attend))
             trunk.length += len(nodes)
             self._work.counters.hold(trunk.nbytes)
+            self._work.read(trunk.length, total)
 
     def pack(self, stem: Stem) -> tuple[Batch, ...]:
         """What hangs on a stem, as batches."""

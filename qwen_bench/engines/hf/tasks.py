@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from qwen_bench.engines.decoding import NOTHING, Budget, GeneratedRow, Stopping, Written
 from qwen_bench.engines.hf.forward import Forward
 from qwen_bench.engines.prefix_tree import PrefixTree
-from qwen_bench.protocol import GREEDY, Sampling
+from qwen_bench.protocol import GREEDY, ReadTokens, Sampling
 from qwen_bench.record.counters import Counters
 
 if TYPE_CHECKING:
@@ -174,6 +174,10 @@ class TreeCounters:
             setattr(self.total, name, getattr(self.total, name) + passed)
 
 
+def told_nobody(read: int, total: int) -> None:
+    """Nobody wants to know how far reading is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Computation:
     """What a strategy works with.
@@ -185,6 +189,7 @@ class Computation:
         limits: bounds that decide how much goes together.
         stopping: what ends an answer.
         end_of_turn: end-of-turn token, scored after every candidate.
+        read: told after each chunk of a trunk.
     """
 
     tree: PrefixTree
@@ -193,6 +198,7 @@ class Computation:
     limits: Limits
     stopping: Stopping
     end_of_turn: int
+    read: ReadTokens = told_nobody
 
 
 Logprobs = dict[int, float]

@@ -202,7 +202,7 @@ class OpenAIEngine:
                 fix="give the model's own with -M tokenizer=HUB_ID|FOLDER, or none",
             )
         thinks = found.thinks
-        limits = [found.max_context]
+        limits = [self._options.max_context, found.max_context]
         end_of_turn = None
         if local is not None:
             prompter = local.prompter

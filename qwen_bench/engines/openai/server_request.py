@@ -18,6 +18,7 @@ from qwen_bench.chat.messages import Conversation, Message, as_dicts
 from qwen_bench.chat.policy import Policy, keep
 from qwen_bench.chat.rendering import ChatSettings, choose_template, with_system
 from qwen_bench.engines.checkpoint_files import MODEL_CONFIG
+from qwen_bench.engines.context_window import configured_window
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.model_spec import ModelSpec, parse_spec
 from qwen_bench.engines.prefix_tree import PrefixTree
@@ -87,12 +88,14 @@ def load_local(options: EngineOptions) -> Local | None:
     template = choose_template(None, shipped_template(tokenizer), spec.default_label)
     prompter = Prompter(tokenizer, ChatSettings(template, options.system, options.thinking))
     window = None
-    if spec.path is None or (spec.path / MODEL_CONFIG).is_file():
+    if spec.path is None or spec.kind == "gguf" or (spec.path / MODEL_CONFIG).is_file():
         try:
-            found = load_config(spec, options).get("max_position_embeddings")
+            config = load_config(spec, options)
         except ModelError:
-            found = None
-        window = found if isinstance(found, int) and found > 0 else None
+            config = {}
+        window = configured_window(
+            config.get("max_position_embeddings"), config.get("rope_parameters")
+        )
     return Local(prompter, spec.default_label, window)
 
 
@@ -101,10 +104,10 @@ def _spec(given: str) -> ModelSpec:
     if folder.is_dir():
         return ModelSpec(given, "local", given, path=folder)
     spec = parse_spec(given)
-    if spec.kind not in {"embedded", "hub", "local"}:
+    if spec.kind not in {"embedded", "hub", "local", "gguf"}:
         raise InputError(
             f"-M tokenizer={given}: not a model with a tokenizer",
-            fix="give a Hub id, a folder, or embedded",
+            fix="give a Hub id, a folder, a GGUF file, or embedded",
         )
     return spec
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import transformers
 
-from qwen_bench.chat.messages import Message, opens_thought
+from qwen_bench.chat.messages import Message
 from qwen_bench.chat.policy import FULL, Policy
 from qwen_bench.chat.rendering import ChatSettings, effective_thinking
 from qwen_bench.engines.adapters import AttachedAdapter
@@ -164,7 +164,7 @@ class VllmEngine:
         clock = Clock()
         self._base.open()
         self._base.forget()
-        longest = max((item.prompt.ids for item in items), key=len)
+        longest = max((item.ids for item in items), key=len)
         if len(items) > 1:
             self._ask([priming(longest)], counters)
         counters.read(longest)
@@ -187,9 +187,7 @@ class VllmEngine:
     def _ranked(self, items: Sequence[Prepared], counters: UnitCounters) -> list[Reply]:
         """Score candidates in one pass each; token by token where that cannot be trusted."""
         end_of_turn = self._stops.end_of_turn
-        pairs = list(
-            dict.fromkeys((item.prompt.ids, ids) for item in items for ids in item.candidates)
-        )
+        pairs = list(dict.fromkeys((item.ids, ids) for item in items for ids in item.candidates))
         found: dict[TokenPlace, dict[int, float]] = defaultdict(dict)
         if not self._base.lora:
             asks = [whole(prompt, ids, end_of_turn) for prompt, ids in pairs]
@@ -216,7 +214,7 @@ class VllmEngine:
         for ids in item.candidates:
             *own, end = (
                 found[place][token]
-                for place, token in places_of(item.prompt.ids, ids, self._stops.end_of_turn)
+                for place, token in places_of(item.ids, ids, self._stops.end_of_turn)
             )
             scores.append((sum(own), end))
         return ranked(item, tuple(scores))
@@ -238,7 +236,7 @@ class VllmEngine:
         counters.decoded -= len(rows)
         replies = []
         for number, (item, row) in enumerate(zip(items, rows, strict=True)):
-            counters.read(item.prompt.ids)
+            counters.read(item.ids)
             result = row.written(row.budget)
             self._counters.naive_tokens += item.naive_tokens + len(result.tokens) - 1
             reply = written(item, result, self._prompter)
@@ -254,7 +252,7 @@ class VllmEngine:
 
     def _continued(self, item: Prepared, row: GeneratedRow, room: int) -> Ask:
         return continuation(
-            (*item.prompt.ids, *row.tokens),
+            (*item.ids, *row.tokens),
             item.request.sampling,
             key=item.request.id,
             done=len(row.tokens),
@@ -316,11 +314,11 @@ class VllmEngine:
 def _row(item: Prepared, window: int) -> GeneratedRow:
     request = item.request
     # A thought nobody asked for may use what is left; one that was asked for fits.
-    left = window - len(item.prompt.ids) - request.max_new_tokens
+    left = window - item.prompt_tokens - request.max_new_tokens
     return GeneratedRow(
         0,
         Budget(request.max_new_tokens, min(request.max_thinking_tokens, left)),
-        opened=opens_thought(item.prompt.text),
+        opened=item.opened,
         sampling=request.sampling,
         key=request.id,
     )

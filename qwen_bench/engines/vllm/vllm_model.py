@@ -26,7 +26,6 @@ from qwen_bench.engines.adapters import (
     read_config,
 )
 from qwen_bench.engines.checkpoint_files import WHOLE, check_weights, weight_files
-from qwen_bench.engines.embedded import quiet_transformers
 from qwen_bench.engines.engine_options import EngineOptions
 from qwen_bench.engines.hub_files import shown_folder
 from qwen_bench.engines.library_errors import first_lines, missing_package, opening
@@ -39,6 +38,7 @@ from qwen_bench.engines.loading import (
     trust_hint,
 )
 from qwen_bench.engines.model_spec import ModelSpec
+from qwen_bench.engines.quiet_library import quiet_transformers
 from qwen_bench.engines.vllm.sampling_requests import Ask
 from qwen_bench.errors import AdapterMismatchError, EngineError, MissingExtraError, ModelError
 
@@ -204,6 +204,7 @@ def open_base(spec: ModelSpec, options: EngineOptions, adapters: Sequence[Path])
     device = _device(options.device)
     base = _files(spec, options, device)
     base.load_seconds = time.perf_counter() - begun
+    base.max_context = options.max_context
     given = options.model_args
     arguments: dict[str, Any] = {
         "model": str(base.source.folder),
@@ -224,7 +225,7 @@ def open_base(spec: ModelSpec, options: EngineOptions, adapters: Sequence[Path])
         arguments["block_size"] = CPU_BLOCK
     if arguments["max_model_len"] is None:
         raise EngineError(
-            f"{spec.default_label} does not say how long its context is", fix="-M max_model_len=N"
+            f"{spec.default_label} does not say how long its context is", fix="--max-context N"
         )
     for name in ("gpu_memory_utilization", "tensor_parallel_size"):
         if name in given:

@@ -45,9 +45,10 @@ Place = tuple[int, int]
 FEW = 10
 """Cells with fewer probes are hatched."""
 
-_A_ROW = 3
+_MOST_A_ROW = 3
+_NARROWEST = 40
 _CELL = 40
-_LEFT = 74
+_LEFT = 94
 _GAP = 26
 _TOP = 44
 _FOOT = 44
@@ -260,7 +261,7 @@ def _at(place: Place) -> str:
 
 
 def draw_grid(panels: Sequence[GridPanel], lengths: Sequence[int], bins: Sequence[Bin]) -> Figure:
-    """Draw the panels, three a row, evidence from far (early) at the top to near (late).
+    """Draw the panels, up to three a row, evidence from far (early) at the top to near (late).
 
     A cell says "no probes" where a history of that length has room for the distance but nothing was
     asked; where it has none the cell is empty.
@@ -270,18 +271,17 @@ def draw_grid(panels: Sequence[GridPanel], lengths: Sequence[int], bins: Sequenc
         lengths: columns, increasing history lengths.
         bins: rows as (first, last) distance, nearest first.
     """
-    rows = -(-len(panels) // _A_ROW)
+    columns = _columns(len(panels), len(lengths))
+    rows = -(-len(panels) // columns)
     height = _TOP + _CELL * len(bins) + _FOOT
-    columns = min(_A_ROW, len(panels))
-    room = (900 - _LEFT - _GAP * (columns - 1)) / columns
-    width = min(room, _WIDEST * len(lengths))
+    width = min(_room(columns), _WIDEST * len(lengths))
     figure = new_figure(900, rows * height)
     limit = max(
         [_LEAST_LIMIT]
         + [abs(cell.value) for item in panels if item.difference for cell in item.cells.values()]
     )
     for number, panel in enumerate(panels):
-        row, column = divmod(number, _A_ROW)
+        row, column = divmod(number, columns)
         left = _LEFT + column * (width + _GAP)
         axes = new_axes(
             figure,
@@ -290,8 +290,19 @@ def draw_grid(panels: Sequence[GridPanel], lengths: Sequence[int], bins: Sequenc
             top=row * height + _TOP,
             bottom=(rows - row - 1) * height + _FOOT,
         )
-        _panel(axes, number, panel, lengths, bins, limit=limit)
+        _panel(axes, number, panel, lengths, bins, limit=limit, leftmost=column == 0)
     return figure
+
+
+def _columns(panels: int, lengths: int) -> int:
+    """Panels a row: fewer where many lengths would leave their cells no room for the numbers."""
+    fit = [n for n in range(2, _MOST_A_ROW + 1) if _room(n) >= _NARROWEST * lengths]
+    return min(panels, max(fit, default=1))
+
+
+def _room(columns: int) -> float:
+    """Widest panel when so many stand side by side, in pixels."""
+    return (900 - _LEFT - _GAP * (columns - 1)) / columns
 
 
 def bin_words(distances: Bin) -> str:
@@ -307,17 +318,17 @@ def _panel(
     bins: Sequence[Bin],
     *,
     limit: float,
+    leftmost: bool,
 ) -> None:
     """Cells, labels and heading of one panel."""
     axes.set_xlim(0, len(lengths))
     axes.set_ylim(0, len(bins))
     axes.set_xticks([place + 0.5 for place in range(len(lengths))], [str(n) for n in lengths])
-    first_column = number % _A_ROW == 0
-    names = [bin_name(item) if first_column else "" for item in bins]
+    names = [bin_name(item) if leftmost else "" for item in bins]
     axes.set_yticks([place + 0.5 for place in range(len(bins))], names)
     axes.tick_params(colors=MUTED, labelsize=SMALL)
     axes.set_xlabel("history, turns", color=MUTED, fontsize=SMALL, labelpad=3)
-    if first_column:
+    if leftmost:
         axes.set_ylabel("turns before the question", color=MUTED, fontsize=SMALL, labelpad=6)
     colour = INK if panel.side is None else SERIES[panel.side]
     heading = short_name(panel.heading, _LONGEST_NAME)

@@ -1,4 +1,4 @@
-"""Lines over history length or distance, one a model: accuracy, and what is left of the ability.
+"""Lines over history length, tokens or distance, one a model: accuracy, and what is left of it.
 
 Each has its 95 % intervals and is named at its end; findings state what the numbers show.
 """
@@ -6,7 +6,7 @@ Each has its 95 % intervals and is named at its end; findings state what the num
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from qwen_bench.report.charts.svg import (
 from qwen_bench.report.tables import Key
 from qwen_bench.report.untrusted_text import plain
 from qwen_bench.stats.profile import RETAINED
+from qwen_bench.stats.token_bins import token_bin_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,7 @@ _HOLLOW_EDGE = 1.8
 _KEY_FROM_RIGHT = 190  # pixels
 _KEY_BELOW_AXIS = 34  # pixels
 HOLLOW = "hollow: no interval"
+_MOST_WORDED_TICKS = 7  # more would run into each other
 _CONTROLS = (("adjacent", "evidence directly before"), ("blind", "question alone"))
 
 
@@ -101,45 +103,93 @@ def accuracy_chart(mode: str, labels: Sequence[str], summaries: Sequence[ModeSum
         cell = summaries[0].by_condition.get(condition)
         if cell is not None and cell.n:
             levels.append(Level(cell.accuracy, name, percent(cell.accuracy)))
-    drawn = [accuracy_line(label, found) for label, found in zip(labels, slices, strict=True)]
-    ticks = {
-        str(length): _accuracy_tick(length, next(one[length] for one in slices if length in one))
-        for length in sorted({length for found in slices for length in found})
-    }
+    named = list(zip(labels, slices, strict=True))
+    drawn = [accuracy_line(label, found) for label, found in named]
+    ticks, xlabel = _length_ticks(_first_of_each(slices))
     return make_chart(
-        lambda: draw(drawn, ticks, levels=levels),
+        lambda: draw(drawn, ticks, levels=levels, xlabel=xlabel),
         f"chart-retention-{mode}",
         title="Accuracy over history length",
-        finding=" ".join(map(_accuracy_words, labels, slices)),
+        finding=" ".join(_accuracy_words(label, found, turns) for label, found in named),
         hints=hints(drawn),
     )
 
 
-def accuracy_line(label: str, by_length: Mapping[int, Accuracy]) -> ModelLine:
-    """Accuracy of one model over history length; a length without an interval has a mark only."""
-    points = {
-        str(length): Point(
-            cell.accuracy,
-            cell.low,
-            cell.high,
-            f"{label}, {turns(length)}: {percent(cell.accuracy)} "
-            f"({interval(cell.low, cell.high)}), n {cell.n}",
-        )
-        for length, cell in by_length.items()
+def tokens_chart(
+    mode: str, labels: Sequence[str], summaries: Sequence[ModeSummary]
+) -> Chart | None:
+    """Accuracy over the tokens of the prompt; None where all prompts lie in one bin or none."""
+    slices = [summary.by_tokens for summary in summaries]
+    bins = _first_of_each(slices)
+    if len(bins) < 2:
+        return None
+    named = list(zip(labels, slices, strict=True))
+    drawn = [accuracy_line(label, found, _tokens_words) for label, found in named]
+    ticks = {
+        str(most): token_bin_name(most).replace("to ", "to\n") + f"\nn {cell.n:,}"
+        for most, cell in bins.items()
     }
-    return ModelLine(
-        label, points, percent(by_length[max(by_length)].accuracy) if by_length else ""
+    return make_chart(
+        lambda: draw(drawn, ticks, levels=[Level(_HALF)], xlabel="tokens of the prompt, k = 1,024"),
+        f"chart-tokens-{mode}",
+        title="Accuracy over prompt tokens",
+        finding=" ".join(_accuracy_words(label, found, _tokens_words) for label, found in named),
+        hints=hints(drawn),
     )
 
 
-def _accuracy_tick(length: int, cell: Accuracy) -> str:
-    parts = (turns(length), axis_tokens(cell.prompt_tokens_median), f"n {cell.n:,}")
-    return "\n".join(part for part in parts if part)
+def _tokens_words(most: int) -> str:
+    return f"{token_bin_name(most)} tokens"
 
 
-def _accuracy_words(label: str, by_length: Mapping[int, Accuracy]) -> str:
-    ends = dict.fromkeys((min(by_length), max(by_length)))
-    parts = [f"{percent(by_length[length].accuracy)} at {turns(length)}" for length in ends]
+def _first_of_each(slices: Sequence[Mapping[int, Accuracy]]) -> dict[int, Accuracy]:
+    """Of every key the cell of the first model that has it, keys sorted."""
+    keys = sorted({key for found in slices for key in found})
+    return {key: next(found[key] for found in slices if key in found) for key in keys}
+
+
+def accuracy_line(
+    label: str, cells: Mapping[int, Accuracy], words: Callable[[int], str] = turns
+) -> ModelLine:
+    """Accuracy of one model; a key without an interval has a mark only.
+
+    Args:
+        label: of the model.
+        cells: by history length or another key that grows along the axis.
+        words: a key in words.
+    """
+    points = {
+        str(key): Point(
+            cell.accuracy,
+            cell.low,
+            cell.high,
+            f"{label}, {words(key)}: {percent(cell.accuracy)} "
+            f"({interval(cell.low, cell.high)}), n {cell.n}",
+        )
+        for key, cell in cells.items()
+    }
+    return ModelLine(label, points, percent(cells[max(cells)].accuracy) if cells else "")
+
+
+def _length_ticks(cells: Mapping[int, Accuracy]) -> tuple[dict[str, str], str]:
+    """Labels of the history lengths, and what they are where many leave no room for words."""
+    few = len(cells) <= _MOST_WORDED_TICKS
+    ticks = {}
+    for length, cell in cells.items():
+        parts = (turns(length), axis_tokens(cell.prompt_tokens_median))
+        worded = parts if few else [part.split(" ")[0] for part in parts]
+        ticks[str(length)] = "\n".join([part for part in worded if part] + [f"n {cell.n:,}"])
+    return ticks, "" if few else "history in turns, and in tokens where they are known"
+
+
+def _accuracy_words(label: str, cells: Mapping[int, Accuracy], words: Callable[[int], str]) -> str:
+    """First and last value of a model in words."""
+    if not cells:
+        return f"{plain(label)}: its prompts were not counted."
+    parts = [
+        f"{percent(cells[key].accuracy)} at {words(key)}"
+        for key in dict.fromkeys((min(cells), max(cells)))
+    ]
     return f"{plain(label)}: {', '.join(parts)}."
 
 

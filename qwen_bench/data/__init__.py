@@ -1,0 +1,1 @@
+"""Files of training data: validated, converted, generated, compared with a suite, counted."""
