@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from qwen_bench.chat.chat_record import ChatRecord, record_of
 from qwen_bench.chat.json_objects import FORM, JsonObject, Layout, scan_objects
@@ -175,7 +176,7 @@ class _Check:
         elif record.flags != self._flags[1]:
             what = f"chat_template_kwargs: another one than in line {self._flags[0]}"
             self._say("error", "template-flags", line, what, "train on one mode at a time")
-        shift = len(record.messages) - len(item.content["messages"])  # type: ignore[arg-type]
+        shift = len(record.messages) - len(_messages(item.content))
         last = max(i for i, m in enumerate(record.messages) if m.role == "assistant")
         for i, message in enumerate(record.messages):
             place = f"messages[{i - shift}].content" if i >= shift else "system"
@@ -207,7 +208,7 @@ class _Check:
         content = {key: value for key, value in item.content.items() if key != "id"}
         if unanswered:
             self.seen.mends.unanswered.add(item.line)
-            content["messages"] = content["messages"][:-1]  # type: ignore[index]
+            content["messages"] = _messages(content)[:-1]
         first = self._contents.setdefault(_digest(json.dumps(content, sort_keys=True)), item.line)
         if first != item.line:
             self.seen.mends.copies[item.line] = first
@@ -240,6 +241,11 @@ class _Check:
         self.seen.levels[finding.level] += 1
         self.seen.kinds[finding.kind] += 1
         self._tell(finding)
+
+
+def _messages(content: Mapping[str, object]) -> list[object]:
+    """The messages of a record that was read without a fault."""
+    return cast("list[object]", content["messages"])
 
 
 def _said(record: ChatRecord) -> str:

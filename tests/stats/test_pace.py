@@ -1,6 +1,7 @@
 """Tokens or turns: what a run at several paces tells apart."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from qwen_bench.cli.main import main
 from qwen_bench.probes.selection import Selection
 from qwen_bench.probes.suites import build_suite
-from qwen_bench.record.outcome import Outcome
 from qwen_bench.scoring.score import judge_text
 from qwen_bench.solvers.solver_engine import find_solver
 from qwen_bench.stats.bootstrap import Resampler
 from qwen_bench.stats.pace import pace_differences, tokens_or_turns
+
+from .test_perfect_memory import outcome_of
 
 ASKED = Selection(
     lengths=(8, 32),
@@ -25,24 +27,9 @@ ASKED = Selection(
 
 def row(item, name):
     probe = item.probe
-    return Outcome(
-        probe_id=probe.id,
-        mode="generate",
-        family=probe.family,
-        lang=probe.lang,
-        length=probe.length,
-        distance=probe.distance,
-        position=probe.position,
-        condition=probe.condition,
-        policy="full",
-        cluster=probe.cluster,
-        twin_group=probe.twin_group,
-        variant=probe.variant,
-        evidence_visible=True,
-        status="ok",
-        output="",
+    return replace(
+        outcome_of(probe),
         score=judge_text(probe, find_solver(name)(probe, item.messages)).score,
-        reason=None,
         prompt_tokens=sum(len(message.content) for message in item.messages) // 4,
     )
 
